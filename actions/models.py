@@ -1,0 +1,93 @@
+"""What users did, and what is still to be told to Kafka."""
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
+from django.db import models, transaction
+from django.db.models import Count, Min
+from django.utils import timezone
+
+from ccweb.api.identity import MAX_USER_ID, new_event_id
+
+TOPIC = "topic_user_actions"
+CHANNEL = "outbox"  # of LISTEN/NOTIFY
+RELAY_IDLE_LOCK = 4_201_002  # an advisory lock, see recording.WAKE
+ACTION_TYPE = r"[A-Za-z][A-Za-z0-9_.:-]{0,63}"
+
+
+class UserAction(models.Model):
+    """One thing one user did. Stored once, never changed; user_id belongs to the web application."""
+
+    event_id = models.UUIDField(unique=True, default=new_event_id)
+    user_id = models.BigIntegerField(validators=[MinValueValidator(1), MaxValueValidator(MAX_USER_ID)])
+    action_type = models.CharField(
+        max_length=64,
+        validators=[RegexValidator(rf"\A{ACTION_TYPE}\Z", "A letter, then letters, digits, _ . : - (at most 64).")],
+    )
+    value = models.DecimalField(max_digits=12, decimal_places=2, default=Decimal("0.00"))
+    action_timestamp = models.DateTimeField(default=timezone.now)
+    received_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        db_table = "user_actions"
+        ordering = ["-id"]
+        indexes = [
+            # Everything the RFM aggregate reads, in one index; another one on the timestamp misleads the planner.
+            models.Index(fields=["user_id", "action_timestamp"], include=["value"], name="user_actions_rfm")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.action_type} of user {self.user_id}"
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Store a new action and, by the post_save receiver, its outbox row in one transaction.
+
+        Raises ValidationError for a malformed action, an erased user, or an action that is stored already.
+        """
+        if not self._state.adding:
+            raise ValidationError("A stored action is never changed.")
+        self.full_clean()
+        with transaction.atomic():
+            super().save(*args, force_insert=True, **{k: v for k, v in kwargs.items() if k == "using"})
+
+
+class OutboxQuerySet(models.QuerySet["OutboxMessage"]):
+    """The outbox in the relay's words."""
+
+    def waiting(self) -> "OutboxQuerySet":
+        """Not yet in Kafka, in the order of delivery."""
+        return self.filter(quarantined_at=None).order_by("id")
+
+    def quarantined(self) -> "OutboxQuerySet":
+        """Refused by Kafka for good, until somebody re-sends them."""
+        return self.exclude(quarantined_at=None).order_by("id")
+
+    def backlog(self) -> tuple[int, float]:
+        """How many messages wait, and the age of the oldest in seconds (0 when none waits)."""
+        found = self.waiting().order_by().aggregate(count=Count("id"), oldest=Min("created_at"))
+        oldest: datetime | None = found["oldest"]
+        return found["count"], (timezone.now() - oldest).total_seconds() if oldest else 0.0
+
+
+class OutboxMessage(models.Model):
+    """A message that is committed with its cause and not yet confirmed by Kafka."""
+
+    topic = models.CharField(max_length=249)
+    key = models.CharField(max_length=64)
+    payload = models.TextField()
+    headers = models.JSONField(default=dict)
+    created_at = models.DateTimeField(default=timezone.now)
+    quarantined_at = models.DateTimeField(null=True, blank=True)
+    error = models.TextField(default="", blank=True)
+
+    objects = OutboxQuerySet.as_manager()
+
+    class Meta:
+        db_table = "outbox"
+        ordering = ["id"]
+
+    def __str__(self) -> str:
+        return f"{self.topic} #{self.pk}"

@@ -1,0 +1,18 @@
+"""A new UserAction from the admin or the shell is queued and announced like one from the API."""
+
+from typing import Any
+
+from django.db.models.signals import post_save
+from django.dispatch import receiver
+
+from actions.models import UserAction
+from actions.recording import announce, queue_messages
+
+
+@receiver(post_save, sender=UserAction)
+def queue_saved_action(instance: UserAction, created: bool, **kwargs: Any) -> None:
+    """Runs inside the transaction that UserAction.save opened."""
+    if created:
+        action = {field.attname: getattr(instance, field.attname) for field in UserAction._meta.concrete_fields}
+        queue_messages([action])
+        announce([action])

@@ -1,0 +1,9 @@
+"""What other parts hear when actions are recorded.
+
+actions_recorded(sender=UserAction, actions=[dict, ..]) is sent after the commit, once for a whole list: it wakes the
+relay, which publishes them to Kafka. It is a hint, not a guarantee: the outbox rows are the guarantee.
+"""
+
+from django.dispatch import Signal
+
+actions_recorded = Signal()

@@ -1,0 +1,26 @@
+"""/api/actions"""
+
+from collections.abc import Sequence
+
+from rest_framework import mixins
+
+from actions.models import UserAction
+from actions.recording import record_actions
+from actions.serializers import ActionSerializer
+from ccweb.api.filtering import by_period, by_text, by_user
+from ccweb.api.idempotency import Event, Verdict
+from ccweb.api.views import RecordingMixin, StrictViewSet
+
+
+class ActionViewSet(RecordingMixin, mixins.ListModelMixin, mixins.RetrieveModelMixin, StrictViewSet):
+    """Record actions, one or a list, and read them back by arrival."""
+
+    queryset = UserAction.objects.all()
+    serializer_class = ActionSerializer
+    lookup_field = "event_id"
+    takes_lists = True
+    filters = {"user_id": by_user(), "action_type": by_text("action_type"), **by_period("action_timestamp")}
+
+    def record(self, events: Sequence[Event]) -> list[Verdict]:
+        """The write door."""
+        return record_actions(actions=events)

@@ -1,0 +1,97 @@
+"""Every error as application/problem+json (RFC 9457)."""
+
+import logging
+from http import HTTPStatus
+from typing import Any
+
+from django.core.exceptions import PermissionDenied
+from django.db import InterfaceError, OperationalError
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from rest_framework import exceptions
+from rest_framework.response import Response
+from rest_framework.views import set_rollback
+
+log = logging.getLogger(__name__)
+PROBLEM_JSON = "application/problem+json"
+RETRY_AFTER_SECONDS = "2"
+
+
+def problem(status: int, detail: str, **more: Any) -> dict[str, Any]:
+    """The body of a problem; type is about:blank, so title is the status phrase."""
+    return {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": detail} | more
+
+
+def plain_problem(status: int, detail: str, headers: dict[str, str] | None = None) -> HttpResponse:
+    """The same outside DRF: middleware and Django's own handlers."""
+    return JsonResponse(problem(status, detail), status=status, content_type=PROBLEM_JSON, headers=headers)
+
+
+def no_such_resource(request: HttpRequest) -> HttpResponse:
+    """404 for every path under /api that is not a route."""
+    return plain_problem(404, "There is no such resource.")
+
+
+def problem_response(error: Exception, context: dict[str, Any]) -> Response:
+    """DRF's EXCEPTION_HANDLER; what nobody foresaw is logged with its traceback and answered with 500."""
+    if isinstance(error, (OperationalError, InterfaceError)):
+        log.error("the database did not answer: %s", error)
+        error = Unavailable()
+    error = _as_api_exception(error)
+    if not isinstance(error, exceptions.APIException):
+        log.error("unforeseen error in %s", context.get("view"), exc_info=error)
+        error = exceptions.APIException("Something unforeseen went wrong; it is logged.")
+    set_rollback()
+    return Response(_body(error), status=error.status_code, headers=_headers(error), content_type=PROBLEM_JSON)
+
+
+class Unavailable(exceptions.APIException):
+    """503: a dependency is away; nothing is known to be stored, a retry with the same event_id is safe."""
+
+    status_code = 503
+    default_code = "unavailable"
+    default_detail = "The database does not answer; try again."
+    wait = RETRY_AFTER_SECONDS
+
+
+def _as_api_exception(error: Exception) -> Exception:
+    if isinstance(error, Http404):
+        return exceptions.NotFound()
+    if isinstance(error, PermissionDenied):
+        return exceptions.PermissionDenied()
+    return error
+
+
+def _body(error: exceptions.APIException) -> dict[str, Any]:
+    if isinstance(error, exceptions.ValidationError):
+        return problem(error.status_code, "The input is invalid.", errors=list(field_errors(error.detail)))
+    return problem(error.status_code, str(error.detail))
+
+
+def _headers(error: exceptions.APIException) -> dict[str, str]:
+    headers = {}
+    if getattr(error, "auth_header", None):
+        headers["WWW-Authenticate"] = error.auth_header  # type: ignore[attr-defined]
+    if getattr(error, "wait", None):
+        headers["Retry-After"] = str(error.wait)  # type: ignore[attr-defined]
+    return headers
+
+
+def fault(name: str, text: str, code: str) -> exceptions.ValidationError:
+    """The ValidationError (400) of one field; "" is the whole input."""
+    return exceptions.ValidationError({name: [exceptions.ErrorDetail(text, code=code)]})
+
+
+def field_errors(detail: Any, pointer: str = "") -> Any:
+    """Yield {pointer, code, detail} for a ValidationError's detail; pointer is a JSON Pointer (RFC 6901)."""
+    if isinstance(detail, dict):
+        for name, inner in detail.items():
+            yield from field_errors(inner, f"{pointer}/{_escape(str(name))}" if name else pointer)
+    elif isinstance(detail, list):
+        for inner in detail:
+            yield from field_errors(inner, pointer)
+    else:
+        yield {"pointer": pointer, "code": detail.code, "detail": str(detail)}
+
+
+def _escape(name: str) -> str:
+    return name.replace("~", "~0").replace("/", "~1")

@@ -1,0 +1,107 @@
+"""Query parameters, strictly: a view names its filters; anything else is 400."""
+
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
+
+from django.db.models import QuerySet
+from rest_framework.exceptions import ErrorDetail, ValidationError
+from rest_framework.filters import BaseFilterBackend
+from rest_framework.request import Request
+from rest_framework.views import APIView
+
+from ccweb.api.fields import parse_instant
+from ccweb.api.identity import MAX_USER_ID
+
+PAGING = ("cursor", "page_size")
+
+
+class Filter(NamedTuple):
+    """How one query parameter is read, the lookup it becomes, and its words in the OpenAPI document."""
+
+    parse: Callable[[str], Any]
+    lookup: str
+    schema: dict[str, Any]
+
+
+def _user_id(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) < 20 and 1 <= int(text) <= MAX_USER_ID):
+        raise ValidationError("It must be from 1 to 9223372036854775807.", code="range")
+    return int(text)
+
+
+def _text(text: str) -> str:
+    if not text or "\0" in text:
+        raise ValidationError("It must not be empty.", code="format")
+    return text
+
+
+def by_user(lookup: str = "user_id") -> Filter:
+    """Rows of one user."""
+    return Filter(_user_id, lookup, {"type": "integer", "minimum": 1, "maximum": MAX_USER_ID})
+
+
+def by_text(lookup: str) -> Filter:
+    """Rows with exactly this text."""
+    return Filter(_text, lookup, {"type": "string", "minLength": 1})
+
+
+def by_choice(lookup: str, choices: Iterable[str]) -> Filter:
+    """Rows with one of the texts that exist."""
+    known = list(choices)
+
+    def parse(text: str) -> str:
+        if text not in known:
+            raise ValidationError(f"It must be one of {', '.join(known)}.", code="choice")
+        return text
+
+    return Filter(parse, lookup, {"type": "string", "enum": known})
+
+
+def by_period(column: str) -> dict[str, Filter]:
+    """since (inclusive) and until (exclusive), both with a zone."""
+    instant = {"type": "string", "format": "date-time"}
+    return {
+        "since": Filter(parse_instant, f"{column}__gte", instant),
+        "until": Filter(parse_instant, f"{column}__lt", instant),
+    }
+
+
+class StrictFilters(BaseFilterBackend):
+    """Apply the view's `filters`; an unknown, repeated or malformed parameter is 400 by name."""
+
+    def filter_queryset(self, request: Request, queryset: QuerySet, view: APIView) -> QuerySet:
+        """The rows that match every parameter."""
+        if getattr(view, "detail", False):
+            return queryset
+        filters: dict[str, Filter] = getattr(view, "filters", {})
+        given = {k: v for k, v in request.query_params.items() if k in filters}
+        return queryset.filter(**_lookups(given, filters))
+
+    def get_schema_operation_parameters(self, view: APIView) -> list[dict[str, Any]]:
+        """The same for OpenAPI."""
+        filters: dict[str, Filter] = getattr(view, "filters", {})
+        return [{"name": n, "in": "query", "required": False, "schema": f.schema} for n, f in filters.items()]
+
+
+def _lookups(given: dict[str, str], filters: dict[str, Filter]) -> dict[str, Any]:
+    lookups, errors = {}, {}
+    for name, text in given.items():
+        try:
+            lookups[filters[name].lookup] = filters[name].parse(text)
+        except ValidationError as error:
+            errors[name] = error.detail
+    if errors:
+        raise ValidationError(errors)
+    return lookups
+
+
+def refuse_unknown_parameters(request: Request, known: Iterable[str]) -> None:
+    """ValidationError for a query parameter that is unknown or given twice."""
+    unknown = {n: _fault("There is no such parameter.", "unknown") for n in request.query_params.keys() - set(known)}
+    repeated = {n: _fault("Given more than once.", "repeated") for n, v in request.query_params.lists() if len(v) > 1}
+    if unknown or repeated:
+        raise ValidationError(repeated | unknown)
+
+
+def _fault(text: str, code: str) -> list[ErrorDetail]:
+    return [ErrorDetail(text, code=code)]

@@ -1,0 +1,90 @@
+"""Events are stored once: the event_id decides, and every event that was sent gets its verdict."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+from uuid import UUID
+
+from django.db import OperationalError, connection, models
+
+from ccweb.api.models import ErasedUser
+
+Event = dict[str, Any]
+Status = Literal["accepted", "duplicate", "conflict", "erased"]
+# Stores, in order, the events whose event_id is new and whose user is not erased; returns the ids of the new rows.
+Insert = Callable[[Sequence[Event]], dict[UUID, int]]
+MAX_TRIES = 3
+DEADLOCK = "40P01"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What became of one event; `event` holds its stored fields when it was accepted or is a duplicate."""
+
+    status: Status
+    event: Event
+
+
+def record_once(
+    *, model: type[models.Model], sent: Sequence[Event], defaults: Callable[[], Event], insert: Insert
+) -> list[Verdict]:
+    """Store the events that are new and judge all of them, in order.
+
+    `sent` holds the cleaned fields that the client sent, `defaults()` makes the others. An event is a duplicate when
+    every field that was sent equals the stored one. Raises DatabaseError when nothing is known to be stored.
+    """
+    events = [defaults() | fields for fields in sent]
+    first: dict[UUID, Event] = {}
+    for event in events:
+        first.setdefault(event["event_id"], event)
+    for _ in range(MAX_TRIES):
+        new = _through_deadlocks(insert, list(first.values()))
+        for key, row_id in new.items():
+            first[key]["id"] = row_id
+        if len(new) == len(sent):
+            return [Verdict("accepted", event) for event in events]
+        # Read in a second statement: ON CONFLICT DO NOTHING does not show the row of a racing transaction.
+        known = {key: first[key] for key in new} | _stored(model, first, new)
+        erased = _erased({event["user_id"] for event in events})
+        if all(e["event_id"] in known or e["user_id"] in erased for e in events):
+            return _judge(sent, events, known, set(new), erased)
+    raise OperationalError("an event with this event_id is being deleted and sent again; try again")
+
+
+def _through_deadlocks(insert: Insert, events: Sequence[Event]) -> dict[UUID, int]:
+    for _ in range(MAX_TRIES - 1):
+        try:
+            return insert(events)
+        except OperationalError as error:
+            # Two lists with the same event_ids in opposite order; the database undid this one.
+            if getattr(error.__cause__, "sqlstate", None) != DEADLOCK or connection.in_atomic_block:
+                raise
+    return insert(events)
+
+
+def _stored(model: type[models.Model], first: dict[UUID, Event], new: Iterable[UUID]) -> dict[UUID, Event]:
+    names = {"id", *next(iter(first.values()))}
+    replayed = [key for key in first if key not in new]
+    return {row["event_id"]: row for row in model._default_manager.filter(event_id__in=replayed).values(*names)}
+
+
+def _erased(user_ids: set[int]) -> set[int]:
+    return set(ErasedUser.objects.filter(user_id__in=user_ids).values_list("user_id", flat=True))
+
+
+def _judge(
+    sent: Sequence[Event], events: list[Event], known: dict[UUID, Event], new: set[UUID], erased: set[int]
+) -> list[Verdict]:
+    verdicts = []
+    for fields, event in zip(sent, events, strict=True):
+        key = event["event_id"]
+        if event["user_id"] in erased:
+            verdicts.append(Verdict("erased", event))
+        elif key in new:
+            new.remove(key)  # its next occurrence in the list is a replay
+            verdicts.append(Verdict("accepted", event))
+        elif all(known[key][name] == value for name, value in fields.items()):
+            verdicts.append(Verdict("duplicate", known[key]))
+        else:
+            verdicts.append(Verdict("conflict", event))
+    return verdicts

@@ -1,0 +1,28 @@
+"""The ids that every event carries."""
+
+import uuid
+
+from uuid6 import uuid7
+
+MAX_USER_ID = 2**63 - 1  # what PostgreSQL's bigint holds
+
+
+def new_event_id() -> uuid.UUID:
+    """A UUIDv7: unique, and ascending in time, which keeps its index compact."""
+    return uuid.UUID(int=uuid7().int)
+
+
+class UserIdConverter:
+    """A user_id in a path: 1..2^63-1 in ASCII digits; anything else is 404."""
+
+    regex = "[1-9][0-9]{0,18}"
+
+    def to_python(self, value: str) -> int:
+        """The number; ValueError (404) beyond 64 bits."""
+        if int(value) > MAX_USER_ID:
+            raise ValueError(value)
+        return int(value)
+
+    def to_url(self, value: int) -> str:
+        """Decimal digits."""
+        return str(value)

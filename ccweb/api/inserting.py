@@ -1,0 +1,68 @@
+"""INSERT .. ON CONFLICT (event_id) DO NOTHING for one event or a thousand, on both databases."""
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from django.db import connection, models
+
+from ccweb.api.idempotency import Event
+
+ARRAY_TYPES = {
+    "UUIDField": "uuid",
+    "BigIntegerField": "bigint",
+    "CharField": "text",  # not varchar(n): an explicit cast to it truncates silently
+    "DecimalField": "numeric",
+    "DateTimeField": "timestamptz",
+}
+
+
+def postgresql_insert(
+    model: type[models.Model], columns: Sequence[str], *, extra: str = "", then: str = "", also: str = ""
+) -> str:
+    """One statement for any number of events: an array parameter a column, event_id and id of the stored rows back.
+
+    `extra` names further text columns of `sent` (their arrays come last) and `then` further common table expressions
+    that read `sent` and `stored`; `also` is a scalar subquery that runs once when something was stored.
+    """
+    names = [*columns, *extra.split()]
+    types = [ARRAY_TYPES[model._meta.get_field(c).get_internal_type()] for c in columns]
+    types += ["text"] * len(extra.split())
+    arrays = ", ".join(f"%s::{t}[]" for t in types)
+    listed = ", ".join(columns)
+    return (
+        f"WITH sent AS (SELECT * FROM unnest({arrays}) WITH ORDINALITY AS t({', '.join(names)}, n)), "
+        f"stored AS (INSERT INTO {model._meta.db_table} ({listed}) SELECT {listed} FROM sent "
+        "WHERE NOT EXISTS (SELECT FROM erased_users e WHERE e.user_id = sent.user_id) "
+        f"ORDER BY n ON CONFLICT (event_id) DO NOTHING RETURNING event_id, id){then} "
+        f"SELECT event_id, id{also} FROM stored"
+    )
+
+
+def run(statement: str, parameters: Sequence[Any]) -> dict[UUID, int]:
+    """Execute a postgresql_insert: the ids of the stored rows by event_id."""
+    with connection.cursor() as cursor:
+        cursor.execute(statement, parameters)
+        return {row[0]: row[1] for row in cursor.fetchall()}
+
+
+def arrays(events: Sequence[Event], columns: Sequence[str]) -> list[list[Any]]:
+    """The events column by column, as the array parameters of postgresql_insert."""
+    return [[event[column] for event in events] for column in columns]
+
+
+def sqlite_insert(model: type[models.Model], columns: Sequence[str], events: Sequence[Event]) -> dict[UUID, int]:
+    """The same on SQLite, a statement an event; call it inside a transaction."""
+    prepare = [model._meta.get_field(column).get_db_prep_save for column in columns]
+    sql = (
+        f"INSERT INTO {model._meta.db_table} ({', '.join(columns)}) SELECT {', '.join(['%s'] * len(columns))} "
+        "WHERE NOT EXISTS (SELECT 1 FROM erased_users WHERE user_id = %s) ON CONFLICT (event_id) DO NOTHING"
+    )
+    stored = {}
+    with connection.cursor() as cursor:
+        for event in events:
+            values = [prep(event[c], connection) for prep, c in zip(prepare, columns, strict=True)]
+            cursor.execute(sql, [*values, event["user_id"]])
+            if cursor.rowcount == 1:
+                stored[event["event_id"]] = cursor.lastrowid
+    return stored

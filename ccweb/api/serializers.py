@@ -1,0 +1,37 @@
+"""The strict base of every request body."""
+
+from typing import Any
+
+from django.utils.functional import cached_property
+from rest_framework import serializers
+from rest_framework.exceptions import ValidationError
+
+from ccweb.api.errors import fault
+
+
+class StrictSerializer(serializers.Serializer):
+    """A plain serializer that refuses unknown fields and returns only what the client sent."""
+
+    @cached_property
+    def _plan(self) -> dict[str, tuple[bool, Any]]:
+        return {n: (f.required, f.run_validation) for n, f in self.fields.items() if not f.read_only}
+
+    def run_validation(self, data: Any = serializers.empty) -> dict[str, Any]:
+        """The cleaned fields that were sent; ValidationError with every fault by field."""
+        if type(data) is not dict:
+            raise fault("", "A JSON object is expected.", "type")
+        cleaned, errors = {}, {}
+        for name, (required, run_validation) in self._plan.items():
+            if name in data:
+                try:
+                    cleaned[name] = run_validation(data[name])
+                except ValidationError as error:
+                    errors[name] = error.detail
+            elif required:
+                errors[name] = ValidationError("This field is required.", code="required").detail
+        if len(data) > len(cleaned) + len(errors):
+            for name in data.keys() - self._plan.keys():
+                errors[name] = ValidationError("There is no such field.", code="unknown").detail
+        if errors:
+            raise ValidationError(errors)
+        return cleaned

@@ -1,0 +1,89 @@
+"""The bases of our viewsets: what they have in common is here, what differs is three attributes there."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar
+
+from rest_framework import viewsets
+from rest_framework.exceptions import ValidationError
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from ccweb.api.errors import PROBLEM_JSON, fault, field_errors, problem
+from ccweb.api.filtering import PAGING, Filter, refuse_unknown_parameters
+from ccweb.api.idempotency import Event, Verdict
+from ccweb.api.serializers import StrictSerializer
+
+MAX_LIST = 1000
+CODES = {"accepted": 201, "duplicate": 200, "conflict": 409, "erased": 410}
+REASONS = {
+    "conflict": "This event_id is stored with other content.",
+    "erased": "This user's data was erased; nothing about him is stored any more.",
+}
+
+
+class StrictViewSet(viewsets.GenericViewSet):
+    """A viewset that answers 400 to query parameters it does not know."""
+
+    filters: ClassVar[dict[str, Filter]] = {}
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        """Before any handler: authentication, permission, limits, then the parameters."""
+        super().initial(request, *args, **kwargs)
+        refuse_unknown_parameters(request, [*self.filters, *PAGING] if self.action == "list" else [])
+
+
+class RecordingMixin:
+    """POST of one event, or of a list where `takes_lists`, through the app's write door `record`."""
+
+    record: Callable[[Sequence[Event]], list[Verdict]]
+    takes_lists = False
+
+    def create(self, request: Request) -> Response:
+        """201, 200, 409 or 410 for one; 201 or 207 with a verdict an item for a list."""
+        if type(request.data) is list and self.takes_lists:
+            return self._create_many(request.data)
+        serializer: StrictSerializer = self.get_serializer()  # type: ignore[attr-defined]
+        verdict = self.record([serializer.run_validation(request.data)])[0]
+        if verdict.status in REASONS:
+            body = problem(CODES[verdict.status], REASONS[verdict.status])
+            return Response(body, status=CODES[verdict.status], content_type=PROBLEM_JSON)
+        replayed = {"Idempotent-Replayed": "true"} if verdict.status == "duplicate" else None
+        return Response(serializer.to_representation(verdict.event), status=CODES[verdict.status], headers=replayed)
+
+    def _create_many(self, data: list[Any]) -> Response:
+        if not 1 <= len(data) <= MAX_LIST:
+            raise fault("", f"A list has 1 to {MAX_LIST} items.", "length")
+        valid, items = self._validate_all(data)
+        verdicts = self.record(list(valid.values())) if valid else []
+        for index, verdict in zip(valid, verdicts, strict=True):
+            items[index] = _item(index, verdict)
+        counts = Counter(item["status"] for item in items)
+        refused = len(items) - counts["accepted"] - counts["duplicate"]
+        body = {"accepted": counts["accepted"], "duplicates": counts["duplicate"], "refused": refused, "items": items}
+        return Response(body, status=207 if refused else 201)
+
+    def _validate_all(self, data: list[Any]) -> tuple[dict[int, Event], list[dict[str, Any]]]:
+        run_validation = self.get_serializer().run_validation  # type: ignore[attr-defined]
+        valid, items = {}, []
+        for index, item in enumerate(data):
+            try:
+                valid[index] = run_validation(item)
+                items.append({})
+            except ValidationError as error:
+                items.append(_invalid(index, item, error))
+        return valid, items
+
+
+def _invalid(index: int, item: Any, error: ValidationError) -> dict[str, Any]:
+    event_id = item.get("event_id") if type(item) is dict else None
+    return {
+        "index": index,
+        "status": "invalid",
+        "event_id": event_id if type(event_id) is str else None,
+        "errors": list(field_errors(error.detail)),
+    }
+
+
+def _item(index: int, verdict: Verdict) -> dict[str, Any]:
+    return {"index": index, "status": verdict.status, "event_id": str(verdict.event["event_id"])}

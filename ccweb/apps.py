@@ -1,0 +1,10 @@
+"""The composition root: it may import any app, no app imports it."""
+
+from django.apps import AppConfig
+
+
+class CcwebConfig(AppConfig):
+    """Settings, URLs, checks, the staff overview and the processes."""
+
+    name = "ccweb"
+    verbose_name = "CC Webapp"

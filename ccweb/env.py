@@ -1,0 +1,88 @@
+"""Typed readers of the environment that fail loudly: a malformed value stops the start with one line."""
+
+import json
+import os
+import re
+from pathlib import Path
+from typing import Any, NoReturn
+
+import environ
+from django.core.exceptions import ImproperlyConfigured
+
+TRUE, FALSE = {"1", "true", "yes", "on"}, {"0", "false", "no", "off"}
+
+
+def _refuse(name: str, expected: str) -> NoReturn:
+    # The value is not repeated: it may hold a password.
+    raise ImproperlyConfigured(f"environment variable {name} is malformed: expected {expected}")
+
+
+def load_local_files(root: Path) -> dict[str, Any]:
+    """Read `.env` into the environment (which wins) and return what `make run` wrote to var/run.json."""
+    if os.environ.get("CCWEB_IGNORE_LOCAL"):
+        return {}
+    environ.Env.read_env(root / ".env") if (root / ".env").exists() else None
+    try:
+        return json.loads((root / "var/run.json").read_text())
+    except FileNotFoundError:
+        return {}
+    except ValueError as error:
+        raise ImproperlyConfigured(f"var/run.json is malformed ({error}): delete it and start again") from None
+
+
+def text(name: str, default: str = "") -> str:
+    """A string; empty counts as not set."""
+    return os.environ.get(name) or default
+
+
+def flag(name: str, default: bool) -> bool:
+    """A boolean: 1/0, true/false, yes/no, on/off."""
+    value = text(name).lower()
+    if value and value not in TRUE | FALSE:
+        _refuse(name, "1 or 0")
+    return value in TRUE if value else default
+
+
+def whole(name: str, default: int, *, least: int = 0, most: int = 2**31 - 1) -> int:
+    """A whole number between least and most, both included."""
+    value = text(name, str(default))
+    if not re.fullmatch(r"-?[0-9]{1,10}", value) or not least <= int(value) <= most:
+        _refuse(name, f"a whole number from {least} to {most}")
+    return int(value)
+
+
+def names(name: str, default: str = "") -> list[str]:
+    """A comma-separated list; blanks around names are dropped."""
+    return [part.strip() for part in text(name, default).split(",") if part.strip()]
+
+
+def per_minute(name: str, default: int) -> int:
+    """A rate written `600/min`; returns the count of requests per minute."""
+    value = text(name, f"{default}/min")
+    match = re.fullmatch(r"([1-9][0-9]{0,8})/min", value)
+    return int(match[1]) if match else _refuse(name, "a rate such as 600/min")
+
+
+def url(name: str, default: str, *schemes: str) -> str:
+    """A URL with one of the schemes."""
+    value = text(name, default)
+    if value.partition("://")[0] not in schemes:
+        _refuse(name, f"a URL that starts with {' or '.join(s + '://' for s in schemes)}")
+    return value
+
+
+def addresses(name: str, default: str) -> str:
+    """host:port[,host:port] as Kafka clients take it."""
+    value = text(name, default)
+    if not re.fullmatch(r"[^\s,:]+:[0-9]{1,5}(,[^\s,:]+:[0-9]{1,5})*", value):
+        _refuse(name, "host:port, or several separated by commas")
+    return value
+
+
+def database(name: str, default: str) -> dict[str, Any]:
+    """DATABASE_URL as Django's settings; PostgreSQL and SQLite only."""
+    url(name, default, "postgres", "postgresql", "sqlite")
+    try:
+        return dict(environ.Env.db_url_config(text(name, default)))
+    except (ValueError, ImproperlyConfigured):
+        _refuse(name, "a database URL such as postgres://user:password@host:5432/name")

@@ -1,0 +1,153 @@
+"""The whole configuration, top to bottom. Every value that differs between machines comes from the environment."""
+
+from pathlib import Path
+from typing import Any
+
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from ccweb import env
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+RUNNING = env.load_local_files(BASE_DIR)  # what `make run` started: addresses and ports
+
+# --- Security -----------------------------------------------------------------------------------
+# On by default, because nothing set means a first try on one's own machine; then only loopback is answered.
+DEBUG = env.flag("DEBUG", True)
+SECRET_KEY = env.text("SECRET_KEY", "embedded-key-that-only-serves-loopback-in-debug" if DEBUG else "")
+ALLOWED_HOSTS = env.names("ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]" if DEBUG else "")
+
+# --- Apps ---------------------------------------------------------------------------------------
+INSTALLED_APPS = [
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "whitenoise.runserver_nostatic",
+    "django.contrib.staticfiles",
+    "rest_framework",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "django_apscheduler",
+    "ccweb",
+    "ccweb.api",
+    "actions",
+    "segments",
+    "visits",
+]
+MIDDLEWARE = [
+    "ccweb.api.middleware.RequestGuard",
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+ROOT_URLCONF = "ccweb.urls"
+WSGI_APPLICATION = "ccweb.wsgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+
+# --- Database -----------------------------------------------------------------------------------
+SQLITE: dict[str, Any] = {
+    # IMMEDIATE: a transaction that will write waits at its start instead of failing at its first write.
+    "transaction_mode": "IMMEDIATE",
+    "timeout": 20,
+    # FULL: an acknowledged action survives a power cut, not only a killed process.
+    "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;",
+}
+POSTGRESQL: dict[str, Any] = {
+    "connect_timeout": 3,
+    "tcp_user_timeout": 3000,
+    "keepalives_idle": 5,
+    "server_side_binding": True,
+    "prepare_threshold": 3,
+}
+DATABASE = env.database("DATABASE_URL", f"sqlite:///{BASE_DIR / 'var' / 'db.sqlite3'}")
+IS_POSTGRESQL = DATABASE["ENGINE"].endswith("postgresql")
+DATABASES = {
+    "default": DATABASE
+    | {
+        "OPTIONS": (POSTGRESQL if IS_POSTGRESQL else SQLITE) | DATABASE.get("OPTIONS", {}),
+        "CONN_MAX_AGE": None if IS_POSTGRESQL else 0,
+        "CONN_HEALTH_CHECKS": True,
+    }
+}
+SILENCED_SYSTEM_CHECKS = ["models.W040"]  # SQLite ignores INCLUDE columns, which is all right there
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+# --- Redis: optional and disposable; its own timeouts, no client retries (the default cost 4 s a call) ----
+REDIS_URL = env.url("REDIS_URL", RUNNING.get("redis_url", "redis://127.0.0.1:6379/0"), "redis", "rediss", "unix")
+REDIS_OPTIONS: dict[str, Any] = {
+    "socket_connect_timeout": 0.05,
+    "socket_timeout": 0.1,
+    "retry": Retry(NoBackoff(), 0),
+}
+CACHES = {
+    "default": {
+        "BACKEND": "django_redis.cache.RedisCache",
+        "LOCATION": REDIS_URL,
+        "OPTIONS": {"CONNECTION_POOL_KWARGS": REDIS_OPTIONS},
+    }
+}
+
+# --- Kafka --------------------------------------------------------------------------------------
+KAFKA_BROKER = env.addresses("KAFKA_BROKER", RUNNING.get("kafka_broker", "127.0.0.1:9092"))
+KAFKA_PARTITIONS = env.whole("KAFKA_PARTITIONS", 3, least=1, most=10_000)
+KAFKA_REPLICATION = env.whole("KAFKA_REPLICATION", 1, least=1, most=100)
+RELAY_IN_WEB = env.flag("RELAY_IN_WEB", True)
+
+# --- What the API accepts -----------------------------------------------------------------------
+MAX_ACTION_AGE_DAYS = env.whole("MAX_ACTION_AGE_DAYS", 400, least=1, most=36_500)
+
+REST_FRAMEWORK: dict[str, Any] = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [],
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.AllowAny"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["ccweb.api.parsing.StrictJSONParser"],
+    "DEFAULT_PAGINATION_CLASS": "ccweb.api.paging.KeysetPagination",
+    "DEFAULT_FILTER_BACKENDS": ["ccweb.api.filtering.StrictFilters"],
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "EXCEPTION_HANDLER": "ccweb.api.errors.problem_response",
+    "UNAUTHENTICATED_USER": None,
+    "URL_FORMAT_OVERRIDE": None,  # ?format= is an unknown parameter like any other
+    "DATETIME_FORMAT": "%Y-%m-%dT%H:%M:%S.%fZ",
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "CC Webapp",
+    "DESCRIPTION": "Records what users do, sorts them into RFM groups, recommends rewards.",
+    "VERSION": "1",
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+}
+
+# --- Time, language, static files ---------------------------------------------------------------
+TIME_ZONE = "UTC"
+USE_TZ = True
+LANGUAGE_CODE = "en-us"
+STATIC_URL = "/static/"
+STATIC_ROOT = BASE_DIR / "staticfiles"
+
+# --- Logs ---------------------------------------------------------------------------------------
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["console"], "level": env.text("LOG_LEVEL", "INFO")},
+}

@@ -1,0 +1,39 @@
+"""Every route: the API under /api, the staff under /admin."""
+
+from django.contrib import admin
+from django.http import HttpRequest, HttpResponse
+from django.urls import include, path, re_path, register_converter
+from django.views import defaults
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
+
+from ccweb.api.errors import no_such_resource, plain_problem
+from ccweb.api.identity import UserIdConverter
+from ccweb.health import healthz
+
+register_converter(UserIdConverter, "user_id")
+
+api = [
+    path("", include("actions.urls")),
+    path("", include("visits.urls")),
+    path("", include("segments.urls")),
+    path("schema", SpectacularAPIView.as_view(), name="schema"),
+    path("docs", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="docs"),
+    re_path("", no_such_resource),  # Django's own 404 is a page of HTML when DEBUG is on
+]
+urlpatterns = [
+    path("api/", include(api)),
+    path("admin/", admin.site.urls),
+    path("healthz", healthz, name="healthz"),
+]
+
+
+def handler400(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """What Django refuses before a view, such as a wrong Host."""
+    return plain_problem(400, "The request is malformed.")
+
+
+def handler500(request: HttpRequest) -> HttpResponse:
+    """What failed outside a view: JSON under /api, a page elsewhere; the traceback is in the log."""
+    if request.path.startswith("/api/"):
+        return plain_problem(500, "Something unforeseen went wrong; it is logged.")
+    return defaults.server_error(request)

@@ -1,0 +1,5 @@
+"""/api/user-segments"""
+
+from django.urls import URLPattern
+
+urlpatterns: list[URLPattern] = []

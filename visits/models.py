@@ -1,0 +1,24 @@
+"""Visits to the corporate site."""
+
+from django.core.validators import MaxValueValidator, MinValueValidator
+from django.db import models
+from django.utils import timezone
+
+from ccweb.api.identity import MAX_USER_ID, new_event_id
+
+
+class SiteVisit(models.Model):
+    """One visit of one user to the corporate site, and where he came from."""
+
+    event_id = models.UUIDField(unique=True, default=new_event_id)
+    user_id = models.BigIntegerField(validators=[MinValueValidator(1), MaxValueValidator(MAX_USER_ID)])
+    source = models.CharField(max_length=64)
+    visit_timestamp = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        db_table = "site_visits"
+        ordering = ["-id"]
+        indexes = [models.Index(fields=["user_id", "visit_timestamp"], name="site_visits_user")]
+
+    def __str__(self) -> str:
+        return f"user {self.user_id} from {self.source}"

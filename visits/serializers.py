@@ -1,0 +1,16 @@
+"""One visit as JSON, in and out."""
+
+from rest_framework import serializers
+
+from ccweb.api.fields import EventIdField, InstantField, PrintableField, UserIdField
+from ccweb.api.serializers import StrictSerializer
+
+
+class VisitSerializer(StrictSerializer):
+    """A visit: who came, from where, when."""
+
+    id = serializers.IntegerField(read_only=True)
+    event_id = EventIdField(required=False)
+    user_id = UserIdField()
+    source = PrintableField(max_length=64)
+    visit_timestamp = InstantField(required=False)

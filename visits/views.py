@@ -1,0 +1,24 @@
+"""/api/notify/site_visit and /api/site-visits"""
+
+from collections.abc import Sequence
+
+from rest_framework import mixins
+
+from ccweb.api.filtering import by_period, by_text, by_user
+from ccweb.api.idempotency import Event, Verdict
+from ccweb.api.views import RecordingMixin, StrictViewSet
+from visits.models import SiteVisit
+from visits.recording import record_visits
+from visits.serializers import VisitSerializer
+
+
+class VisitViewSet(RecordingMixin, mixins.ListModelMixin, StrictViewSet):
+    """Record a visit, and read them back by arrival."""
+
+    queryset = SiteVisit.objects.all()
+    serializer_class = VisitSerializer
+    filters = {"user_id": by_user(), "source": by_text("source"), **by_period("visit_timestamp")}
+
+    def record(self, events: Sequence[Event]) -> list[Verdict]:
+        """The write door."""
+        return record_visits(visits=events)
