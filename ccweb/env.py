@@ -21,9 +21,10 @@ def load_local_files(root: Path) -> dict[str, Any]:
     """Read `.env` into the environment (which wins) and return what `make run` wrote to var/run.json."""
     if os.environ.get("CCWEB_IGNORE_LOCAL"):
         return {}
-    environ.Env.read_env(root / ".env") if (root / ".env").exists() else None
+    if (root / ".env").exists():
+        environ.Env.read_env(root / ".env")
     try:
-        return json.loads((root / "var/run.json").read_text())
+        return dict(json.loads((root / "var/run.json").read_text()))
     except FileNotFoundError:
         return {}
     except ValueError as error:

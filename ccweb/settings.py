@@ -141,7 +141,7 @@ TIME_ZONE = "UTC"
 USE_TZ = True
 LANGUAGE_CODE = "en-us"
 STATIC_URL = "/static/"
-STATIC_ROOT = BASE_DIR / "staticfiles"
+WHITENOISE_USE_FINDERS = True  # served from the packages at once: no collectstatic step to forget
 
 # --- Logs ---------------------------------------------------------------------------------------
 LOGGING = {

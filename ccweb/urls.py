@@ -2,7 +2,7 @@
 
 from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
-from django.urls import include, path, re_path, register_converter
+from django.urls import URLPattern, URLResolver, include, path, re_path, register_converter
 from django.views import defaults
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
@@ -12,7 +12,7 @@ from ccweb.health import healthz
 
 register_converter(UserIdConverter, "user_id")
 
-api = [
+api: list[URLPattern | URLResolver] = [
     path("", include("actions.urls")),
     path("", include("visits.urls")),
     path("", include("segments.urls")),

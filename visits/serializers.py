@@ -12,5 +12,5 @@ class VisitSerializer(StrictSerializer):
     id = serializers.IntegerField(read_only=True)
     event_id = EventIdField(required=False)
     user_id = UserIdField()
-    source = PrintableField(max_length=64)
+    source = PrintableField(max_length=64)  # type: ignore[assignment]  # DRF's own attribute of that name is taken off
     visit_timestamp = InstantField(required=False)

@@ -74,7 +74,7 @@ class StrictFilters(BaseFilterBackend):
         if getattr(view, "detail", False):
             return queryset
         filters: dict[str, Filter] = getattr(view, "filters", {})
-        given = {k: v for k, v in request.query_params.items() if k in filters}
+        given = {k: str(v) for k, v in request.query_params.items() if k in filters}
         return queryset.filter(**_lookups(given, filters))
 
     def get_schema_operation_parameters(self, view: APIView) -> list[dict[str, Any]]:

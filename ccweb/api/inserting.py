@@ -1,7 +1,7 @@
 """INSERT .. ON CONFLICT (event_id) DO NOTHING for one event or a thousand, on both databases."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 from django.db import connection, models
@@ -53,7 +53,7 @@ def arrays(events: Sequence[Event], columns: Sequence[str]) -> list[list[Any]]:
 
 def sqlite_insert(model: type[models.Model], columns: Sequence[str], events: Sequence[Event]) -> dict[UUID, int]:
     """The same on SQLite, a statement an event; call it inside a transaction."""
-    prepare = [model._meta.get_field(column).get_db_prep_save for column in columns]
+    fields = [cast(models.Field, model._meta.get_field(column)) for column in columns]
     sql = (
         f"INSERT INTO {model._meta.db_table} ({', '.join(columns)}) SELECT {', '.join(['%s'] * len(columns))} "
         "WHERE NOT EXISTS (SELECT 1 FROM erased_users WHERE user_id = %s) ON CONFLICT (event_id) DO NOTHING"
@@ -61,7 +61,7 @@ def sqlite_insert(model: type[models.Model], columns: Sequence[str], events: Seq
     stored = {}
     with connection.cursor() as cursor:
         for event in events:
-            values = [prep(event[c], connection) for prep, c in zip(prepare, columns, strict=True)]
+            values = [field.get_db_prep_save(event[field.attname], connection) for field in fields]
             cursor.execute(sql, [*values, event["user_id"]])
             if cursor.rowcount == 1:
                 stored[event["event_id"]] = cursor.lastrowid

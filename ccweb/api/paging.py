@@ -4,10 +4,10 @@ import base64
 import binascii
 import json
 from decimal import Decimal
-from typing import Any
+from typing import Any, cast
 
 from django.core.exceptions import ValidationError as FieldError
-from django.db.models import Model, Q, QuerySet
+from django.db.models import Field, Model, Q, QuerySet
 from rest_framework.pagination import BasePagination
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -25,7 +25,7 @@ class KeysetPagination(BasePagination):
     A cursor names the row to go on from and the direction; the order itself is the view's `order`.
     """
 
-    def paginate_queryset(self, queryset: QuerySet, request: Request, view: APIView | None = None) -> list[Any]:
+    def paginate_queryset(self, queryset: Any, request: Request, view: APIView | None = None) -> list[Any]:
         """One page of rows; ValidationError for a malformed cursor or page size."""
         self.url = request.build_absolute_uri()
         self.column, descending = _order(queryset)
@@ -77,7 +77,7 @@ class KeysetPagination(BasePagination):
 
 def _order(queryset: QuerySet) -> tuple[str, bool]:
     """Column and whether it descends, from the queryset's first ordering term."""
-    term = (queryset.query.order_by or queryset.model._meta.ordering)[0]
+    term = str((queryset.query.order_by or queryset.model._meta.ordering)[0])
     return term.lstrip("-"), term.startswith("-")
 
 
@@ -94,7 +94,7 @@ def _read_cursor(text: str | None, model: type[Model], column: str) -> tuple[boo
         return False, None
     try:
         direction, value, pk = json.loads(base64.b64decode(text, altchars=b"-_", validate=True))
-        position = model._meta.get_field(column).to_python(value), model._meta.pk.to_python(pk)
+        position = cast(Field, model._meta.get_field(column)).to_python(value), model._meta.pk.to_python(pk)
         if direction not in ("next", "previous") or None in position or not _bounded(position):
             raise ValueError(text)
     except (ValueError, TypeError, binascii.Error, FieldError, AttributeError, RecursionError):
@@ -103,8 +103,9 @@ def _read_cursor(text: str | None, model: type[Model], column: str) -> tuple[boo
 
 
 def _bounded(position: tuple[Any, Any]) -> bool:
-    """Numbers beyond what a column holds would be a database error."""
-    return all(not isinstance(p, int | Decimal) or abs(p) < 2**63 for p in position) and "\0" not in str(position[0])
+    """Whether a column can hold it; what none can hold would be a database error."""
+    numbers = [part for part in position if isinstance(part, int | Decimal)]
+    return all(-(2**63) <= number < 2**63 for number in numbers) and "\0" not in str(position[0])
 
 
 def _beyond(column: str, position: tuple[Any, Any], downwards: bool) -> Q:

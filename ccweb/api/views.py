@@ -65,7 +65,8 @@ class RecordingMixin:
 
     def _validate_all(self, data: list[Any]) -> tuple[dict[int, Event], list[dict[str, Any]]]:
         run_validation = self.get_serializer().run_validation  # type: ignore[attr-defined]
-        valid, items = {}, []
+        valid: dict[int, Event] = {}
+        items: list[dict[str, Any]] = []
         for index, item in enumerate(data):
             try:
                 valid[index] = run_validation(item)

@@ -1,0 +1,66 @@
+"""POST /api/actions with a list: a verdict for every item, whatever its neighbours are."""
+
+import pytest
+
+from actions.models import OutboxMessage, UserAction
+from ccweb.api.models import ErasedUser
+from tests.api import faults, post
+
+pytestmark = pytest.mark.django_db
+ID = "018f3c5e-7a10-7cc0-8000-00000000000a"
+
+
+def action(user_id: int, **more: object) -> dict:
+    return {"user_id": user_id, "action_type": "login"} | more
+
+
+def test_a_good_list_is_stored_and_queued_in_its_order() -> None:
+    answer = post("actions", [action(user) for user in (5, 3, 9, 3)])
+    assert answer.status_code == 201
+    body = answer.json()
+    assert (body["accepted"], body["duplicates"], body["refused"]) == (4, 0, 0)
+    assert [item["index"] for item in body["items"]] == [0, 1, 2, 3]
+    assert list(UserAction.objects.order_by("id").values_list("user_id", flat=True)) == [5, 3, 9, 3]
+    assert list(OutboxMessage.objects.order_by("id").values_list("key", flat=True)) == ["5", "3", "9", "3"]
+
+
+def test_a_bad_item_never_refuses_its_neighbours() -> None:
+    ErasedUser.objects.create(user_id=4)
+    post("actions", action(2, event_id=ID))
+    items = [action(1), {"user_id": "1"}, 3, action(3, event_id=ID), action(2, event_id=ID), action(4), action(5)]
+    answer = post("actions", items)
+    assert answer.status_code == 207
+    body = answer.json()
+    statuses = ["accepted", "invalid", "invalid", "conflict", "duplicate", "erased", "accepted"]
+    assert [item["status"] for item in body["items"]] == statuses
+    assert (body["accepted"], body["duplicates"], body["refused"]) == (2, 1, 4)
+    assert body["items"][1]["errors"][0]["pointer"] == "/user_id"
+    assert sorted(UserAction.objects.values_list("user_id", flat=True)) == [1, 2, 5]
+
+
+def test_a_list_that_holds_an_action_twice_stores_it_once() -> None:
+    answer = post("actions", [action(1, event_id=ID), action(1, event_id=ID), action(2, event_id=ID)])
+    assert [item["status"] for item in answer.json()["items"]] == ["accepted", "duplicate", "conflict"]
+    assert UserAction.objects.get().user_id == 1
+    assert OutboxMessage.objects.count() == 1
+
+
+def test_a_repeated_list_is_all_duplicates() -> None:
+    ids = [f"018f3c5e-7a10-7cc0-8000-{n:012d}" for n in range(50)]
+    items = [action(n + 1, event_id=event_id) for n, event_id in enumerate(ids)]
+    post("actions", items)
+    answer = post("actions", items)
+    assert answer.status_code == 201
+    assert answer.json()["duplicates"] == 50
+    assert UserAction.objects.count() == OutboxMessage.objects.count() == 50
+
+
+@pytest.mark.parametrize("size", [0, 1001])
+def test_a_list_has_1_to_1000_items(size: int) -> None:
+    assert faults(post("actions", [action(1)] * size)) == {"": "length"}
+    assert not UserAction.objects.exists()
+
+
+def test_a_list_of_1000_is_stored_whole() -> None:
+    assert post("actions", [action(n) for n in range(1, 1001)]).json()["accepted"] == 1000
+    assert UserAction.objects.count() == OutboxMessage.objects.count() == 1000

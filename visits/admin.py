@@ -1,0 +1,15 @@
+"""Site visits, for staff."""
+
+from django.contrib import admin
+
+from ccweb.api.admin import ReadOnlyAdmin
+from visits.models import SiteVisit
+
+
+@admin.register(SiteVisit)
+class SiteVisitAdmin(ReadOnlyAdmin):
+    """Who came from where."""
+
+    list_display = ("id", "user_id", "source", "visit_timestamp")
+    search_fields = ("=user_id",)
+    search_help_text = "A user_id"
