@@ -10,6 +10,8 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
+DEAD, STOPPED = "ZX", "Tt"  # the state letters of /proc
+
 
 def free_port() -> int:
     """A free TCP port of 127.0.0.1 below the range of outgoing connections.
@@ -26,10 +28,10 @@ def free_port() -> int:
 
 
 def process_tree(pid: int) -> list[int]:
-    """The ids of a process and all its descendants, parents first; [] when it is gone."""
+    """The ids of a process and all its descendants, parents first and without zombies."""
     children: dict[int, list[int]] = {}
     for entry in Path("/proc").iterdir():
-        if entry.name.isdigit() and (stat := state_and_parent(int(entry.name))):
+        if entry.name.isdigit() and (stat := state_and_parent(int(entry.name))) and stat[0] not in DEAD:
             children.setdefault(stat[1], []).append(int(entry.name))
     tree = [pid] if is_alive(pid) else []
     for member in tree:
@@ -50,7 +52,13 @@ def state_and_parent(pid: int) -> tuple[str, int] | None:
 def is_alive(pid: int) -> bool:
     """Whether the process exists and is more than a zombie."""
     stat = state_and_parent(pid)
-    return stat is not None and stat[0] not in "ZX"
+    return stat is not None and stat[0] not in DEAD
+
+
+def is_running(pid: int) -> bool:
+    """Whether the process exists and is not stopped either."""
+    stat = state_and_parent(pid)
+    return stat is not None and stat[0] not in DEAD + STOPPED
 
 
 def send(signum: signal.Signals, pids: Iterable[int]) -> None:
@@ -66,7 +74,7 @@ def wait_for(condition: Callable[[], bool], what: str, seconds: float = 120) -> 
     while not condition():
         if time.monotonic() > deadline:
             raise TimeoutError(f"waited {seconds:.0f} s for {what}")
-        time.sleep(0.05)
+        time.sleep(0.02)
 
 
 def run(command: list[str], environment: Mapping[str, str] | None = None) -> None:

@@ -27,7 +27,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from tests.parts import Missing, java, kafka_jars, postgresql_programs, redis_program
-from tests.processes import free_port, is_alive, process_tree, run, send, wait_for
+from tests.processes import free_port, is_alive, is_running, process_tree, run, send, wait_for
 
 STOP_SECONDS = 60
 T = TypeVar("T")
@@ -114,10 +114,13 @@ class Service:
 
     def freeze(self) -> None:
         """Stops all its processes in their tracks (SIGSTOP): connections stay open, nothing answers."""
-        stopped: set[int] = set()
-        while running := set(self.pids()) - stopped:
-            send(signal.SIGSTOP, sorted(running))
-            stopped |= running
+
+        def stop_what_runs() -> bool:
+            running = [pid for pid in self.pids() if is_running(pid)]
+            send(signal.SIGSTOP, running)
+            return not running
+
+        wait_for(stop_what_runs, f"{self.name} to freeze")
 
     def thaw(self) -> None:
         """Lets frozen processes go on (SIGCONT)."""
@@ -226,7 +229,7 @@ class Redis(Service):
 
     def __init__(self, settings: Mapping[str, str] | None = None) -> None:
         self._program = redis_program()
-        super().__init__({"databases": "64", "appendonly": "yes", "save": ""} | dict(settings or {}))
+        super().__init__({"appendonly": "yes", "save": ""} | dict(settings or {}))
 
     @property
     def url(self) -> str:
