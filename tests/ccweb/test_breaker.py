@@ -1,0 +1,90 @@
+"""A dependency that does not answer is left alone, and tried again now and then."""
+
+from collections.abc import Callable
+
+import pytest
+
+from ccweb.api.breaker import Away, Breaker
+
+
+class Dependency:
+    """A call that fails as often as it is told to, and counts."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+        self.fault: Exception | None = None
+
+    def __call__(self) -> str:
+        self.calls += 1
+        if self.fault:
+            raise self.fault
+        return "answer"
+
+
+@pytest.fixture
+def dependency() -> Dependency:
+    return Dependency()
+
+
+def breaker(pause: float = 60.0) -> Breaker:
+    return Breaker("redis", errors=(OSError,), timeouts=(TimeoutError,), threshold=3, pause=pause)
+
+
+def attempt(door: Breaker, function: Callable[[], str], times: int) -> list[str]:
+    answers = []
+    for _ in range(times):
+        try:
+            answers.append(door.call(function))
+        except Away:
+            answers.append("away")
+    return answers
+
+
+def test_a_call_that_works_returns_its_answer(dependency: Dependency) -> None:
+    assert breaker().call(dependency) == "answer"
+
+
+def test_after_three_errors_in_a_row_the_dependency_is_left_alone(dependency: Dependency) -> None:
+    door, dependency.fault = breaker(), ConnectionError("refused")
+    assert attempt(door, dependency, 100) == ["away"] * 100
+    assert dependency.calls == 3
+
+
+def test_one_timeout_is_enough_because_it_has_cost_its_wait(dependency: Dependency) -> None:
+    door, dependency.fault = breaker(), TimeoutError("100 ms")
+    attempt(door, dependency, 100)
+    assert dependency.calls == 1
+
+
+def test_an_answer_in_between_forgives_earlier_errors(dependency: Dependency) -> None:
+    door = breaker()
+    for _ in range(5):
+        dependency.fault = ConnectionError("refused")
+        attempt(door, dependency, 2)
+        dependency.fault = None
+        assert door.call(dependency) == "answer"
+
+
+def test_after_the_pause_one_call_probes_and_its_success_closes_the_breaker(dependency: Dependency) -> None:
+    door, dependency.fault = breaker(pause=0), TimeoutError()
+    attempt(door, dependency, 1)
+    assert door.is_open
+    dependency.fault = None
+    assert door.call(dependency) == "answer"
+    assert not door.is_open
+
+
+def test_a_failed_probe_starts_a_new_pause(dependency: Dependency) -> None:
+    door, dependency.fault = breaker(pause=0), TimeoutError()
+    attempt(door, dependency, 1)
+    door.pause, dependency.fault = 60, ConnectionError("refused")
+    attempt(door, dependency, 100)
+    assert dependency.calls == 2
+
+
+def test_what_is_not_an_outage_passes_through(dependency: Dependency) -> None:
+    door, dependency.fault = breaker(), KeyError("ours")
+    for _ in range(5):
+        with pytest.raises(KeyError):
+            door.call(dependency)
+    assert not door.is_open
