@@ -1,0 +1,67 @@
+"""Read the topic as any consumer would, and print it."""
+
+import json
+import threading
+import time
+from collections.abc import Callable
+from typing import TextIO
+
+from actions.kafka import Reader
+from actions.models import TOPIC
+
+AT_ONCE = 500  # messages between two commits, at most
+POLL = 0.5  # seconds
+
+
+def print_messages(
+    *,
+    group: str,
+    from_beginning: bool,
+    limit: int | None,
+    out: TextIO,
+    say: Callable[[str], None],
+    stop: threading.Event,
+) -> int:
+    """Print the messages' values, one JSON a line, flushed, until `stop` or the limit; returns how many.
+
+    What is printed is committed; after a crash in between it is printed again. Raises BrokenPipeError when nobody
+    reads any more.
+    """
+    reader = Reader(topic=TOPIC, group=group, from_beginning=from_beginning, trouble=Complaints(say).hear)
+    printed = uncommitted = 0
+    try:
+        while not stop.is_set() and printed != limit:
+            value = reader.read(0 if uncommitted else POLL)
+            if value is not None:
+                out.write(json_line(value))
+                out.flush()
+                reader.keep_place()
+                printed, uncommitted = printed + 1, uncommitted + 1
+            if uncommitted and (value is None or uncommitted >= AT_ONCE) and reader.commit():
+                uncommitted = 0
+        return printed
+    finally:
+        reader.commit()
+        reader.close()
+
+
+def json_line(value: bytes) -> str:
+    """The value as one line of JSON; what is not JSON is shown as {"not_json": text}."""
+    try:
+        return json.dumps(json.loads(value), ensure_ascii=False) + "\n"
+    except ValueError:
+        return json.dumps({"not_json": value.decode(errors="backslashreplace")}) + "\n"
+
+
+class Complaints:
+    """Says what keeps the reader waiting, each thing at most twice a minute."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self._say = say
+        self._said: dict[str, float] = {}
+
+    def hear(self, trouble: str) -> None:
+        """Trouble in the words of the Kafka client."""
+        if time.monotonic() - self._said.get(trouble, -30.0) >= 30.0:
+            self._said[trouble] = time.monotonic()
+            self._say(f"waiting for Kafka: {trouble}")

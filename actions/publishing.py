@@ -1,0 +1,191 @@
+"""The relay: takes the outbox to Kafka, in order, batch by batch, as the only producer.
+
+A row is deleted when Kafka has confirmed it. Whatever goes wrong in between, it is sent again: at least once, at most
+one batch twice per crash. Nothing expires; only a message that Kafka will never take is set aside (quarantined).
+"""
+
+import atexit
+import logging
+import os
+import threading
+import time
+from collections.abc import Sequence
+
+import psycopg
+from django.db import DatabaseError, close_old_connections
+from django.utils import timezone
+
+from actions.kafka import Courier, Forbidden, Poison, Undelivered
+from actions.models import TOPIC, OutboxMessage, OutboxQuerySet
+from actions.waking import BREATH, bell_of
+from ccweb.api.leadership import Lead
+
+BATCH = 200
+CAMPAIGN = 0.25  # seconds between two tries to win the lead
+GRACE = 8.0  # seconds that a stopping relay gives the batch in hand
+ALARM = 60.0  # seconds between two log lines of the same kind
+logger = logging.getLogger(__name__)
+
+
+class Stopped(Exception):
+    """The relay was told to stop, or has lost the lead, in the middle of a batch, which stays in the outbox."""
+
+
+class Relay:
+    """One relay of a process; at most one in a deployment leads. Counts what it did since it was made."""
+
+    def __init__(self) -> None:
+        self.delivered = self.quarantined = self.errors = 0
+        self.stop = threading.Event()
+        self.lead = Lead("relay")
+        self._bell = bell_of(self.lead)
+        self._courier: Courier | None = None
+        self._term = 0  # of the lead that the courier belongs to
+        self._confirmed: list[int] = []  # rows that Kafka has and the outbox still shows
+        self._stop_by = 0.0
+        self._alarmed: dict[str, float] = {}
+
+    def step(self) -> int:
+        """Deliver one batch if this process leads; returns how many rows no longer wait.
+
+        Raises Undelivered when Kafka, DatabaseError or psycopg.Error when the database does not answer.
+        """
+        if not self.lead.hold():
+            return 0
+        self._ready_courier()
+        self._delete_confirmed()
+        batch = list(OutboxMessage.objects.waiting()[:BATCH])
+        try:
+            if batch:
+                self._deliver(batch)
+        except Poison:
+            self._deliver_one_by_one(batch)
+        return len(batch)
+
+    def run(self, *, until_empty: bool = False) -> None:
+        """Step until `stop` is set, or until nothing waits, whoever delivered it.
+
+        Every error is logged, counted and followed by another try.
+        """
+        pause = 0.1
+        while not self.stop.is_set():
+            try:
+                close_old_connections()
+                if until_empty and not OutboxMessage.objects.waiting().exists():
+                    break
+                self._round()
+                pause = 0.1
+            except Stopped:
+                continue
+            except Exception as error:  # noqa: BLE001 - logged and counted: the relay outlives everything
+                self._note(error)
+                self.stop.wait(pause)
+                pause = min(pause * 2, 5.0 if isinstance(error, Forbidden | DatabaseError) else 1.0)
+        self.close()
+
+    def close(self) -> None:
+        """Leave the lead to another relay."""
+        self._drop_courier()
+        self.lead.release()
+
+    def _round(self) -> None:
+        delivered = self.step()
+        if delivered:
+            self._bell.busy()
+            self.stop.wait(BREATH if delivered < BATCH else 0)
+        elif self.lead.hold():
+            self._bell.rest()
+        else:
+            self._drop_courier()
+            self.stop.wait(CAMPAIGN)
+
+    def _ready_courier(self) -> Courier:
+        """The courier of this term of the lead; making it fences those of earlier leaders."""
+        if self._term != self.lead.terms:
+            self._drop_courier()
+        if self._courier is None:
+            courier = Courier(self._alive)
+            courier.create_topic(TOPIC)
+            self._courier, self._term = courier, self.lead.terms
+        return self._courier
+
+    def _deliver(self, batch: Sequence[OutboxMessage]) -> None:
+        try:
+            self._ready_courier().deliver(batch)
+        except BaseException:
+            self._drop_courier()
+            raise
+        self._confirmed = [message.pk for message in batch]
+        self._delete_confirmed()
+        self.delivered += len(batch)
+
+    def _deliver_one_by_one(self, batch: Sequence[OutboxMessage]) -> None:
+        for message in batch:
+            try:
+                self._deliver([message])
+            except Poison as error:
+                self._quarantine(message, str(error))
+
+    def _quarantine(self, message: OutboxMessage, reason: str) -> None:
+        message.quarantined_at, message.error = timezone.now(), reason
+        message.save(update_fields=["quarantined_at", "error"])
+        self.quarantined += 1
+        logger.error("outbox row %d is quarantined, Kafka will never take it: %s", message.pk, reason)
+
+    def _delete_confirmed(self) -> None:
+        """Also after a database outage, so that it causes no duplicates."""
+        if self._confirmed:
+            OutboxMessage.objects.filter(pk__in=self._confirmed).delete()
+            self._confirmed = []
+
+    def _drop_courier(self) -> None:
+        if self._courier is not None:
+            self._courier.close()
+            self._courier = None
+
+    def _alive(self) -> None:
+        """Called all through a delivery. Raises Stopped when the lead is lost or the time to stop has come."""
+        if not self.lead.hold():
+            raise Stopped
+        if self.stop.is_set():
+            self._stop_by = self._stop_by or time.monotonic() + GRACE
+            if self._courier is None or time.monotonic() > self._stop_by:
+                raise Stopped
+
+    def _note(self, error: Exception) -> None:
+        """Count an error, and log its kind at most once in ALARM seconds."""
+        self.errors += 1
+        kind, now = type(error).__name__, time.monotonic()
+        if now - self._alarmed.get(kind, -ALARM) < ALARM:
+            return
+        self._alarmed[kind] = now
+        text = "the relay is held up (%s: %s); nothing is lost, it keeps trying"
+        if isinstance(error, Undelivered | DatabaseError | psycopg.Error):
+            level = logging.ERROR if isinstance(error, Forbidden) else logging.WARNING
+            logger.log(level, text, kind, str(error).strip())
+        else:
+            logger.error(text, kind, error, exc_info=error)
+
+
+def resend(messages: OutboxQuerySet) -> int:
+    """Let quarantined messages wait again, in their old place; returns how many."""
+    return messages.quarantined().update(quarantined_at=None, error="")
+
+
+def start_thread() -> None:
+    """Run a relay in this process and in every process forked from it."""
+    os.register_at_fork(after_in_child=_spawn)
+    _spawn()
+
+
+def _spawn() -> None:
+    relay = Relay()
+    thread = threading.Thread(target=relay.run, name="relay", daemon=True)
+    thread.start()
+    atexit.register(_finish, relay, thread)
+
+
+def _finish(relay: Relay, thread: threading.Thread) -> None:
+    """An orderly end of the process lets the batch in hand arrive, so that it does not come twice."""
+    relay.stop.set()
+    thread.join(GRACE + 1)

@@ -1,0 +1,94 @@
+"""How a relay with nothing to do learns that there is something, at next to no cost for the writers."""
+
+import threading
+import time
+from typing import Any, Protocol
+
+from django.dispatch import receiver
+
+from actions.models import CHANNEL, RELAY_IDLE_LOCK
+from actions.signals import actions_recorded
+from ccweb.api.leadership import FileLock, Lead, SessionLock
+
+LINGER = 0.1  # seconds after the last row in which the relay polls instead of going to sleep
+BREATH = 0.005  # seconds between two polls, in which a batch gathers
+recorded_here = threading.Event()
+
+
+@receiver(actions_recorded)
+def note_recorded_actions(**kwargs: Any) -> None:
+    """Wake a relay thread of this process."""
+    recorded_here.set()
+
+
+class Bell(Protocol):
+    """What the relay rests on."""
+
+    def busy(self) -> None:
+        """There were rows: more may follow at once."""
+
+    def rest(self) -> None:
+        """Wait for rows, or for long enough to look again; at most 0.4 s."""
+
+
+def bell_of(lead: Lead) -> Bell:
+    """The bell that goes with the kind of the lead's lock."""
+    return NotifyBell(lead.lock) if isinstance(lead.lock, SessionLock) else PollBell(lead.lock)
+
+
+class NotifyBell:
+    """LISTEN on the lead's session. NOTIFY makes commits queue up, so writers send it only to a relay that sleeps.
+
+    Writers take RELAY_IDLE_LOCK shared for their transaction, the sleeping relay exclusively. It gets it when no write
+    is in flight, then reads the outbox once more before it waits: whoever writes after that finds it taken and rings.
+    """
+
+    def __init__(self, lock: SessionLock) -> None:
+        self._lock = lock
+        self._session: object = None  # the one on which it listens
+        self._asleep = False
+        self._last_rows = time.monotonic()
+
+    def busy(self) -> None:
+        self._last_rows = time.monotonic()
+        if self._asleep:
+            self._execute(f"SELECT pg_advisory_unlock({RELAY_IDLE_LOCK})")
+            self._asleep = False
+
+    def rest(self) -> None:
+        if self._session is not self._lock.session:
+            self._session, self._asleep = self._lock.session, False
+            self._execute(f"LISTEN {CHANNEL}")
+        if self._asleep and self._lock.session is not None:
+            for _ in self._lock.session.notifies(timeout=0.4, stop_after=1):
+                pass
+        elif time.monotonic() - self._last_rows < LINGER:
+            time.sleep(BREATH)
+        else:
+            self._asleep = self._execute(f"SELECT pg_try_advisory_lock({RELAY_IDLE_LOCK})")
+            time.sleep(0 if self._asleep else 0.02)
+
+    def _execute(self, query: str) -> bool:
+        """The first column of the answer, if any."""
+        if self._lock.session is None:
+            return False
+        cursor = self._lock.session.execute(query)
+        row = cursor.fetchone() if cursor.description else None
+        return bool(row and row[0])
+
+
+class PollBell:
+    """Rung by writers of this process; those of others are noticed by looking, ever less often while idle."""
+
+    QUICK, SLOW = 0.05, 0.25  # seconds
+
+    def __init__(self, lock: FileLock) -> None:
+        self._pause = self.QUICK
+
+    def busy(self) -> None:
+        self._pause = BREATH
+
+    def rest(self) -> None:
+        recorded_here.wait(self._pause)
+        recorded_here.clear()
+        self._pause = min(max(self._pause * 1.5, self.QUICK), self.SLOW)

@@ -1,0 +1,154 @@
+"""One leader per name among all processes of a deployment, and none while it is frozen.
+
+On PostgreSQL the lead is a session advisory lock on a direct connection of its own; the server ends that session when
+it has been silent for SILENCE, so a frozen holder loses the lead although its socket stays open. That works through no
+pooler in transaction mode. On SQLite it is a file lock beside the database, which a frozen holder keeps.
+"""
+
+import fcntl
+import logging
+import os
+import tempfile
+import time
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Protocol
+from weakref import WeakSet
+
+import psycopg
+from django.db import connection
+
+PING = 0.5  # seconds between two signs of life
+SILENCE = 1.5  # seconds after which PostgreSQL gives up a silent holder
+logger = logging.getLogger(__name__)
+
+
+class Lock(Protocol):
+    """What a lead needs of a lock; both methods may be called in any state."""
+
+    def hold(self) -> bool:
+        """Take the lock or prove that it is still held; False when it is somebody else's. Never waits for it."""
+
+    def release(self) -> None:
+        """Give it up."""
+
+
+class Lead:
+    """The right to be the one that does a job, named by that job."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.lock: SessionLock | FileLock = SessionLock(name) if connection.vendor == "postgresql" else FileLock(name)
+        self.terms = 0  # how often this process has won the lead
+        self._held = False
+
+    def hold(self) -> bool:
+        """Whether this process leads now, winning the lead if nobody has it.
+
+        Call it at least every PING seconds while working, as often as you like: the database is asked only every PING.
+        Raises psycopg.OperationalError when PostgreSQL cannot be reached.
+        """
+        before, self._held = self._held, False
+        self._held = self.lock.hold()
+        if self._held != before:
+            self.terms += self._held
+            logger.info("%s: this process %s", self.name, "leads" if self._held else "has lost the lead")
+        return self._held
+
+    def release(self) -> None:
+        """Let another process lead at once."""
+        self._held = False
+        self.lock.release()
+
+
+class SessionLock:
+    """A PostgreSQL advisory lock that lives and dies with its own connection."""
+
+    def __init__(self, name: str) -> None:
+        self.key = int.from_bytes(sha256(name.encode()).digest()[:8], "big", signed=True)
+        self.session: psycopg.Connection | None = None
+        self._mine = False
+        self._alive_at = 0.0
+
+    def hold(self) -> bool:
+        if self._mine and time.monotonic() - self._alive_at < PING:
+            return True
+        try:
+            return self._ask()
+        except psycopg.Error as error:
+            lost = self._mine
+            self.release()
+            if lost:
+                logger.warning("the session that held a lead is gone: %s", str(error).strip())
+                return False
+            raise
+
+    def release(self) -> None:
+        self._mine = False
+        if self.session is not None:
+            self.session.close()
+            self.session = None
+
+    def _ask(self) -> bool:
+        if self.session is None:
+            self.session = connect()
+        query, parameters = ("SELECT true", None) if self._mine else ("SELECT pg_try_advisory_lock(%s)", [self.key])
+        row = self.session.execute(query, parameters).fetchone()
+        self._mine = bool(row and row[0])
+        self._alive_at = time.monotonic()
+        return self._mine
+
+
+def connect() -> psycopg.Connection:
+    """A direct connection to Django's database, which the server ends when it is silent for SILENCE seconds."""
+    parameters: dict[str, Any] = connection.get_connection_params()
+    for name in ("cursor_factory", "context", "prepare_threshold"):  # Django's own way of reading rows
+        parameters.pop(name, None)
+    patience = {"connect_timeout": 3, "keepalives_idle": 1, "keepalives_interval": 1, "keepalives_count": 2}
+    session = psycopg.connect(**parameters | patience | {"tcp_user_timeout": 2000}, autocommit=True)
+    session.execute("SELECT set_config('idle_session_timeout', %s, false)", [f"{SILENCE * 1000:.0f}"])
+    return session
+
+
+class FileLock:
+    """A file lock beside the SQLite database, or in the temporary folder when that lives in memory."""
+
+    def __init__(self, name: str) -> None:
+        database = Path(str(connection.settings_dict["NAME"]))
+        in_memory = "memory" in database.name
+        self.path = (
+            Path(tempfile.gettempdir(), f"ccweb-{os.getpid()}.{name}.lock")
+            if in_memory
+            else database.with_name(f"{database.name}.{name}.lock")
+        )
+        self._file: int | None = None
+        _file_locks.add(self)
+
+    def hold(self) -> bool:
+        if self._file is not None:
+            return True
+        file = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(file)
+            return False
+        self._file = file
+        return True
+
+    def release(self) -> None:
+        """Closing a forked copy leaves the lock to the parent; as long as a copy is open the lock stays."""
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
+
+
+_file_locks: WeakSet[FileLock] = WeakSet()
+
+
+def _forget_inherited() -> None:
+    for lock in list(_file_locks):
+        lock.release()
+
+
+os.register_at_fork(after_in_child=_forget_inherited)
