@@ -124,6 +124,7 @@ REST_FRAMEWORK: dict[str, Any] = {
     "DEFAULT_FILTER_BACKENDS": ["ccweb.api.filtering.StrictFilters"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "EXCEPTION_HANDLER": "ccweb.api.errors.problem_response",
+    "DEFAULT_METADATA_CLASS": None,  # OPTIONS is 405: the description of the API is /api/schema
     "UNAUTHENTICATED_USER": None,
     "URL_FORMAT_OVERRIDE": None,  # ?format= is an unknown parameter like any other
     "DATETIME_FORMAT": "%Y-%m-%dT%H:%M:%S.%fZ",

@@ -2,16 +2,18 @@
 
 from collections.abc import Callable
 
+from django.core.exceptions import DisallowedHost
 from django.http import HttpRequest, HttpResponse
 
 from ccweb.api.errors import plain_problem
 from ccweb.api.parsing import MAX_LIST_BYTES
 
 MAX_URL_BYTES = 4096
+MAX_DISCARDED_BYTES = 16 * 1024 * 1024
 
 
 class RequestGuard:
-    """Refuse, before reading a body, what is malformed or too large for /api."""
+    """Refuse, before parsing a body, what is malformed or too large for /api."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
@@ -24,8 +26,12 @@ class RequestGuard:
 
 
 def refusal(request: HttpRequest) -> HttpResponse | None:
-    """A problem for chunked (411), encoded (415), oversized (413) or over-long (414) requests, else None."""
+    """A problem for a wrong Host (400), chunked (411), encoded (415), oversized (413), over-long (414), else None."""
     meta = request.META
+    try:
+        request.get_host()
+    except DisallowedHost:
+        return plain_problem(400, "The Host header is missing or not one that is served here.")
     if "HTTP_TRANSFER_ENCODING" in meta:
         return plain_problem(411, "Chunked bodies are not read: send a Content-Length.")
     if "HTTP_CONTENT_ENCODING" in meta:
@@ -36,5 +42,13 @@ def refusal(request: HttpRequest) -> HttpResponse | None:
     if not (length.isascii() and length.isdigit()):
         return plain_problem(400, "Content-Length is malformed.")
     if int(length) > MAX_LIST_BYTES:
+        _discard(request, int(length))
         return plain_problem(413, "The body is larger than 64 KiB (1 MiB for a list).")
     return None
+
+
+def _discard(request: HttpRequest, length: int) -> None:
+    """Read a moderate body to nowhere: most clients look for the answer only when they have sent everything."""
+    left = length if length <= MAX_DISCARDED_BYTES else 0
+    while left > 0 and (chunk := request.read(min(left, MAX_LIST_BYTES))):
+        left -= len(chunk)
