@@ -1,9 +1,13 @@
 """Where a user stands."""
 
+from datetime import datetime
 from decimal import Decimal
 
 from django.db import models
 from django.utils import timezone
+
+from segments.models.run import RfmRun
+from segments.scoring import recency_days
 
 
 class RiskProfile(models.TextChoices):
@@ -13,6 +17,14 @@ class RiskProfile(models.TextChoices):
     MODERATE = "Moderate-Risk"
     LOW = "Low-Risk"
     UNKNOWN = "Unknown"
+
+
+class UserSegmentQuerySet(models.QuerySet["UserSegment"]):
+    """Segments in the batch's words."""
+
+    def with_as_of(self) -> "UserSegmentQuerySet":
+        """Each with `as_of` (UTC), up to which the last run looked at actions; what `recency_days` counts to."""
+        return self.annotate(as_of=models.Subquery(RfmRun.objects.done().values("as_of")[:1]))
 
 
 class UserSegment(models.Model):
@@ -29,9 +41,23 @@ class UserSegment(models.Model):
     last_action_at = models.DateTimeField(null=True, blank=True)
     last_updated = models.DateTimeField(default=timezone.now)
 
+    objects = UserSegmentQuerySet.as_manager()
+
     class Meta:
         db_table = "user_segments"
         ordering = ["user_id"]
 
     def __str__(self) -> str:
         return f"user {self.user_id}: {self.rfm_group}"
+
+    @property
+    def recency_days(self) -> int | None:
+        """Whole days from the last action to the last run's as_of; None when lapsed.
+
+        Every run looks at every row, so it is not stored: a row need not be written because a day went by.
+        Read it from a queryset `with_as_of()`; without a run it counts to the row's own last change.
+        """
+        if self.last_action_at is None:
+            return None
+        as_of: datetime | None = getattr(self, "as_of", None)
+        return max(0, recency_days(self.last_action_at, as_of or self.last_updated))

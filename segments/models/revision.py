@@ -1,0 +1,57 @@
+"""Staff settings as revisions: rows that are never edited, one of them active by constraint."""
+
+from typing import Any, TypeVar
+
+from django.core.exceptions import ValidationError
+from django.db import models, transaction
+from django.utils import timezone
+
+R = TypeVar("R", bound="Revision")
+
+
+class RevisionQuerySet(models.QuerySet[R]):
+    """The revisions of one kind of settings."""
+
+    def active(self) -> R:
+        """The revision in force; DoesNotExist when somebody deleted it by hand."""
+        return self.get(active=True)
+
+    def publish(self, **content: Any) -> R:
+        """Add a revision and put it in force in one transaction; ValidationError, by field, when it makes no sense."""
+        revision = self.model(**content, active=True)
+        revision.clean_fields()
+        revision.clean()
+        with transaction.atomic():
+            # All publishers queue at the oldest row: the active one changes while they wait.
+            self.select_for_update().order_by("pk").first()
+            self.filter(active=True).update(active=False)
+            revision.save(force_insert=True)
+        return revision
+
+
+class Revision(models.Model):
+    """What revisions have in common. Their content is in the subclass; `active` alone ever changes."""
+
+    revision = models.AutoField(primary_key=True)
+    active = models.BooleanField(default=False, editable=False)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    created_by = models.CharField(max_length=150, blank=True, editable=False, help_text="User name of the author.")
+    note = models.CharField(max_length=300, blank=True, help_text="Why this revision, for those who come after.")
+
+    class Meta:
+        abstract = True
+        ordering = ["-revision"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["active"], condition=models.Q(active=True), name="%(app_label)s_%(class)s_one_active"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"revision {self.revision}"
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Store a new revision; ValidationError for one that is stored already."""
+        if not self._state.adding:
+            raise ValidationError(f"{self._meta.verbose_name} {self.revision} is never edited: publish a new revision.")
+        super().save(*args, **kwargs)

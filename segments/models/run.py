@@ -1,0 +1,86 @@
+"""Each run of the RFM batch, from the wish to the result."""
+
+from datetime import datetime
+
+from django.db import models
+from django.utils import timezone
+
+from segments.models.policy import RfmPolicy
+
+
+class RfmRunQuerySet(models.QuerySet["RfmRun"]):
+    """Runs in the batch's words."""
+
+    def done(self) -> "RfmRunQuerySet":
+        """Committed, the last one first."""
+        return self.filter(status=RfmRun.Status.DONE).order_by("-finished_at", "-id")
+
+    def requested(self) -> "RfmRunQuerySet":
+        """Waiting for the scheduler, in the order of the wishes."""
+        return self.filter(status=RfmRun.Status.REQUESTED).order_by("id")
+
+    def running(self) -> "RfmRunQuerySet":
+        """At work, or left behind by a process that was killed."""
+        return self.filter(status=RfmRun.Status.RUNNING)
+
+    def finished_after(self, moment: datetime) -> "RfmRunQuerySet":
+        """Ended later than a moment (UTC)."""
+        return self.filter(finished_at__gt=moment)
+
+
+class RfmRun(models.Model):
+    """One run: what it was asked, by which policy and cut points it judged, what came out."""
+
+    class Kind(models.TextChoices):
+        """Who wanted it."""
+
+        DAILY = "daily", "Daily, 02:00 UTC"
+        STARTUP = "startup", "Shortly after the scheduler's start"
+        MANUAL = "manual", "By command"
+        REQUESTED = "requested", "Requested in the admin"
+
+    class Status(models.TextChoices):
+        """How far it is."""
+
+        REQUESTED = "requested"
+        RUNNING = "running"
+        DONE = "done"
+        FAILED = "failed"
+
+    kind = models.CharField(max_length=9, choices=Kind)
+    status = models.CharField(max_length=9, choices=Status, default=Status.RUNNING)
+    as_of = models.DateTimeField(
+        null=True, blank=True, help_text="Later actions do not count (UTC). Empty until the start: that moment."
+    )
+    policy = models.ForeignKey(RfmPolicy, models.PROTECT, null=True, blank=True, help_text="Empty: the active one.")
+    cuts = models.JSONField(default=dict, help_text="The cut points used: recency, frequency, monetary.")
+    requested_at = models.DateTimeField(default=timezone.now)
+    requested_by = models.CharField(max_length=150, blank=True)
+    started_at = models.DateTimeField(null=True, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+    users = models.BigIntegerField(null=True, blank=True, help_text="Users with a row.")
+    active = models.BigIntegerField(null=True, blank=True, help_text="Users with an action in the 30 days.")
+    changed = models.BigIntegerField(null=True, blank=True, help_text="Rows written, new ones included.")
+    lapsed = models.BigIntegerField(null=True, blank=True, help_text="Users whose last action left the 30 days.")
+    groups = models.JSONField(default=dict, help_text="Users by group, best group first.")
+    error = models.CharField(max_length=1000, blank=True)
+    seen_action_id = models.BigIntegerField(
+        null=True, editable=False, help_text="Users of all actions up to this id (and as_of) have a row."
+    )
+
+    objects = RfmRunQuerySet.as_manager()
+
+    class Meta:
+        db_table = "rfm_runs"
+        ordering = ["-id"]
+        verbose_name = "RFM run"
+        constraints = [
+            models.UniqueConstraint(
+                fields=["as_of"],
+                condition=models.Q(kind="daily", status__in=["running", "done"]),
+                name="rfm_runs_one_daily",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} run {self.pk}" + (f" as of {self.as_of:%Y-%m-%d %H:%M}" if self.as_of else "")
