@@ -1,4 +1,4 @@
-"""Everything that touches Kafka's client: settings, topics, sending a batch, reading. Nothing connects on import.
+"""Everything that touches Kafka's client: sending a batch, topics, reading. Nothing connects on import.
 
 A batch is one transaction of a fixed transactional.id: it arrives whole or not at all, and a new leader's first act
 fences a frozen predecessor for good. Measured on Apache Kafka 4.3 against a plain idempotent producer: 8.7 ms instead
@@ -7,6 +7,7 @@ of 2.7 ms until confirmed (median), 11,500 instead of 20,000 messages/s in batch
 
 import logging
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import wait
 from typing import Any
@@ -15,9 +16,9 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaExcepti
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
 from django.conf import settings
 
+from actions.kafka_settings import CONSUMER, PRODUCER, TRANSACTIONAL_ID, TRANSACTIONS, client
 from actions.models import OutboxMessage
 
-TRANSACTIONAL_ID = "ccweb-relay"
 SLICE = 0.4  # seconds: no call blocks for longer, so that the caller can show signs of life
 START_PATIENCE = 10.0  # seconds that a reachable cluster gets to open transactions
 COMMIT_PATIENCE = 300.0  # seconds of asking for the outcome of a commit before it counts as unknown
@@ -57,38 +58,6 @@ class Poison(Exception):
     """Kafka will never take a message of this batch."""
 
 
-def client(**more: Any) -> dict[str, Any]:
-    """Client settings; a returning broker is noticed within half a second."""
-    return {
-        "bootstrap.servers": settings.KAFKA_BROKER,
-        "client.id": "ccweb",
-        "socket.keepalive.enable": True,
-        "socket.timeout.ms": 10_000,
-        "reconnect.backoff.ms": 100,
-        "reconnect.backoff.max.ms": 500,
-        "log_level": 2,  # librdkafka repeats itself during an outage; the relay says it once a minute
-    } | more
-
-
-PRODUCER = {
-    "enable.idempotence": True,
-    "acks": "all",
-    "linger.ms": 0,
-    "message.timeout.ms": 10_000,  # then the batch fails, and is sent again
-    "topic.metadata.propagation.max.ms": 5_000,
-}
-TRANSACTIONS = {"transactional.id": TRANSACTIONAL_ID, "transaction.timeout.ms": 60_000}
-CONSUMER = {
-    "session.timeout.ms": 6_000,  # the embedded broker takes no more
-    "auto.offset.reset": "earliest",
-    "enable.auto.commit": False,
-    "enable.auto.offset.store": False,
-    "isolation.level": "read_committed",
-    "fetch.wait.max.ms": 100,
-    "topic.metadata.refresh.interval.ms": 2_000,  # how soon a new topic is noticed
-}
-
-
 class Courier:
     """Takes batches to Kafka in order. Made by the process that uses it, thrown away after any error.
 
@@ -97,10 +66,11 @@ class Courier:
 
     def __init__(self, alive: Callable[[], None]) -> None:
         self._alive = alive
-        self._producer = Producer(client(**PRODUCER, **TRANSACTIONS))
+        self._heard: deque[KafkaError] = deque(maxlen=1)  # what the client last complained of
+        self._producer = self._new_producer(**TRANSACTIONS)
         self.fenced = self._open_transactions()
         if not self.fenced:
-            self._producer = Producer(client(**PRODUCER))
+            self._producer = self._new_producer()
 
     def deliver(self, messages: Sequence[OutboxMessage]) -> None:
         """Return when Kafka has confirmed all of them; raises Poison, Forbidden or Undelivered.
@@ -121,7 +91,7 @@ class Courier:
         except KafkaException as error:
             failures.append(error.args[0])
         if failures:
-            raise _translated(failures)
+            raise self._translated(failures)
 
     def create_topic(self, topic: str) -> None:
         """Make the topic with KAFKA_PARTITIONS and KAFKA_REPLICATION when it is not there; warns where that fails."""
@@ -144,6 +114,9 @@ class Courier:
         """Drop what is not sent. The next courier aborts what this one left open."""
         self._producer.purge()
         self._producer.flush(0)
+
+    def _new_producer(self, **more: Any) -> Producer:
+        return Producer(client(**PRODUCER, **more) | {"error_cb": self._heard.append})
 
     def _send(self, message: OutboxMessage, failures: list[KafkaError]) -> None:
         def note(error: KafkaError | None, _: object) -> None:
@@ -181,7 +154,7 @@ class Courier:
                 if not problem.retriable() or time.monotonic() - answered > START_PATIENCE:
                     break
             elif not problem.retriable():
-                raise _translated([problem])
+                raise self._translated([problem])
             elif time.monotonic() - begun > START_PATIENCE:
                 raise Undelivered(f"no Kafka broker answers at {settings.KAFKA_BROKER}")
         logger.warning(NO_TRANSACTIONS, problem.str(), TRANSACTIONAL_ID)
@@ -204,13 +177,12 @@ class Courier:
                     raise
             self._alive()
 
-
-def _translated(errors: list[KafkaError]) -> Exception:
-    for kind, codes in ((Poison, POISON), (Forbidden, FORBIDDEN)):
-        for error in errors:
-            if error.code() in codes:
-                return kind(f"{error.name()}: {error.str()}")
-    return Undelivered(f"{errors[0].name()}: {errors[0].str()}")
+    def _translated(self, errors: list[KafkaError]) -> Exception:
+        for kind, codes in ((Poison, POISON), (Forbidden, FORBIDDEN)):
+            for error in errors:
+                if error.code() in codes:
+                    return kind(f"{error.name()}: {error.str()}")
+        return Undelivered("; ".join(f"{error.name()}: {error.str()}" for error in [errors[0], *self._heard]))
 
 
 class Reader:
