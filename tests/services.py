@@ -262,7 +262,7 @@ class Kafka(Service):
         self._properties = self.folder / "server.properties"
         lines = (f"{key}={value}\n" for key, value in self._configuration().items())
         self._properties.write_text("".join(lines))
-        cluster = secrets.token_urlsafe(16)
+        cluster = "c" + secrets.token_urlsafe(16)[1:]  # one that begins with - reads as an option
         command = self._jvm("kafka.tools.StorageTool", "format", "--standalone", "-t", cluster, "-c")
         run([*command, str(self._properties)], self._environment())
 
