@@ -7,6 +7,7 @@ from typing import Any
 from django.core.exceptions import PermissionDenied
 from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.views.decorators.csrf import csrf_exempt
 from rest_framework import exceptions
 from rest_framework.response import Response
 from rest_framework.views import set_rollback
@@ -26,6 +27,7 @@ def plain_problem(status: int, detail: str, headers: dict[str, str] | None = Non
     return JsonResponse(problem(status, detail), status=status, content_type=PROBLEM_JSON, headers=headers)
 
 
+@csrf_exempt  # or a POST would get Django's page about a missing token
 def no_such_resource(request: HttpRequest) -> HttpResponse:
     """404 for every path under /api that is not a route."""
     return plain_problem(404, "There is no such resource.")

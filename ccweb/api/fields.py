@@ -108,7 +108,7 @@ class ValueField(StrictField):
     def clean(self, data: Any) -> Decimal:
         """The value in units of the web application's currency."""
         number = self._number(data)
-        if not abs(number) < MAX_VALUE:
+        if not number.copy_abs() < MAX_VALUE:  # abs() would overflow on 1E1000000
             raise ValidationError("It must be between -10^10 and 10^10, both excluded.", code="range")
         exponent = number.as_tuple().exponent
         if not isinstance(exponent, int) or exponent < -2:
