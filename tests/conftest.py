@@ -4,13 +4,18 @@ import os
 import uuid
 from collections.abc import Iterator
 
+import psycopg
 import pytest
 import redis
 from pytest_django import Settings
 
 from tests.parts import Missing
-from tests.plugin import shared
-from tests.services import Redis, need
+from tests.plugin import CLOSED, POSTGRES_URL, shared
+from tests.services import Redis, create_database, need
+from tests.stack import Stack
+from tests.topics import empty_broker
+
+WORKER = os.environ.get("PYTEST_XDIST_WORKER", "gw0")
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -55,12 +60,50 @@ def redis_server(settings: Settings) -> Iterator[Redis]:
 
 @pytest.fixture
 def kafka_broker(settings: Settings) -> str:
-    """The address of a real Apache Kafka, shared by the run; settings.KAFKA_BROKER names it in this test."""
-    settings.KAFKA_BROKER = need(lambda: shared("kafka"))
-    return settings.KAFKA_BROKER
+    """The address of a real Apache Kafka, without topics; settings.KAFKA_BROKER names it in this test.
+
+    It is this worker's own: the topic's name is fixed, and a neighbour's messages would look like ours.
+    """
+    broker = need(lambda: shared(f"kafka-{WORKER}"))
+    empty_broker(broker)
+    settings.KAFKA_BROKER = broker
+    return broker
 
 
 @pytest.fixture
 def topic() -> str:
     """A topic name that no other test uses."""
     return f"test-{uuid.uuid4().hex}"
+
+
+@pytest.fixture(scope="session")
+def postgresql_server() -> str:
+    """The URL of the run's PostgreSQL, which is there with --database sqlite too when a test asks."""
+    return POSTGRES_URL.format(need(lambda: shared("postgresql")))
+
+
+@pytest.fixture(scope="session")
+def migrated_database(postgresql_server: str) -> str:
+    """The name of a migrated PostgreSQL database, to be copied."""
+    name = f"migrated_{WORKER}"
+    url = create_database(postgresql_server, name)
+    Stack(database_url=url, redis_url=os.environ["REDIS_URL"], kafka_broker=CLOSED).manage("migrate")
+    return name
+
+
+@pytest.fixture
+def fresh_database(postgresql_server: str, migrated_database: str) -> Iterator[str]:
+    """The URL of a migrated, empty PostgreSQL database of this test alone."""
+    name = f"test_{uuid.uuid4().hex}"
+    yield create_database(postgresql_server, name, migrated_database)
+    with psycopg.connect(postgresql_server, autocommit=True) as connection:
+        connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+@pytest.fixture
+def live_stack(fresh_database: str, redis_client: redis.Redis, kafka_broker: str) -> Iterator[Stack]:
+    """The web process of the Procfile with its relay thread, on empty PostgreSQL, Redis and Apache Kafka."""
+    redis_url = os.environ["REDIS_URL"]
+    with Stack(database_url=fresh_database, redis_url=redis_url, kafka_broker=kafka_broker) as stack:
+        stack.web.start()
+        yield stack

@@ -64,7 +64,7 @@ class Owner:
 
     def _start(self, name: str) -> dict[str, str]:
         try:
-            service = KINDS[name]()
+            service = KINDS[name.partition("-")[0]]()
             self._services.append(service)
             return {"address": service.start().address}
         except Missing as missing:
@@ -74,7 +74,7 @@ class Owner:
 
 
 def shared(name: str) -> str:
-    """The address (host:port) of this run's postgresql, redis or kafka.
+    """The address (host:port) of this run's postgresql, redis or kafka; `kafka-NAME` is one more Kafka.
 
     Raises Missing when this machine has none, RuntimeError when it did not start.
     """

@@ -48,18 +48,25 @@ def lack(reason: str) -> NoReturn:
     pytest.skip(reason)
 
 
+def create_database(server: str, database: str, template: str = "template1") -> str:
+    """Makes a database next to the one that the URL `server` names, and returns its URL."""
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(f'CREATE DATABASE "{database}" TEMPLATE "{template}"')
+    return f"{server.rpartition('/')[0]}/{database}"
+
+
 class Service:
     """A server process that can be started, stopped, killed, frozen and started again on the same data."""
 
     name = "service"
     stop_signal = signal.SIGTERM
-    close_signal = signal.SIGKILL
 
     def __init__(self, settings: Mapping[str, str] | None = None) -> None:
         self.settings = dict(settings or {})
         self.port = free_port()
         self.folder = Path(tempfile.mkdtemp(prefix=f"ccweb-{self.name}-"))
         self.log = self.folder / "log"
+        self.working_folder = self.folder
         self._owner = os.getpid()
         self._process: subprocess.Popen[bytes] | None = None
         atexit.register(self.close)
@@ -87,7 +94,7 @@ class Service:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                cwd=self.folder,
+                cwd=self.working_folder,
                 env=self._environment(),
                 start_new_session=True,  # Ctrl-C in the terminal is for us, not for the server
             )
@@ -134,14 +141,13 @@ class Service:
         """Ends it for good and removes its data; harmless when repeated or inherited by a fork."""
         if os.getpid() != self._owner:
             return
-        if self._process is not None:
-            self.thaw()
-            self._process.send_signal(self.close_signal)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self._process.wait(5)
-            self.kill()
+        self.thaw()
+        self._end()
         shutil.rmtree(self.folder, ignore_errors=True)
         atexit.unregister(self.close)
+
+    def _end(self) -> None:
+        self.kill()
 
     def _wait_until_it_answers(self, process: subprocess.Popen[bytes]) -> None:
         def answers() -> bool:
@@ -172,7 +178,6 @@ class Postgres(Service):
 
     name = "postgresql"
     stop_signal = signal.SIGINT  # fast shutdown
-    close_signal = signal.SIGQUIT  # immediate shutdown, which still frees the shared memory
 
     def __init__(self, settings: Mapping[str, str] | None = None) -> None:
         self._bin = postgresql_programs()
@@ -187,17 +192,18 @@ class Postgres(Service):
     @property
     def url(self) -> str:
         """The connection URL of the database `postgres`, as superuser."""
-        return self.database_url("postgres")
+        return f"postgres://postgres@{self.address}/postgres"
 
-    def database_url(self, database: str) -> str:
-        """The connection URL of a database, which need not exist yet."""
-        return f"postgres://postgres@{self.address}/{database}"
+    def create_database(self, database: str, template: str = "template1") -> str:
+        """Makes a database, empty or like its template, and returns its URL."""
+        return create_database(self.url, database, template)
 
-    def create_database(self, database: str) -> str:
-        """Makes an empty database and returns its URL."""
-        with psycopg.connect(self.url, autocommit=True) as connection:
-            connection.execute(f'CREATE DATABASE "{database}"')
-        return self.database_url(database)
+    def _end(self) -> None:
+        if self._process is not None:
+            self._process.send_signal(signal.SIGQUIT)  # at once, but freeing the shared memory
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(5)
+        self.kill()
 
     def _prefix(self) -> list[str]:
         identity = self._identity()

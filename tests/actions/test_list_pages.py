@@ -48,9 +48,7 @@ def test_filters_narrow_the_list(recorded: list[dict]) -> None:
     low, high = sorted((since, until))
     found = get(f"actions?user_id=2&action_type=type1&since={low}&until={high}").json()["results"]
     assert found == [
-        a
-        for a in recorded
-        if a["user_id"] == 2 and a["action_type"] == "type1" and low <= a["action_timestamp"] < high
+        a for a in recorded if a["user_id"] == 2 and a["action_type"] == "type1" and low <= a["action_timestamp"] < high
     ]
 
 

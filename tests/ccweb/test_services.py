@@ -32,13 +32,14 @@ def states(pids: list[int]) -> str:
 
 
 def test_postgresql_keeps_committed_rows_over_a_kill_of_all_its_processes(postgres: Postgres) -> None:
-    with psycopg.connect(postgres.create_database("kept")) as connection:
+    url = postgres.create_database("kept")
+    with psycopg.connect(url) as connection:
         connection.execute("CREATE TABLE kept AS SELECT 1 AS one")
     pids = postgres.pids()
     postgres.kill()
     assert len(pids) > 1 and not any(map(is_alive, pids))
     postgres.start()
-    with psycopg.connect(postgres.database_url("kept")) as connection:
+    with psycopg.connect(url) as connection:
         assert connection.execute("SELECT one FROM kept").fetchall() == [(1,)]
 
 

@@ -1,0 +1,36 @@
+"""The deployed system, from an HTTP request to the message in Apache Kafka."""
+
+import json
+import uuid
+
+import psycopg
+import pytest
+
+from tests.stack import Stack
+
+pytestmark = pytest.mark.stack
+
+
+def test_an_action_goes_from_the_request_to_the_table_and_the_topic(live_stack: Stack) -> None:
+    event_id = str(uuid.uuid4())
+    action = {"event_id": event_id, "user_id": 7, "action_type": "purchase", "value": "19.99"}
+    answer = live_stack.call("POST", "/api/actions", action)
+    assert (answer.status, answer.json()["event_id"]) == (201, event_id)
+    with psycopg.connect(live_stack.database_url) as connection:
+        stored = connection.execute("SELECT user_id, value::text FROM user_actions").fetchall()
+    assert stored == [(7, "19.99")]
+    (message,) = live_stack.messages(at_least=1)
+    assert (message.key(), dict(message.headers() or [])["event_id"]) == (b"7", event_id.encode())
+    assert json.loads(message.value() or b"")["event_id"] == event_id
+
+
+def test_every_live_stack_begins_empty(live_stack: Stack) -> None:
+    assert live_stack.call("GET", "/api/actions").json()["results"] == []
+    live_stack.call("POST", "/api/actions", {"user_id": 8, "action_type": "login"})
+    assert [message.key() for message in live_stack.messages(at_least=1)] == [b"8"]
+
+
+def test_a_command_runs_against_the_live_stack(live_stack: Stack) -> None:
+    live_stack.manage("migrate", "--check")
+    refused = live_stack.manage("migrate", "--no-such-option", check=False)
+    assert refused.returncode == 2 and "no-such-option" in refused.stderr
