@@ -1,0 +1,70 @@
+"""The API's rules for one cell of text: each function returns the canonical text or raises BadLine."""
+
+import re
+from datetime import UTC, datetime
+from decimal import Decimal
+from functools import lru_cache
+
+from actions.models import ACTION_TYPE
+from ccweb.api.fields import DECIMAL_TEXT, UUID_TEXT
+from ccweb.api.identity import MAX_USER_ID
+
+ACTION_TYPE_TEXT = re.compile(ACTION_TYPE)
+TIME_TEXT = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
+    r"([T ][0-9]{2}:[0-9]{2}(:[0-9]{2}([.,][0-9]{1,9})?)?(Z|[+-][0-9]{2}(:?[0-9]{2})?)?)?"
+)
+
+
+class BadLine(Exception):
+    """One line cannot be imported; the message says why."""
+
+
+def shown(text: str) -> str:
+    """Text of a file as a message may show it: quoted, escaped, at most 60 characters."""
+    return ascii(text if len(text) <= 60 else text[:57] + "...")
+
+
+def user_id_of(text: str) -> str:
+    """Decimal digits, 1 to 2^63-1; leading zeros are dropped."""
+    if not (text.isascii() and text.isdigit() and len(text) < 40 and 1 <= int(text) <= MAX_USER_ID):
+        raise BadLine(f"user {shown(text)} is not a whole number from 1 to {MAX_USER_ID}")
+    return text.lstrip("0")
+
+
+@lru_cache(maxsize=100_000)  # prices repeat
+def value_of(text: str) -> str:
+    """A decimal number with 2 places; an empty cell is 0."""
+    if not text:
+        return "0.00"
+    if not DECIMAL_TEXT.fullmatch(text):
+        raise BadLine(f"value {shown(text)} is not a number with at most 10 digits and 2 decimal places")
+    return f"{Decimal(text) + 0:.2f}"  # + 0 turns -0 into 0
+
+
+@lru_cache(maxsize=10_000)
+def action_type_of(text: str) -> str:
+    """A letter, then letters, digits, _ . : - (1 to 64 ASCII characters)."""
+    if not ACTION_TYPE_TEXT.fullmatch(text):
+        raise BadLine(f"action_type {shown(text)} is not a letter followed by letters, digits, _ . : - (at most 64)")
+    return text
+
+
+@lru_cache(maxsize=10_000)  # bare dates repeat
+def instant_of(text: str) -> str:
+    """UTC as 2026-01-31T12:00:00.000000Z; a bare date is midnight UTC, a time without a zone is UTC."""
+    try:
+        if not TIME_TEXT.fullmatch(text):
+            raise ValueError
+        instant = datetime.fromisoformat(text)
+        instant = instant.astimezone(UTC) if instant.tzinfo else instant.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
+        raise BadLine(f"time {shown(text)} is not a date or time as ISO 8601 writes it") from None
+    return f"{instant.replace(tzinfo=None).isoformat(timespec='microseconds')}Z"
+
+
+def event_id_of(text: str) -> str:
+    """A UUID with hyphens as 32 hexadecimal digits."""
+    if not UUID_TEXT.fullmatch(text):
+        raise BadLine(f"event_id {shown(text)} is not a UUID")
+    return text.replace("-", "").lower()

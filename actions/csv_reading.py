@@ -1,0 +1,118 @@
+"""A CSV file as a stream of actions and bad lines."""
+
+import csv
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from django.utils import timezone
+
+from actions.csv_cells import BadLine, action_type_of, event_id_of, instant_of, shown, user_id_of, value_of
+from actions.event_ids import EventIds
+from ccweb.api.fields import CLOCK_SKEW, format_instant
+
+
+class UnreadableFile(Exception):
+    """The file as a whole cannot be imported; the message says why in one line."""
+
+
+class Row(NamedTuple):
+    """One action as canonical text; event_id as 32 hexadecimal digits."""
+
+    line: int
+    event_id: str
+    user_id: str
+    action_type: str
+    value: str
+    action_timestamp: str
+
+
+class BadRow(NamedTuple):
+    """A line that is left out: `where` is "line 7", or "lines 7 to 9" when a quoted cell runs on."""
+
+    where: str
+    why: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Columns:
+    """Which columns to read, and how the rest is made up.
+
+    value "" is the column `value` or, in a file without one, 0 for every line; action_type is one name for all lines,
+    and "" the column of that name.
+    """
+
+    user: str = "user_id"
+    time: str = "action_timestamp"
+    value: str = ""
+    action_type: str = ""
+
+
+class ActionReader:
+    """The rows of one file; `lines` are its lines of text, the header first.
+
+    Raises UnreadableFile when the header or a column is missing.
+    """
+
+    def __init__(self, lines: Iterable[str], columns: Columns) -> None:
+        self._cells = csv.reader(lines, strict=True)
+        self._event_ids = EventIds()
+        self._latest = format_instant(timezone.now() + CLOCK_SKEW)
+        self._header = self._read_header()
+        self._user = self._place(columns.user)
+        self._time = self._place(columns.time)
+        self._value = self._place(columns.value) if columns.value else self._place_if_any("value")
+        self._fixed_type = columns.action_type
+        self._type = None if columns.action_type else self._place("action_type", " (or say --action-type NAME)")
+        self._event_id = self._place_if_any("event_id")
+
+    def __iter__(self) -> Iterator[Row | BadRow]:
+        while True:
+            first = self._cells.line_num + 1
+            try:
+                if cells := next(self._cells):
+                    yield self._row(cells)
+            except StopIteration:
+                return
+            except (BadLine, csv.Error) as error:
+                last = self._cells.line_num
+                yield BadRow(f"line {first}" if last <= first else f"lines {first} to {last}", str(error))
+
+    def _read_header(self) -> list[str]:
+        try:
+            header = [name.strip() for name in next(self._cells)]
+        except StopIteration:
+            raise UnreadableFile("it is empty; a header line is expected") from None
+        except csv.Error as error:
+            raise UnreadableFile(f"it is not a CSV file: {error}") from None
+        if any("\0" in name for name in header):
+            raise UnreadableFile("it is not UTF-8 text")
+        return header
+
+    def _place(self, name: str, hint: str = "") -> int:
+        place = self._place_if_any(name)
+        if place is None:
+            raise UnreadableFile(f"it has no column {shown(name)}{hint}; it has {shown(', '.join(self._header))}")
+        return place
+
+    def _place_if_any(self, name: str) -> int | None:
+        if self._header.count(name) > 1:
+            raise UnreadableFile(f"it has the column {shown(name)} more than once")
+        return self._header.index(name) if name in self._header else None
+
+    def _row(self, cells: Sequence[str]) -> Row:
+        if len(cells) != len(self._header):
+            raise BadLine(f"{len(cells)} cells where the header has {len(self._header)}")
+        user_id = user_id_of(cells[self._user].strip())
+        instant = instant_of(cells[self._time].strip())
+        if instant > self._latest:
+            raise BadLine(f"time {shown(cells[self._time])} lies in the future")
+        value = "0.00" if self._value is None else value_of(cells[self._value].strip())
+        action_type = self._fixed_type if self._type is None else action_type_of(cells[self._type].strip())
+        given = "" if self._event_id is None else cells[self._event_id].strip()
+        event_id = (
+            event_id_of(given)
+            if given
+            else self._event_ids.next(user_id=user_id, instant=instant, value=value, action_type=action_type)
+        )
+        return Row(self._cells.line_num, event_id, user_id, action_type, value, instant)

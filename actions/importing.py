@@ -1,0 +1,118 @@
+"""Bulk import: batches of lines, each in a transaction of its own; a rerun adds only what is missing."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from itertools import islice
+from typing import Any
+from uuid import UUID
+
+from django.db import connection, transaction
+from django.db.backends.utils import CursorWrapper
+from django.utils import timezone
+
+from actions.csv_reading import BadRow, Row
+from actions.models import UserAction
+from actions.recording import record_actions
+from ccweb.api.idempotency import Event
+
+BATCH = 50_000
+PUBLISHED_BATCH = 1_000  # through the write door, whose arrays and verdicts are made for lists of requests
+FIELDS = ("event_id", "user_id", "action_type", "value", "action_timestamp")
+LISTED = ", ".join(FIELDS)
+CREATE = f"CREATE TEMPORARY TABLE incoming AS SELECT id AS line, {LISTED} FROM user_actions WHERE false"
+NOT_ERASED = "NOT EXISTS (SELECT 1 FROM erased_users e WHERE e.user_id = i.user_id)"
+STORE = f"""INSERT INTO user_actions ({LISTED}, received_at) SELECT {LISTED}, %s FROM incoming i
+    WHERE {NOT_ERASED} ORDER BY line ON CONFLICT (event_id) DO NOTHING"""
+ERASED = "SELECT count(*) FROM incoming JOIN erased_users USING (user_id)"
+CONFLICTS = f"""SELECT line FROM incoming i JOIN user_actions a USING (event_id) WHERE {NOT_ERASED} AND
+    (i.user_id, i.action_type, i.value, i.action_timestamp) <> (a.user_id, a.action_type, a.value, a.action_timestamp)
+    ORDER BY line"""
+COLUMNS = {field.attname: field for field in UserAction._meta.concrete_fields}
+CONFLICT = "another action with this event_id is stored"
+
+
+@dataclass
+class Tally:
+    """What became of the lines of the batches that are committed."""
+
+    read: int = 0
+    stored: int = 0
+    known: int = 0
+    bad: int = 0
+    erased: int = 0
+
+    def __str__(self) -> str:
+        erased = f", {self.erased} of erased users left out" if self.erased else ""
+        return f"{self.read} lines read, {self.stored} stored, {self.known} already there, {self.bad} bad{erased}"
+
+
+def import_actions(*, rows: Iterable[Row | BadRow], publish: bool, report: Callable[[BadRow], None]) -> Iterator[Tally]:
+    """Store the rows, batch by batch; yields the tally after each commit.
+
+    `publish` writes the outbox rows in the same transactions; `report` hears of every line that is left out as bad.
+    Raises DatabaseError; then the batches before stand, and a rerun adds the rest.
+    """
+    tally, rows = Tally(), iter(rows)
+    while batch := list(islice(rows, PUBLISHED_BATCH if publish else BATCH)):
+        good = [row for row in batch if isinstance(row, Row)]
+        bad = [row for row in batch if isinstance(row, BadRow)]
+        stored, erased, conflicts = _publish(good) if publish else _store(good)
+        bad += [BadRow(f"line {line}", CONFLICT) for line in conflicts]
+        for row in bad:
+            report(row)
+        tally.read += len(batch)
+        tally.stored += stored
+        tally.erased += erased
+        tally.bad += len(bad)
+        tally.known += len(batch) - len(bad) - stored - erased
+        yield tally
+
+
+def _publish(rows: Sequence[Row]) -> tuple[int, int, list[int]]:
+    if not rows:
+        return 0, 0, []
+    statuses = [verdict.status for verdict in record_actions(actions=[_event(row) for row in rows])]
+    conflicts = [row.line for row, status in zip(rows, statuses, strict=True) if status == "conflict"]
+    return statuses.count("accepted"), statuses.count("erased"), conflicts
+
+
+def _store(rows: Sequence[Row]) -> tuple[int, int, list[int]]:
+    """How many rows were stored, how many belong to erased users, and the lines that conflict with stored actions."""
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(CREATE)
+        _load(cursor, rows)
+        cursor.execute(STORE, _prepared({"received_at": timezone.now()}))
+        stored, erased, conflicts = cursor.rowcount, 0, []
+        if stored < len(rows):
+            cursor.execute(ERASED)
+            erased = cursor.fetchone()[0]
+            cursor.execute(CONFLICTS)
+            conflicts = [line for (line,) in cursor.fetchall()]
+        cursor.execute("DROP TABLE incoming")
+    return stored, erased, conflicts
+
+
+def _load(cursor: CursorWrapper, rows: Sequence[Row]) -> None:
+    """Put the rows into `incoming`."""
+    if connection.vendor == "postgresql":
+        with cursor.copy(f"COPY incoming (line, {LISTED}) FROM STDIN") as copy:
+            copy.write("".join([f"{a}\t{b}\t{c}\t{d}\t{e}\t{f}\n" for a, b, c, d, e, f in rows]))
+        return
+    values = [[row.line, *_prepared(_event(row))] for row in rows]
+    cursor.executemany(f"INSERT INTO incoming (line, {LISTED}) VALUES (%s, %s, %s, %s, %s, %s)", values)
+
+
+def _prepared(event: Event) -> list[Any]:
+    return [COLUMNS[name].get_db_prep_save(value, connection) for name, value in event.items()]
+
+
+def _event(row: Row) -> Event:
+    return {
+        "event_id": UUID(row.event_id),
+        "user_id": int(row.user_id),
+        "action_type": row.action_type,
+        "value": Decimal(row.value),
+        "action_timestamp": datetime.fromisoformat(row.action_timestamp),
+    }
