@@ -19,6 +19,7 @@ class ActionViewSet(RecordingMixin, mixins.ListModelMixin, mixins.RetrieveModelM
     serializer_class = ActionSerializer
     lookup_field = "event_id"
     takes_lists = True
+    scopes = {"GET": "actions:read", "POST": "actions:write"}
     filters = {"user_id": by_user(), "action_type": by_text("action_type"), **by_period("action_timestamp")}
 
     def record(self, events: Sequence[Event]) -> list[Verdict]:

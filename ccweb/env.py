@@ -3,6 +3,7 @@
 import json
 import os
 import re
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -87,3 +88,11 @@ def database(name: str, default: str) -> dict[str, Any]:
         return dict(environ.Env.db_url_config(text(name, default)))
     except (ValueError, ImproperlyConfigured):
         _refuse(name, "a database URL such as postgres://user:password@host:5432/name")
+
+
+def networks(name: str) -> list[IPv4Network | IPv6Network]:
+    """A comma-separated list of IP addresses and networks such as 10.0.0.0/8; empty when not set."""
+    try:
+        return [ip_network(part) for part in names(name)]
+    except ValueError:
+        _refuse(name, "IP addresses or networks such as 10.0.0.0/8, separated by commas")

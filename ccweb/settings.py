@@ -3,19 +3,29 @@
 from pathlib import Path
 from typing import Any
 
+from django.core.exceptions import ImproperlyConfigured
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from ccweb import env
 
 BASE_DIR = Path(__file__).resolve().parent.parent
+EMBEDDED_SECRET_KEY = "embedded-key-that-only-serves-loopback-in-debug"  # noqa: S105  no secret is meant
 RUNNING = env.load_local_files(BASE_DIR)  # what `make run` started: addresses and ports
 
 # --- Security -----------------------------------------------------------------------------------
 # On by default, because nothing set means a first try on one's own machine; then only loopback is answered.
 DEBUG = env.flag("DEBUG", True)
-SECRET_KEY = env.text("SECRET_KEY", "embedded-key-that-only-serves-loopback-in-debug" if DEBUG else "")
+API_IS_OPEN = DEBUG  # to loopback clients, without a key; see ccweb.api.proxies.LoopbackOnly
+SECRET_KEY = env.text("SECRET_KEY", EMBEDDED_SECRET_KEY if DEBUG else "")
+SECRET_KEY_FALLBACKS = env.names("SECRET_KEY_FALLBACKS")  # old keys, while sessions signed with them live
+if not SECRET_KEY:
+    raise ImproperlyConfigured("environment variable SECRET_KEY is missing: with DEBUG off it must be set")
 ALLOWED_HOSTS = env.names("ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]" if DEBUG else "")
+TRUSTED_PROXIES = env.networks("TRUSTED_PROXIES")  # besides loopback
+METRICS_ALLOWED = env.networks("METRICS_ALLOWED")  # besides loopback
+THROTTLE_KEY = env.per_minute("THROTTLE_KEY", 600)
+THROTTLE_ADDRESS = env.per_minute("THROTTLE_ADDRESS", 1200)
 
 # --- Apps ---------------------------------------------------------------------------------------
 INSTALLED_APPS = [
@@ -27,6 +37,7 @@ INSTALLED_APPS = [
     "whitenoise.runserver_nostatic",
     "django.contrib.staticfiles",
     "rest_framework",
+    "rest_framework_api_key",
     "drf_spectacular",
     "drf_spectacular_sidecar",
     "django_apscheduler",
@@ -37,9 +48,12 @@ INSTALLED_APPS = [
     "visits",
 ]
 MIDDLEWARE = [
-    "ccweb.api.middleware.RequestGuard",
+    "ccweb.api.proxies.ClientAddress",  # first: all the others ask who the client is
+    "ccweb.api.proxies.LoopbackOnly",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
+    "ccweb.api.limits.Limits",
+    "ccweb.api.middleware.RequestGuard",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -116,8 +130,8 @@ RELAY_IN_WEB = env.flag("RELAY_IN_WEB", True)
 MAX_ACTION_AGE_DAYS = env.whole("MAX_ACTION_AGE_DAYS", 400, least=1, most=36_500)
 
 REST_FRAMEWORK: dict[str, Any] = {
-    "DEFAULT_AUTHENTICATION_CLASSES": [],
-    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.AllowAny"],
+    "DEFAULT_AUTHENTICATION_CLASSES": ["ccweb.api.auth.ApiKeyAuthentication"],
+    "DEFAULT_PERMISSION_CLASSES": ["ccweb.api.permissions.HasScope"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["ccweb.api.parsing.StrictJSONParser"],
     "DEFAULT_PAGINATION_CLASS": "ccweb.api.paging.KeysetPagination",
@@ -135,6 +149,8 @@ SPECTACULAR_SETTINGS = {
     "VERSION": "1",
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "SERVE_AUTHENTICATION": ["ccweb.api.auth.ApiKeyAuthentication", "ccweb.api.auth.StaffSession"],
+    "SERVE_PERMISSIONS": ["ccweb.api.permissions.IsKnown"],
 }
 
 # --- Time, language, static files ---------------------------------------------------------------

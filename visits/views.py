@@ -17,6 +17,7 @@ class VisitViewSet(RecordingMixin, mixins.ListModelMixin, StrictViewSet):
 
     queryset = SiteVisit.objects.all()
     serializer_class = VisitSerializer
+    scopes = {"GET": "visits:read", "POST": "visits:write"}
     filters = {"user_id": by_user(), "source": by_text("source"), **by_period("visit_timestamp")}
 
     def record(self, events: Sequence[Event]) -> list[Verdict]:

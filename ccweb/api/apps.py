@@ -4,8 +4,12 @@ from django.apps import AppConfig
 
 
 class ApiConfig(AppConfig):
-    """Errors, strict input, idempotent inserts, paging."""
+    """Keys, limits, errors, strict input, idempotent inserts, paging."""
 
     name = "ccweb.api"
     label = "api"
     verbose_name = "API"
+
+    def ready(self) -> None:
+        """Tell drf-spectacular what we add to OpenAPI; it finds extensions by their being imported."""
+        from ccweb.api import schema  # noqa: F401

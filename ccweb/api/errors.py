@@ -9,6 +9,8 @@ from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.csrf import csrf_exempt
 from rest_framework import exceptions
+from rest_framework.renderers import JSONRenderer
+from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import set_rollback
 
@@ -43,6 +45,7 @@ def problem_response(error: Exception, context: dict[str, Any]) -> Response:
         log.error("unforeseen error in %s", context.get("view"), exc_info=error)
         error = exceptions.APIException("Something unforeseen went wrong; it is logged.")
     set_rollback()
+    _speak_json(context.get("request"))
     return Response(_body(error), status=error.status_code, headers=_headers(error), content_type=PROBLEM_JSON)
 
 
@@ -53,6 +56,12 @@ class Unavailable(exceptions.APIException):
     default_code = "unavailable"
     default_detail = "The database does not answer; try again."
     wait = RETRY_AFTER_SECONDS
+
+
+def _speak_json(request: Request | None) -> None:
+    """A problem is JSON also where the view speaks YAML or HTML."""
+    if request is not None:
+        request.accepted_renderer, request.accepted_media_type = JSONRenderer(), JSONRenderer.media_type
 
 
 def _as_api_exception(error: Exception) -> Exception:

@@ -1,6 +1,77 @@
-"""Rows that every write door consults."""
+"""Rows that every request and every write door consult."""
 
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from typing import ClassVar, Self
+
+from django.core.exceptions import ValidationError
 from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+from rest_framework_api_key.crypto import KeyGenerator
+from rest_framework_api_key.models import AbstractAPIKey, BaseAPIKeyManager
+
+SCOPES = ("actions:write", "actions:read", "visits:write", "visits:read", "segments:read", "segments:write")
+SECRET_CHARACTERS = 43  # of 62 kinds: 256 bits
+LAST_USE_EVERY = timedelta(minutes=1)
+
+
+def check_scopes(scopes: Iterable[str]) -> None:
+    """ValidationError unless there is at least one scope and all of them exist."""
+    unknown = set(scopes) - set(SCOPES)
+    if unknown or not scopes:
+        raise ValidationError(f"Scopes are one or more of {', '.join(SCOPES)}.", code="scopes")
+
+
+class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
+    """Keys by what may be done with them."""
+
+    def usable(self, now: datetime) -> Self:
+        """Neither revoked nor expired."""
+        return self.filter(Q(expiry_date=None) | Q(expiry_date__gt=now), revoked=False)
+
+    def note_use(self, prefix: str, now: datetime) -> int:
+        """Set last_used_at unless it is less than a minute old; how many rows were written, 0 or 1."""
+        old = Q(last_used_at=None) | Q(last_used_at__lt=now - LAST_USE_EVERY)
+        return self.filter(old, prefix=prefix).update(last_used_at=now)
+
+
+class ApiKeyManager(BaseAPIKeyManager.from_queryset(ApiKeyQuerySet)):  # type: ignore[misc]
+    """Makes keys; only their SHA-512 is stored, which is enough for 256 random bits."""
+
+    key_generator = KeyGenerator(secret_key_length=SECRET_CHARACTERS)
+
+    def assign_key(self, obj: "ApiKey") -> str:
+        """Give the row a new key and return it; nobody can read it again."""
+        key: str = super().assign_key(obj)
+        obj.id = obj.prefix  # the library puts the hash into the id, and so into the admin's addresses and logs
+        return key
+
+
+class ApiKey(AbstractAPIKey):
+    """A client's key: a hash, what it may do, until when, and when it was last used (to the minute).
+
+    To rotate: make a second key, move the client, revoke the first. A revoked key stays as a trace.
+    """
+
+    scopes = models.JSONField(validators=[check_scopes], help_text="What the key may do.")
+    last_used_at = models.DateTimeField(null=True, editable=False)
+
+    objects: ClassVar[ApiKeyManager] = ApiKeyManager()  # type: ignore[assignment]
+
+    class Meta(AbstractAPIKey.Meta):
+        db_table = "api_keys"
+
+
+def create_key(*, name: str, scopes: Iterable[str], expires: datetime | None = None) -> tuple[ApiKey, str]:
+    """Make a key: its row and the key itself, which is not stored; ValidationError when the input is wrong."""
+    row = ApiKey(name=name, scopes=sorted(set(scopes)), expiry_date=expires)
+    row.full_clean(exclude=["id", "prefix", "hashed_key"])
+    if expires and expires <= timezone.now():
+        raise ValidationError("The key would have expired already.", code="expiry")
+    key: str = ApiKey.objects.assign_key(row)
+    row.save()
+    return row, key
 
 
 class ErasedUser(models.Model):

@@ -1,0 +1,116 @@
+"""Who calls: `Authorization: Api-Key <key>`, or on the schema's pages a signed-in member of staff."""
+
+import logging
+import re
+import time
+from collections.abc import Mapping
+from hashlib import sha256
+from typing import Any, NamedTuple
+
+from django.db import DatabaseError
+from django.http import HttpRequest
+from django.utils import timezone
+from django.utils.crypto import constant_time_compare
+from rest_framework.authentication import BaseAuthentication
+from rest_framework.exceptions import AuthenticationFailed
+from rest_framework.request import Request
+
+from ccweb.api.models import LAST_USE_EVERY, ApiKey
+
+log = logging.getLogger(__name__)
+SCHEME = "Api-Key"
+# One text for a key that is missing, unknown, revoked or expired: nobody learns which it was.
+NEEDED = "A valid API key is needed, as the header Authorization: Api-Key <key>."
+FORM = re.compile(r"[A-Za-z0-9]{8}\.[A-Za-z0-9]{32,64}")
+NO_HASH = ApiKey.objects.key_generator.hash("an unknown key takes as long as a known one")
+CACHE_SECONDS = 0.5  # a revoked key is refused everywhere within 1 s
+CACHE_KEYS = 10_000
+
+
+class Grant(NamedTuple):
+    """What a valid key allows."""
+
+    prefix: str
+    name: str
+    scopes: frozenset[str]
+
+
+def presented_key(meta: Mapping[str, Any]) -> str | None:
+    """The key of the Authorization header; None when it has none or another scheme."""
+    scheme, _, key = meta.get("HTTP_AUTHORIZATION", "").partition(" ")
+    return key.strip() if scheme.lower() == SCHEME.lower() else None
+
+
+def digest(key: str) -> str:
+    """What stands for a key in caches and counters: the key itself is kept nowhere."""
+    return sha256(key.encode()).hexdigest()[:32]
+
+
+class Keyring:
+    """Looks keys up, each at most every CACHE_SECONDS a process, the invalid ones too."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, tuple[float, Grant | None]] = {}
+
+    def find(self, key: str) -> Grant | None:
+        """What a key allows; None when it is not valid. DatabaseError when that cannot be known."""
+        name, now = digest(key), time.monotonic()
+        until, grant = self._known.get(name, (0.0, None))
+        if now >= until:
+            grant = look_up(key)
+            if len(self._known) >= CACHE_KEYS:
+                self._known.clear()
+            self._known[name] = (now + CACHE_SECONDS, grant)
+        return grant
+
+
+KEYRING = Keyring()
+
+
+def look_up(key: str) -> Grant | None:
+    """Ask the database; notes the use, at most once a minute a key."""
+    if not FORM.fullmatch(key):
+        return None
+    now = timezone.now()
+    row = ApiKey.objects.usable(now).filter(prefix=key[:8]).first()
+    hashed = ApiKey.objects.key_generator.hash(key)
+    if not constant_time_compare(hashed, row.hashed_key if row else NO_HASH) or row is None:
+        return None
+    if row.last_used_at is None or row.last_used_at < now - LAST_USE_EVERY:
+        _note_use(row)
+    return Grant(row.prefix, row.name, frozenset(row.scopes))
+
+
+def _note_use(row: ApiKey) -> None:
+    try:
+        ApiKey.objects.note_use(row.prefix, timezone.now())
+    except DatabaseError as error:  # read-only or locked: no reason to refuse a read
+        log.warning("the last use of the API key %s was not noted: %s", row.prefix, error)
+
+
+class ApiKeyAuthentication(BaseAuthentication):
+    """request.auth becomes the key's Grant; a key that is not valid is 401 wherever it is sent."""
+
+    def authenticate(self, request: Request) -> tuple[None, Grant] | None:
+        """The Grant, or None when no key was sent; AuthenticationFailed when it is not valid."""
+        key = presented_key(request.META)
+        if key is None:
+            return None
+        grant = KEYRING.find(key)
+        if grant is None:
+            raise AuthenticationFailed(NEEDED)
+        return None, grant
+
+    def authenticate_header(self, request: Request) -> str:
+        """WWW-Authenticate of a 401."""
+        return SCHEME
+
+
+class StaffSession(BaseAuthentication):
+    """A signed-in member of staff; for views that only read, because it does not ask for a CSRF token."""
+
+    def authenticate(self, request: Request) -> tuple[Any, None] | None:
+        """The user, or None when nobody is signed in who is staff."""
+        django_request: HttpRequest = request._request
+        user = getattr(django_request, "user", None)
+        return (user, None) if user is not None and user.is_active and user.is_staff else None

@@ -1,0 +1,87 @@
+"""The limits of the API: THROTTLE_KEY for each key, THROTTLE_ADDRESS for each client address; both count.
+
+A middleware, not a DRF throttle: what is refused later (401, 404, 405) counts too, which slows a guesser of keys down.
+"""
+
+from collections.abc import Callable
+from ipaddress import IPv6Address, ip_network
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+from prometheus_client import Counter
+
+from ccweb.api.addresses import parse
+from ccweb.api.auth import digest, presented_key
+from ccweb.api.errors import plain_problem
+from ccweb.api.throttling import Limit, Verdict, take
+
+REFUSED = Counter("ccweb_limited_requests", "Requests beyond a limit.", ["limit"])
+IPV6_PREFIX = 64  # what one customer gets; whoever has 2^64 addresses must not have 2^64 limits
+
+
+class Limits:
+    """Counts every request under /api/, refuses with 429 beyond a limit, and says where the limits stand."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        """429 as problem+json, or the answer; RateLimit headers on both."""
+        if not request.path_info.startswith("/api/"):
+            return self.get_response(request)
+        verdict = take(limits_of(request))
+        response = self.get_response(request) if verdict.passed else too_many(verdict)
+        for name, value in rate_limit_headers(verdict).items():
+            response[name] = value
+        return response
+
+
+def limits_of(request: HttpRequest) -> list[Limit]:
+    """The limits that a request counts in.
+
+    A key is counted by the digest of what was sent, before anybody looks it up: only who has the whole key can use
+    its limit up.
+    """
+    limits = [Limit("address", network_of(request.META["REMOTE_ADDR"]), settings.THROTTLE_ADDRESS)]
+    key = presented_key(request.META)
+    if key is not None:
+        limits.append(Limit("key", digest(key), settings.THROTTLE_KEY))
+    return limits
+
+
+def network_of(client: str) -> str:
+    """Who a client address counts as: an IPv6 address as its /64."""
+    address = parse(client)
+    return str(ip_network((address, IPV6_PREFIX), strict=False)) if isinstance(address, IPv6Address) else client
+
+
+def too_many(verdict: Verdict) -> HttpResponse:
+    """429: nothing of this request was done, and it was not counted."""
+    limit = binding(verdict)
+    REFUSED.labels(limit.name).inc()
+    wait = verdict.reset(limit)
+    detail = f"More than {limit.most} requests a minute for this {limit.name}; try again in {wait} s."
+    return plain_problem(429, detail, {"Retry-After": str(wait)})
+
+
+def binding(verdict: Verdict) -> Limit:
+    """The limit with the fewest requests left."""
+    return min(zip(verdict.left(), verdict.limits, strict=True))[1]
+
+
+def rate_limit_headers(verdict: Verdict) -> dict[str, str]:
+    """The fields of draft-ietf-httpapi-ratelimit-headers-10, and of its older form, which is what most clients read.
+
+    RateLimit-Local says that Redis is away and this process counted alone.
+    """
+    limits, left, tight = verdict.limits, verdict.left(), binding(verdict)
+    headers = {
+        "RateLimit-Policy": ", ".join(f'"{limit.name}";q={limit.most};w={limit.seconds}' for limit in limits),
+        "RateLimit": ", ".join(
+            f'"{limit.name}";r={n};t={verdict.reset(limit)}' for limit, n in zip(limits, left, strict=True)
+        ),
+        "RateLimit-Limit": str(tight.most),
+        "RateLimit-Remaining": str(min(left)),
+        "RateLimit-Reset": str(verdict.reset(tight)),
+    }
+    return headers | {"RateLimit-Local": "?1"} if verdict.local else headers

@@ -1,0 +1,56 @@
+"""Who may do what: a view says which scope each method needs, and what it does not say is refused."""
+
+from typing import TYPE_CHECKING, NoReturn, cast
+
+from django.conf import settings
+from django.http import HttpRequest
+from rest_framework.exceptions import NotAuthenticated
+from rest_framework.permissions import BasePermission
+from rest_framework.request import Request
+
+from ccweb.api.addresses import is_loopback, is_within
+from ccweb.api.auth import NEEDED, Grant
+
+if TYPE_CHECKING:  # DRF reads its default permissions, this module, while it loads its views
+    from rest_framework.views import APIView
+
+
+class HasScope(BasePermission):
+    """The key has the scope that the view's `scopes` names for the method, such as {"GET": "actions:read"}."""
+
+    def has_permission(self, request: Request, view: "APIView") -> bool:
+        """Whether it has; NotAuthenticated (401) without a key, unless the API is open (DEBUG)."""
+        if request.auth is None:
+            return settings.API_IS_OPEN or refuse_unknown()
+        method = str(request.method)
+        if method == "OPTIONS" or method not in view.allowed_methods:
+            return True  # it only describes; the others are answered with 405
+        scope = needed_scope(view, method)
+        self.message = f"This needs an API key with the scope {scope}." if scope else "No scope allows this."
+        grant = cast(Grant, request.auth)
+        return scope in grant.scopes
+
+
+def needed_scope(view: "APIView | type[APIView]", method: str) -> str | None:
+    """The scope that a view names for a method; HEAD is like GET."""
+    scopes: dict[str, str] = getattr(view, "scopes", {})
+    return scopes.get("GET" if method == "HEAD" else method)
+
+
+class IsKnown(BasePermission):
+    """Any valid key or a staff session: for the API's own description."""
+
+    def has_permission(self, request: Request, view: "APIView") -> bool:
+        """Whether one of them is there; NotAuthenticated (401) otherwise, unless the API is open (DEBUG)."""
+        return request.auth is not None or request.user is not None or settings.API_IS_OPEN or refuse_unknown()
+
+
+def refuse_unknown() -> NoReturn:
+    """401, in the same words as for a key that is not valid."""
+    raise NotAuthenticated(NEEDED)
+
+
+def may_see_metrics(request: HttpRequest) -> bool:
+    """Whether the client is on this machine or in METRICS_ALLOWED."""
+    client = request.META.get("REMOTE_ADDR", "")
+    return is_loopback(client) or is_within(client, settings.METRICS_ALLOWED)
