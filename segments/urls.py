@@ -1,5 +1,19 @@
 """/api/user-segments"""
 
-from django.urls import URLPattern
+from django.urls import path
 
-urlpatterns: list[URLPattern] = []
+from segments.views import RecommendationViewSet, UserSegmentViewSet
+
+urlpatterns = [
+    path("user-segments", UserSegmentViewSet.as_view({"get": "list"}), name="user-segments"),
+    path(
+        "user-segments/<user_id:user_id>",
+        UserSegmentViewSet.as_view({"get": "retrieve", "patch": "partial_update"}),
+        name="user-segment",
+    ),
+    path(
+        "user-segments/<user_id:user_id>/recommendation",
+        RecommendationViewSet.as_view({"get": "retrieve"}),
+        name="recommendation",
+    ),
+]

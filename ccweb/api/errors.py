@@ -58,6 +58,14 @@ class Unavailable(exceptions.APIException):
     wait = RETRY_AFTER_SECONDS
 
 
+class Gone(exceptions.APIException):
+    """410: the user is erased."""
+
+    status_code = 410
+    default_code = "erased"
+    default_detail = "This user's data was erased; nothing about him is stored any more."
+
+
 def _speak_json(request: Request | None) -> None:
     """A problem is JSON also where the view speaks YAML or HTML."""
     if request is not None:

@@ -1,6 +1,6 @@
 """Query parameters, strictly: a view names its filters; anything else is 400."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from django.db.models import QuerySet
@@ -13,6 +13,7 @@ from ccweb.api.fields import parse_instant
 from ccweb.api.identity import MAX_USER_ID
 
 PAGING = ("cursor", "page_size")
+MAX_ORDERINGS = 4
 
 
 class Filter(NamedTuple):
@@ -75,12 +76,17 @@ class StrictFilters(BaseFilterBackend):
             return queryset
         filters: dict[str, Filter] = getattr(view, "filters", {})
         given = {k: str(v) for k, v in request.query_params.items() if k in filters}
-        return queryset.filter(**_lookups(given, filters))
+        queryset = queryset.filter(**_lookups(given, filters))
+        terms = request.query_params.get("ordering")
+        return queryset if terms is None else queryset.order_by(*_ordering(terms, getattr(view, "orderings", ())))
 
     def get_schema_operation_parameters(self, view: APIView) -> list[dict[str, Any]]:
         """The same for OpenAPI."""
         filters: dict[str, Filter] = getattr(view, "filters", {})
-        return [{"name": n, "in": "query", "required": False, "schema": f.schema} for n, f in filters.items()]
+        schemas = {name: a_filter.schema for name, a_filter in filters.items()}
+        if orderings := getattr(view, "orderings", ()):
+            schemas["ordering"] = {"type": "string", "pattern": _ordering_pattern(orderings)}
+        return [{"name": n, "in": "query", "required": False, "schema": schema} for n, schema in schemas.items()]
 
 
 def _lookups(given: dict[str, str], filters: dict[str, Filter]) -> dict[str, Any]:
@@ -93,6 +99,21 @@ def _lookups(given: dict[str, str], filters: dict[str, Filter]) -> dict[str, Any
     if errors:
         raise ValidationError(errors)
     return lookups
+
+
+def _ordering(text: str, known: Sequence[str]) -> list[str]:
+    """Columns of `known`, a minus before those that descend, separated by commas."""
+    terms = text.split(",")
+    columns = [term.removeprefix("-") for term in terms]
+    if len(set(columns)) < len(columns) or not set(columns) <= set(known) or len(terms) > MAX_ORDERINGS:
+        expected = f"It must be up to {MAX_ORDERINGS} of {', '.join(known)}, separated by commas, - for descending."
+        raise ValidationError({"ordering": _fault(expected, "choice")})
+    return terms
+
+
+def _ordering_pattern(known: Sequence[str]) -> str:
+    column = f"-?({'|'.join(known)})"
+    return f"^{column}(,{column}){{0,{MAX_ORDERINGS - 1}}}$"
 
 
 def refuse_unknown_parameters(request: Request, known: Iterable[str]) -> None:

@@ -3,6 +3,7 @@
 import base64
 import binascii
 import json
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, cast
 
@@ -17,25 +18,25 @@ from rest_framework.views import APIView
 from ccweb.api.errors import fault
 
 PAGE_SIZE, MAX_PAGE_SIZE = 100, 1000
+Order = list[tuple[str, bool]]  # columns and whether they descend
 
 
 class KeysetPagination(BasePagination):
-    """{next, previous, results}, ordered by one column and the primary key.
+    """{next, previous, results}, ordered by the queryset's own columns (none of them nullable) and the primary key.
 
-    A cursor names the row to go on from and the direction; the order itself is the view's `order`.
+    A cursor names the order, the row to go on from and the direction.
     """
 
     def paginate_queryset(self, queryset: Any, request: Request, view: APIView | None = None) -> list[Any]:
         """One page of rows; ValidationError for a malformed cursor or page size."""
         self.url = request.build_absolute_uri()
-        self.column, descending = _order(queryset)
-        backwards, position = _read_cursor(request.query_params.get("cursor"), queryset.model, self.column)
+        self.order = _order(queryset)
+        backwards, position = _read_cursor(request.query_params.get("cursor"), queryset.model, self.order)
         size = _page_size(request.query_params.get("page_size"))
-        downwards = descending != backwards
+        order = [(column, downwards != backwards) for column, downwards in self.order]
         if position:
-            queryset = queryset.filter(_beyond(self.column, position, downwards))
-        sign = "-" if downwards else ""
-        rows = list(queryset.order_by(*dict.fromkeys([sign + self.column, sign + "pk"]))[: size + 1])
+            queryset = queryset.filter(_beyond(order, position))
+        rows = list(queryset.order_by(*_terms(order))[: size + 1])
         more, rows = len(rows) > size, rows[:size]
         self.rows = rows[::-1] if backwards else rows
         self.has_next = bool(rows) and (more if not backwards else True)
@@ -54,7 +55,8 @@ class KeysetPagination(BasePagination):
 
     def _link(self, direction: str, index: int) -> str:
         row = self.rows[index]
-        token = json.dumps([direction, str(getattr(row, self.column)), str(row.pk)])
+        position = [str(getattr(row, column)) for column, _ in self.order]
+        token = json.dumps([direction, ",".join(_terms(self.order)), *position])
         return replace_query_param(self.url, "cursor", base64.urlsafe_b64encode(token.encode()).decode())
 
     def get_paginated_response_schema(self, schema: dict[str, Any]) -> dict[str, Any]:
@@ -75,10 +77,17 @@ class KeysetPagination(BasePagination):
         ]
 
 
-def _order(queryset: QuerySet) -> tuple[str, bool]:
-    """Column and whether it descends, from the queryset's first ordering term."""
-    term = str((queryset.query.order_by or queryset.model._meta.ordering)[0])
-    return term.lstrip("-"), term.startswith("-")
+def _order(queryset: QuerySet) -> Order:
+    """The queryset's ordering, ended by the primary key in the direction of the last column."""
+    terms = [str(term) for term in queryset.query.order_by or queryset.model._meta.ordering]
+    order = [(term.lstrip("-"), term.startswith("-")) for term in terms]
+    key = queryset.model._meta.pk.attname
+    known = [column for column, _ in order]
+    return order[: known.index(key) + 1] if key in known else [*order, (key, order[-1][1])]
+
+
+def _terms(order: Order) -> list[str]:
+    return [("-" if downwards else "") + column for column, downwards in order]
 
 
 def _page_size(text: str | None) -> int:
@@ -89,27 +98,34 @@ def _page_size(text: str | None) -> int:
     raise fault("page_size", f"It must be from 1 to {MAX_PAGE_SIZE}.", "range")
 
 
-def _read_cursor(text: str | None, model: type[Model], column: str) -> tuple[bool, tuple[Any, Any] | None]:
+def _read_cursor(text: str | None, model: type[Model], order: Order) -> tuple[bool, list[Any]]:
     if text is None:
-        return False, None
+        return False, []
     try:
-        direction, value, pk = json.loads(base64.b64decode(text, altchars=b"-_", validate=True))
-        position = cast(Field, model._meta.get_field(column)).to_python(value), model._meta.pk.to_python(pk)
-        if direction not in ("next", "previous") or None in position or not _bounded(position):
+        direction, terms, *values = json.loads(base64.b64decode(text, altchars=b"-_", validate=True))
+        fields = [cast(Field, model._meta.get_field(column)) for column, _ in order]
+        position = [field.to_python(value) for field, value in zip(fields, values, strict=True)]
+        if direction not in ("next", "previous") or terms != ",".join(_terms(order)) or not all(map(_fits, position)):
             raise ValueError(text)
-    except (ValueError, TypeError, binascii.Error, FieldError, AttributeError, RecursionError):
+    except (ValueError, TypeError, ArithmeticError, binascii.Error, FieldError, AttributeError, RecursionError):
         raise fault("cursor", "This cursor is not one of ours.", "format") from None
     return direction == "previous", position
 
 
-def _bounded(position: tuple[Any, Any]) -> bool:
-    """Whether a column can hold it; what none can hold would be a database error."""
-    numbers = [part for part in position if isinstance(part, int | Decimal)]
-    return all(-(2**63) <= number < 2**63 for number in numbers) and "\0" not in str(position[0])
+def _fits(value: Any) -> bool:
+    """Whether a column can be compared with it: what is beyond 64 bits or UTC, or NUL, would be a database error."""
+    if isinstance(value, datetime):
+        return value.tzinfo is not None and bool(value.astimezone(UTC))
+    if isinstance(value, (int, Decimal)):
+        return bool(-(2**63) < value < 2**63)
+    return value is not None and "\0" not in str(value)
 
 
-def _beyond(column: str, position: tuple[Any, Any], downwards: bool) -> Q:
-    side = "lt" if downwards else "gt"
-    if column in ("id", "pk"):
-        return Q(**{f"pk__{side}": position[1]})
-    return Q(**{f"{column}__{side}": position[0]}) | Q(**{column: position[0], f"pk__{side}": position[1]})
+def _beyond(order: Order, position: list[Any]) -> Q:
+    """The rows after a position: beyond it in one column, level with it in those before."""
+    rows = Q()
+    level: dict[str, Any] = {}
+    for (column, downwards), value in zip(order, position, strict=True):
+        rows |= Q(**level, **{f"{column}__{'lt' if downwards else 'gt'}": value})
+        level[column] = value
+    return rows

@@ -9,7 +9,7 @@ from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from ccweb.api.errors import PROBLEM_JSON, fault, field_errors, problem
+from ccweb.api.errors import PROBLEM_JSON, Gone, fault, field_errors, problem
 from ccweb.api.filtering import PAGING, Filter, refuse_unknown_parameters
 from ccweb.api.idempotency import Event, Verdict
 from ccweb.api.serializers import StrictSerializer
@@ -18,7 +18,7 @@ MAX_LIST = 1000
 CODES = {"accepted": 201, "duplicate": 200, "conflict": 409, "erased": 410}
 REASONS = {
     "conflict": "This event_id is stored with other content.",
-    "erased": "This user's data was erased; nothing about him is stored any more.",
+    "erased": Gone.default_detail,
 }
 
 
@@ -26,11 +26,13 @@ class StrictViewSet(viewsets.GenericViewSet):
     """A viewset that answers 400 to query parameters it does not know."""
 
     filters: ClassVar[dict[str, Filter]] = {}
+    orderings: ClassVar[tuple[str, ...]] = ()  # columns that are never null
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         """Before any handler: authentication, permission, limits, then the parameters."""
         super().initial(request, *args, **kwargs)
-        refuse_unknown_parameters(request, [*self.filters, *PAGING] if self.action == "list" else [])
+        known = [*self.filters, *PAGING, *(["ordering"] if self.orderings else [])] if self.action == "list" else []
+        refuse_unknown_parameters(request, known)
 
 
 class RecordingMixin:

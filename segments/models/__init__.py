@@ -1,9 +1,22 @@
-"""Where users stand, by which rules, since when."""
+"""Where users stand, by which rules, since when, and what is recommended to them."""
 
 from segments.models.change import SegmentChange
 from segments.models.policy import RfmPolicy
+from segments.models.recommendation import KillSwitch, RecommendationPolicy
 from segments.models.revision import Revision, RevisionQuerySet
+from segments.models.risk_change import RiskChange
 from segments.models.run import RfmRun
 from segments.models.segment import RiskProfile, UserSegment
 
-__all__ = ["Revision", "RevisionQuerySet", "RfmPolicy", "RfmRun", "RiskProfile", "SegmentChange", "UserSegment"]
+__all__ = [
+    "KillSwitch",
+    "RecommendationPolicy",
+    "Revision",
+    "RevisionQuerySet",
+    "RfmPolicy",
+    "RfmRun",
+    "RiskChange",
+    "RiskProfile",
+    "SegmentChange",
+    "UserSegment",
+]

@@ -1,0 +1,102 @@
+"""By which rules rewards are recommended, and the switch that overrules them."""
+
+from decimal import Decimal
+from functools import cached_property
+
+from django.core.validators import MaxValueValidator, MinValueValidator
+from django.db import models
+from django.utils import timezone
+
+from segments.models.revision import Revision, RevisionQuerySet
+from segments.reward_rules import RewardRule, RewardRules
+
+PROBABILITY = [MinValueValidator(Decimal(0)), MaxValueValidator(Decimal(1))]
+WINDOW_LENGTH = 64
+
+
+class RecommendationPolicyQuerySet(RevisionQuerySet["RecommendationPolicy"]):
+    """Revisions of the recommendation policy."""
+
+
+class RecommendationPolicy(Revision):
+    """Rules in order, the first that matches counts; see docs/02_data_personalization_en.md."""
+
+    rules = models.JSONField(
+        help_text='In order, the first that matches counts; null is any: [{"group": "Whale", "risk_profile": '
+        '"High-Risk", "streak_from": 0, "streak_to": null, "probability": "0.75", "time_window": "next 2 hours"}, ..]'
+    )
+    streak_step = models.DecimalField(
+        max_digits=7, decimal_places=6, default=Decimal("0.01"), help_text="Added for each day of the streak."
+    )
+    floor = models.DecimalField(
+        max_digits=5, decimal_places=4, default=Decimal("0.05"), help_text="No answer is lower."
+    )
+    cap = models.DecimalField(max_digits=5, decimal_places=4, default=Decimal("0.95"), help_text="No answer is higher.")
+    default_probability = models.DecimalField(
+        max_digits=7, decimal_places=6, default=Decimal("0.10"), help_text="The base where no rule matches."
+    )
+    default_time_window = models.CharField(max_length=WINDOW_LENGTH, default="any time")
+    invariants = models.JSONField(
+        default=list,
+        blank=True,
+        help_text='What must hold whatever the rules say: {"kind": "never_lower_for_a_better_group"}, '
+        '{"kind": "at_most", "risk_profile": "High-Risk", "probability": "0.5"}, '
+        '{"kind": "expected_rewards_a_day", "at_most": 500}',
+    )
+
+    objects = RecommendationPolicyQuerySet.as_manager()
+
+    class Meta(Revision.Meta):
+        db_table = "recommendation_policies"
+        verbose_name = "recommendation policy"
+        verbose_name_plural = "recommendation policies"
+
+    @cached_property
+    def reward_rules(self) -> RewardRules:
+        """The content, ready to answer."""
+        return RewardRules(
+            tuple(RewardRule.from_json(rule) for rule in self.rules),
+            self.streak_step,
+            self.floor,
+            self.cap,
+            self.default_probability,
+            self.default_time_window,
+        )
+
+
+class KillSwitchQuerySet(models.QuerySet["KillSwitch"]):
+    """The switch's history."""
+
+    def engaged(self) -> "KillSwitchQuerySet":
+        """The one row that is in force, if any."""
+        return self.filter(engaged=True)
+
+
+class KillSwitch(models.Model):
+    """One time that the policy was overruled: until it is released everybody gets this one answer."""
+
+    probability = models.DecimalField(
+        max_digits=5, decimal_places=4, default=Decimal("0.1000"), validators=PROBABILITY, help_text="For everybody."
+    )
+    time_window = models.CharField(max_length=WINDOW_LENGTH, default="any time")
+    engaged = models.BooleanField(default=True, editable=False)
+    engaged_at = models.DateTimeField(default=timezone.now, editable=False)
+    engaged_by = models.CharField(max_length=150, editable=False)
+    note = models.CharField(max_length=300, blank=True, help_text="Why, for those who come after.")
+    released_at = models.DateTimeField(null=True, editable=False)
+    released_by = models.CharField(max_length=150, blank=True, editable=False)
+
+    objects = KillSwitchQuerySet.as_manager()
+
+    class Meta:
+        db_table = "recommendation_kill_switch"
+        ordering = ["-id"]
+        verbose_name_plural = "kill switch"
+        constraints = [
+            models.UniqueConstraint(
+                fields=["engaged"], condition=models.Q(engaged=True), name="recommendation_kill_switch_once"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"engaged {self.engaged_at:%Y-%m-%d %H:%M} UTC by {self.engaged_by}"

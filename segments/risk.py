@@ -1,0 +1,31 @@
+"""The write door of risk profiles."""
+
+from collections.abc import Collection
+
+from django.db import transaction
+from django.utils import timezone
+
+from ccweb.api.errors import Gone
+from ccweb.api.models import ErasedUser
+from segments.models import RiskChange, RiskProfile, UserSegment
+
+
+def set_risk_profile(*, user_ids: Collection[int], risk_profile: str, by: str) -> int:
+    """Give the users this risk profile, keeping a history; returns how many changed.
+
+    A user without a segment gets one (Low). Raises Gone (410) when one of them is erased; then nothing has changed.
+    """
+    profile = RiskProfile(risk_profile)
+    with transaction.atomic():
+        if ErasedUser.objects.filter(user_id__in=user_ids).exists():
+            raise Gone
+        UserSegment.objects.bulk_create((UserSegment(user_id=u) for u in user_ids), ignore_conflicts=True)
+        others = UserSegment.objects.select_for_update().filter(user_id__in=user_ids).exclude(risk_profile=profile)
+        before = dict(others.order_by("user_id").values_list("user_id", "risk_profile"))
+        now = timezone.now()
+        UserSegment.objects.filter(user_id__in=before).update(risk_profile=profile, last_updated=now)
+        RiskChange.objects.bulk_create(
+            RiskChange(user_id=user, from_profile=was, to_profile=profile, changed_by=by, changed_at=now)
+            for user, was in before.items()
+        )
+    return len(before)

@@ -1,0 +1,52 @@
+"""A user's segment and recommendation as JSON."""
+
+from rest_framework import serializers
+from rest_framework.exceptions import ValidationError
+
+from ccweb.api.fields import InstantField, StrictField, UserIdField, ValueField
+from ccweb.api.serializers import StrictSerializer
+from segments.models import RiskProfile
+
+
+class RiskProfileField(StrictField):
+    """One of the four risk profiles, exactly as written."""
+
+    def clean(self, data: object) -> str:
+        """The same text."""
+        if type(data) is not str or data not in RiskProfile.values:
+            raise ValidationError(f"It must be one of {', '.join(RiskProfile.values)}.", code="choice")
+        return data
+
+    def to_representation(self, value: str) -> str:
+        """The text."""
+        return value
+
+
+class SegmentSerializer(StrictSerializer):
+    """Where a user stands; only the risk profile can be set."""
+
+    user_id = UserIdField(read_only=True)
+    rfm_group = serializers.CharField(read_only=True)
+    risk_profile = RiskProfileField()
+    recency_score = serializers.IntegerField(read_only=True)
+    frequency_score = serializers.IntegerField(read_only=True)
+    monetary_score = serializers.IntegerField(read_only=True)
+    recency_days = serializers.IntegerField(read_only=True, allow_null=True)
+    frequency = serializers.IntegerField(read_only=True)
+    monetary = ValueField(read_only=True)
+    last_action_at = InstantField(read_only=True, allow_null=True)
+    last_updated = InstantField(read_only=True)
+
+
+class RecommendationSerializer(serializers.Serializer):
+    """What to offer a user, and why; for the OpenAPI document: the answer itself is made by recommendations.py."""
+
+    user_id = serializers.IntegerField()
+    rfm_group = serializers.CharField()
+    risk_profile = serializers.ChoiceField(RiskProfile.choices)
+    streak_count = serializers.IntegerField(min_value=0)
+    recommended_reward_probability = serializers.FloatField(min_value=0, max_value=1)
+    recommended_time_window = serializers.CharField()
+    reason = serializers.CharField()
+    policy_revision = serializers.IntegerField()
+    degraded = serializers.ListField(child=serializers.ChoiceField(["streak"]))
