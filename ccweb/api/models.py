@@ -57,7 +57,7 @@ class ApiKey(AbstractAPIKey):
     scopes = models.JSONField(validators=[check_scopes], help_text="What the key may do.")
     last_used_at = models.DateTimeField(null=True, editable=False)
 
-    objects: ClassVar[ApiKeyManager] = ApiKeyManager()  # type: ignore[assignment]
+    objects: ClassVar[ApiKeyManager] = ApiKeyManager()
 
     class Meta(AbstractAPIKey.Meta):
         db_table = "api_keys"
