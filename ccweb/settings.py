@@ -21,8 +21,6 @@ SECRET_KEY = env.text("SECRET_KEY", EMBEDDED_SECRET_KEY if DEBUG else "")
 SECRET_KEY_FALLBACKS = env.names("SECRET_KEY_FALLBACKS")  # old keys, while sessions signed with them live
 if not SECRET_KEY:
     raise ImproperlyConfigured("environment variable SECRET_KEY is missing: with DEBUG off it must be set")
-# Digests of erased users are made with it: whoever changes it forgets who was erased.
-ERASURE_KEY = env.text("ERASURE_KEY", SECRET_KEY)
 ALLOWED_HOSTS = env.names("ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]" if DEBUG else "")
 TRUSTED_PROXIES = env.networks("TRUSTED_PROXIES")  # besides loopback
 METRICS_ALLOWED = env.networks("METRICS_ALLOWED")  # besides loopback
@@ -50,7 +48,8 @@ INSTALLED_APPS = [
     "visits",
 ]
 MIDDLEWARE = [
-    "ccweb.api.proxies.ClientAddress",  # first: all the others ask who the client is
+    "ccweb.observing.Observed",  # first: it sees every answer
+    "ccweb.api.proxies.ClientAddress",  # before all that ask who the client is
     "ccweb.api.proxies.LoopbackOnly",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -166,7 +165,13 @@ WHITENOISE_USE_FINDERS = True  # served from the packages at once: no collectsta
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "formatters": {"line": {"()": "ccweb.logs.LineFormatter"}, "json": {"()": "ccweb.logs.JSONFormatter"}},
+    "filters": {"tracebacks": {"()": "ccweb.logs.OnlyTracebacks"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line" if DEBUG else "json"}},
+    "loggers": {
+        "django": {"handlers": [], "level": "INFO"},  # Django's own handlers would write everything again
+        "django.request": {"filters": ["tracebacks"]},
+        "django.security.DisallowedHost": {"level": "CRITICAL"},  # an answer of 400, counted and logged as such
+    },
     "root": {"handlers": ["console"], "level": env.text("LOG_LEVEL", "INFO")},
 }

@@ -8,7 +8,8 @@ from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitVie
 
 from ccweb.api.errors import no_such_resource, plain_problem
 from ccweb.api.identity import UserIdConverter
-from ccweb.health import healthz
+from ccweb.health import healthz, readyz
+from ccweb.metrics import metrics
 
 register_converter(UserIdConverter, "user_id")
 
@@ -24,6 +25,8 @@ urlpatterns = [
     path("api/", include(api)),
     path("admin/", admin.site.urls),
     path("healthz", healthz, name="healthz"),
+    path("readyz", readyz, name="readyz"),
+    path("metrics", metrics, name="metrics"),
 ]
 
 

@@ -1,12 +1,18 @@
-"""The WSGI entry point of the web process."""
+"""The WSGI entry point of the web process; each worker of the server imports it for itself."""
 
 import os
 
-from django.conf import settings
-from django.core.wsgi import get_wsgi_application
-
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "ccweb.settings")
-application = get_wsgi_application()
+
+from ccweb import workers
+
+workers.share_metrics()  # before anything imports prometheus_client
+
+from django.conf import settings  # noqa: E402
+from django.core.wsgi import get_wsgi_application  # noqa: E402
+
+application = workers.only_the_request(get_wsgi_application())
+workers.end_with_server()
 
 if settings.RELAY_IN_WEB:
     from actions.publishing import start_thread  # needs the apps to be loaded

@@ -23,6 +23,10 @@ SILENCE = 1.5  # seconds after which PostgreSQL gives up a silent holder
 logger = logging.getLogger(__name__)
 
 
+LED = """SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 1
+    AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) AND classid = %s AND objid = %s)"""
+
+
 class Lock(Protocol):
     """What a lead needs of a lock; both methods may be called in any state."""
 
@@ -97,6 +101,19 @@ class SessionLock:
         self._mine = bool(row and row[0])
         self._alive_at = time.monotonic()
         return self._mine
+
+
+def is_led(name: str) -> bool:
+    """Whether some process holds the lead of this name now; takes it from nobody."""
+    if connection.vendor == "postgresql":
+        high, low = divmod(SessionLock(name).key, 2**32)
+        with connection.cursor() as cursor:
+            cursor.execute(LED, [high % 2**32, low])
+            return bool(cursor.fetchone()[0])
+    lock = FileLock(name)
+    free = lock.hold()
+    lock.release()
+    return not free
 
 
 def connect() -> psycopg.Connection:

@@ -63,7 +63,9 @@ class RecordingMixin:
         counts = Counter(item["status"] for item in items)
         refused = len(items) - counts["accepted"] - counts["duplicate"]
         body = {"accepted": counts["accepted"], "duplicates": counts["duplicate"], "refused": refused, "items": items}
-        return Response(body, status=207 if refused else 201)
+        response = Response(body, status=207 if refused else 201)
+        response.outcomes = counts  # type: ignore[attr-defined]  # /metrics counts them
+        return response
 
     def _validate_all(self, data: list[Any]) -> tuple[dict[int, Event], list[dict[str, Any]]]:
         run_validation = self.get_serializer().run_validation  # type: ignore[attr-defined]

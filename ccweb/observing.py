@@ -1,0 +1,62 @@
+"""The outermost middleware: gives each request its id, counts and times it, and writes its one log line."""
+
+import logging
+import re
+import time
+from collections.abc import Callable
+from uuid import uuid4
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+
+from ccweb import metrics
+from ccweb.api.tracing import request_id
+
+ACCEPTABLE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
+QUIET = {"healthz", "readyz", "metrics"}  # asked every few seconds, by machines
+log = logging.getLogger("ccweb.requests")
+
+
+class Observed:
+    """X-Request-ID in and out, metrics, and one line a request without path, query, body or key."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        """The answer, with the id by which the log and the Kafka header know this request."""
+        current = id_of(request)
+        token = request_id.set(current)
+        try:
+            begun = time.perf_counter()
+            response = self.get_response(request)
+            response["X-Request-ID"] = current
+            _note(request, response, time.perf_counter() - begun)
+            return response
+        finally:
+            request_id.reset(token)
+
+
+def id_of(request: HttpRequest) -> str:
+    """What the client or a proxy calls the request, if that is harmless; else a new id."""
+    given = request.META.get("HTTP_X_REQUEST_ID", "")
+    return given if ACCEPTABLE_ID.fullmatch(given) else uuid4().hex
+
+
+def route_of(request: HttpRequest) -> str:
+    """The route's pattern: few, and free of user ids; "unmatched" when there is none."""
+    if match := request.resolver_match:
+        return match.route if match.url_name or not match.route.startswith("api/") else "unmatched"
+    return "static" if request.path.startswith(settings.STATIC_URL) else "unmatched"
+
+
+def _note(request: HttpRequest, response: HttpResponse, seconds: float) -> None:
+    method = request.method if request.method in METHODS else "other"
+    route, status = route_of(request), response.status_code
+    metrics.note_request(method=str(method), route=route, status=status, seconds=seconds)
+    metrics.note_events(path=request.path, method=str(method), response=response)
+    level = logging.WARNING if status >= 500 else logging.DEBUG if route in QUIET else logging.INFO
+    if log.isEnabledFor(level):
+        fields = {"method": method, "route": route, "status": status, "ms": round(seconds * 1000, 2)}
+        log.log(level, "%s /%s %d", method, route, status, extra={"fields": fields})

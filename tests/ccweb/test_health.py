@@ -1,0 +1,65 @@
+"""/healthz and /readyz."""
+
+from collections.abc import Iterator
+
+import pytest
+from django.db import connection
+from django.test import Client
+from pytest_django import DjangoAssertNumQueries, Settings
+
+from ccweb.api.breaker import REDIS
+from tests.plugin import CLOSED
+from tests.services import Redis
+
+
+@pytest.fixture
+def redis_away(settings: Settings) -> Iterator[None]:
+    """The cache framework, and what else asks Redis through it, finds nobody at its address."""
+    options = settings.CACHES["default"]
+    settings.CACHES = {"default": options | {"LOCATION": f"redis://{CLOSED}/0"}}
+    yield
+    REDIS.reset()
+
+
+def test_liveness_asks_nobody(redis_away: None) -> None:
+    answer = Client().get("/healthz")  # without the django_db mark a query would fail this test
+    assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
+
+
+@pytest.mark.django_db
+@pytest.mark.stack
+def test_with_all_parts_the_process_is_ready(kafka_broker: str) -> None:
+    answer = Client().get("/readyz")
+    assert answer.status_code == 200
+    body = answer.json()
+    assert body.pop("status") == "ok"
+    assert {part: found["status"] for part, found in body.items()} == {"database": "ok", "redis": "ok", "kafka": "ok"}
+
+
+@pytest.mark.django_db
+def test_without_kafka_the_process_is_degraded_and_ready() -> None:
+    answer = Client().get("/readyz")
+    assert answer.status_code == 200
+    assert answer.json()["status"] == "degraded"
+    assert answer.json()["kafka"]["status"] == "away"
+
+
+@pytest.mark.django_db
+def test_without_redis_the_process_is_degraded_and_ready(redis_away: None) -> None:
+    answer = Client().get("/readyz")
+    assert answer.status_code == 200
+    assert (answer.json()["redis"]["status"], answer.json()["redis"]["error"]) == ("away", "ConnectionError")
+
+
+@pytest.mark.django_db
+def test_a_frozen_redis_is_given_up(redis_server: Redis, settings: Settings) -> None:
+    settings.CACHES = {"default": settings.CACHES["default"] | {"LOCATION": redis_server.url}}
+    assert Client().get("/readyz").json()["redis"]["status"] == "ok"
+    redis_server.freeze()
+    assert Client().get("/readyz").json()["redis"] | {"ms": 0} == {"status": "away", "error": "TimeoutError", "ms": 0}
+
+
+@pytest.mark.django_db
+def test_readiness_costs_one_query(django_assert_num_queries: DjangoAssertNumQueries) -> None:
+    with django_assert_num_queries(1, connection=connection):
+        Client().get("/readyz")
