@@ -1,0 +1,33 @@
+"""manage.py prune_actions: retention."""
+
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+from tqdm import tqdm
+
+from actions.pruning import LEAST_DAYS, prune_actions
+
+
+class Command(BaseCommand):
+    """Delete old actions in bounded transactions, with progress."""
+
+    help = (
+        f"Delete actions older than DAYS (at least {LEAST_DAYS}: the RFM window is never touched). It may be stopped "
+        "and run again at any time. Event ids of deleted actions are forgotten: keep at least MAX_ACTION_AGE_DAYS."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """--older-than DAYS."""
+        parser.add_argument("--older-than", type=int, required=True, metavar="DAYS")
+
+    def handle(self, *, older_than: int, **options: Any) -> None:
+        """Prune and say how many rows are gone."""
+        deleted = 0
+        try:
+            with tqdm(total=100, unit="%", desc="prune_actions", disable=None) as bar:
+                for deleted, share in prune_actions(older_than_days=older_than):  # noqa: B007 - the last one is told
+                    bar.update(100 * share - bar.n)
+        except ValueError as error:
+            raise CommandError(f"--older-than: {error}") from None
+        self.stdout.write(f"prune_actions: {deleted} actions older than {older_than} days deleted")
