@@ -15,6 +15,7 @@ from django.utils import timezone
 from actions.csv_reading import BadRow, Row
 from actions.models import UserAction
 from actions.recording import record_actions
+from ccweb.api.erasure import erased_among
 from ccweb.api.idempotency import Event
 
 BATCH = 50_000
@@ -22,11 +23,9 @@ PUBLISHED_BATCH = 1_000  # through the write door, whose arrays and verdicts are
 FIELDS = ("event_id", "user_id", "action_type", "value", "action_timestamp")
 LISTED = ", ".join(FIELDS)
 CREATE = f"CREATE TEMPORARY TABLE incoming AS SELECT id AS line, {LISTED} FROM user_actions WHERE false"
-NOT_ERASED = "NOT EXISTS (SELECT 1 FROM erased_users e WHERE e.user_id = i.user_id)"
-STORE = f"""INSERT INTO user_actions ({LISTED}, received_at) SELECT {LISTED}, %s FROM incoming i
-    WHERE {NOT_ERASED} ORDER BY line ON CONFLICT (event_id) DO NOTHING"""
-ERASED = "SELECT count(*) FROM incoming JOIN erased_users USING (user_id)"
-CONFLICTS = f"""SELECT line FROM incoming i JOIN user_actions a USING (event_id) WHERE {NOT_ERASED} AND
+STORE = f"""INSERT INTO user_actions ({LISTED}, received_at) SELECT {LISTED}, %s FROM incoming
+    ORDER BY line ON CONFLICT (event_id) DO NOTHING"""
+CONFLICTS = """SELECT line FROM incoming i JOIN user_actions a USING (event_id) WHERE
     (i.user_id, i.action_type, i.value, i.action_timestamp) <> (a.user_id, a.action_type, a.value, a.action_timestamp)
     ORDER BY line"""
 COLUMNS = {field.attname: field for field in UserAction._meta.concrete_fields}
@@ -80,18 +79,18 @@ def _publish(rows: Sequence[Row]) -> tuple[int, int, list[int]]:
 
 def _store(rows: Sequence[Row]) -> tuple[int, int, list[int]]:
     """How many rows were stored, how many belong to erased users, and the lines that conflict with stored actions."""
+    gone = erased_among({int(row.user_id) for row in rows})
+    kept = [row for row in rows if int(row.user_id) not in gone] if gone else rows
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(CREATE)
-        _load(cursor, rows)
+        _load(cursor, kept)
         cursor.execute(STORE, _prepared({"received_at": timezone.now()}))
-        stored, erased, conflicts = cursor.rowcount, 0, []
-        if stored < len(rows):
-            cursor.execute(ERASED)
-            erased = cursor.fetchone()[0]
+        stored, conflicts = cursor.rowcount, []
+        if stored < len(kept):
             cursor.execute(CONFLICTS)
             conflicts = [line for (line,) in cursor.fetchall()]
         cursor.execute("DROP TABLE incoming")
-    return stored, erased, conflicts
+    return stored, len(rows) - len(kept), conflicts
 
 
 def _load(cursor: CursorWrapper, rows: Sequence[Row]) -> None:

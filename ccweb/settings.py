@@ -21,6 +21,8 @@ SECRET_KEY = env.text("SECRET_KEY", EMBEDDED_SECRET_KEY if DEBUG else "")
 SECRET_KEY_FALLBACKS = env.names("SECRET_KEY_FALLBACKS")  # old keys, while sessions signed with them live
 if not SECRET_KEY:
     raise ImproperlyConfigured("environment variable SECRET_KEY is missing: with DEBUG off it must be set")
+# Digests of erased users are made with it: whoever changes it forgets who was erased.
+ERASURE_KEY = env.text("ERASURE_KEY", SECRET_KEY)
 ALLOWED_HOSTS = env.names("ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]" if DEBUG else "")
 TRUSTED_PROXIES = env.networks("TRUSTED_PROXIES")  # besides loopback
 METRICS_ALLOWED = env.networks("METRICS_ALLOWED")  # besides loopback

@@ -9,6 +9,7 @@ import pytest
 import redis
 from pytest_django import Settings
 
+from ccweb.api import breaker
 from tests.parts import Missing
 from tests.plugin import CLOSED, POSTGRES_URL, shared
 from tests.services import Redis, create_database, need
@@ -41,6 +42,7 @@ def empty_redis(redis_of_this_worker: redis.Redis | None) -> None:
     """Every test begins with an empty Redis: no streak, throttle count or cached value of another test."""
     if redis_of_this_worker is not None:
         redis_of_this_worker.flushdb()
+    breaker.REDIS.reset()  # as in a new process
 
 
 @pytest.fixture

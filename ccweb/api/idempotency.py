@@ -7,7 +7,7 @@ from uuid import UUID
 
 from django.db import OperationalError, connection, models
 
-from ccweb.api.models import ErasedUser
+from ccweb.api.erasure import erased_among
 
 Event = dict[str, Any]
 Status = Literal["accepted", "duplicate", "conflict", "erased"]
@@ -45,7 +45,7 @@ def record_once(
             return [Verdict("accepted", event) for event in events]
         # Read in a second statement: ON CONFLICT DO NOTHING does not show the row of a racing transaction.
         known = {key: first[key] for key in new} | _stored(model, first, new)
-        erased = _erased({event["user_id"] for event in events})
+        erased = erased_among({event["user_id"] for event in events})
         if all(e["event_id"] in known or e["user_id"] in erased for e in events):
             return _judge(sent, events, known, set(new), erased)
     raise OperationalError("an event with this event_id is being deleted and sent again; try again")
@@ -66,10 +66,6 @@ def _stored(model: type[models.Model], first: dict[UUID, Event], new: Iterable[U
     names = {"id", *next(iter(first.values()))}
     replayed = [key for key in first if key not in new]
     return {row["event_id"]: row for row in model._default_manager.filter(event_id__in=replayed).values(*names)}
-
-
-def _erased(user_ids: set[int]) -> set[int]:
-    return set(ErasedUser.objects.filter(user_id__in=user_ids).values_list("user_id", flat=True))
 
 
 def _judge(

@@ -6,6 +6,7 @@ from uuid import UUID
 
 from django.db import connection, models
 
+from ccweb.api.erasure import token_of
 from ccweb.api.idempotency import Event
 
 ARRAY_TYPES = {
@@ -20,20 +21,21 @@ ARRAY_TYPES = {
 def postgresql_insert(
     model: type[models.Model], columns: Sequence[str], *, extra: str = "", then: str = "", also: str = ""
 ) -> str:
-    """One statement for any number of events: an array parameter a column, event_id and id of the stored rows back.
+    """One statement for any number of events: event_id and id of the stored rows back.
 
-    `extra` names further text columns of `sent` (their arrays come last) and `then` further common table expressions
-    that read `sent` and `stored`; `also` is a scalar subquery that runs once when something was stored.
+    Its parameters begin with arrays(). `extra` names further text columns of `sent` (their arrays come next), `then`
+    further common table expressions that read `sent` and `stored`; `also` is a scalar subquery that runs once when
+    something was stored.
     """
-    names = [*columns, *extra.split()]
-    types = [ARRAY_TYPES[model._meta.get_field(c).get_internal_type()] for c in columns]
+    names = ["token", *columns, *extra.split()]
+    types = ["uuid"] + [ARRAY_TYPES[model._meta.get_field(c).get_internal_type()] for c in columns]
     types += ["text"] * len(extra.split())
     arrays = ", ".join(f"%s::{t}[]" for t in types)
     listed = ", ".join(columns)
     return (
         f"WITH sent AS (SELECT * FROM unnest({arrays}) WITH ORDINALITY AS t({', '.join(names)}, n)), "
         f"stored AS (INSERT INTO {model._meta.db_table} ({listed}) SELECT {listed} FROM sent "
-        "WHERE NOT EXISTS (SELECT FROM erased_users e WHERE e.user_id = sent.user_id) "
+        "WHERE NOT EXISTS (SELECT FROM erased_users e WHERE e.token = sent.token) "
         f"ORDER BY n ON CONFLICT (event_id) DO NOTHING RETURNING event_id, id){then} "
         f"SELECT event_id, id{also} FROM stored"
     )
@@ -47,8 +49,9 @@ def run(statement: str, parameters: Sequence[Any]) -> dict[UUID, int]:
 
 
 def arrays(events: Sequence[Event], columns: Sequence[str]) -> list[list[Any]]:
-    """The events column by column, as the array parameters of postgresql_insert."""
-    return [[event[column] for event in events] for column in columns]
+    """The events column by column, as postgresql_insert takes them: who may have been erased comes first."""
+    tokens = [token_of(event["user_id"]) for event in events]
+    return [tokens, *([event[column] for event in events] for column in columns)]
 
 
 def sqlite_insert(model: type[models.Model], columns: Sequence[str], events: Sequence[Event]) -> dict[UUID, int]:
@@ -56,13 +59,13 @@ def sqlite_insert(model: type[models.Model], columns: Sequence[str], events: Seq
     fields = [cast(models.Field, model._meta.get_field(column)) for column in columns]
     sql = (
         f"INSERT INTO {model._meta.db_table} ({', '.join(columns)}) SELECT {', '.join(['%s'] * len(columns))} "
-        "WHERE NOT EXISTS (SELECT 1 FROM erased_users WHERE user_id = %s) ON CONFLICT (event_id) DO NOTHING"
+        "WHERE NOT EXISTS (SELECT 1 FROM erased_users WHERE token = %s) ON CONFLICT (event_id) DO NOTHING"
     )
     stored = {}
     with connection.cursor() as cursor:
         for event in events:
             values = [field.get_db_prep_save(event[field.attname], connection) for field in fields]
-            cursor.execute(sql, [*values, event["user_id"]])
+            cursor.execute(sql, [*values, token_of(event["user_id"]).hex])
             if cursor.rowcount == 1:
                 stored[event["event_id"]] = cursor.lastrowid
     return stored

@@ -57,7 +57,7 @@ class ApiKey(AbstractAPIKey):
     scopes = models.JSONField(validators=[check_scopes], help_text="What the key may do.")
     last_used_at = models.DateTimeField(null=True, editable=False)
 
-    objects: ClassVar[ApiKeyManager] = ApiKeyManager()  # type: ignore[assignment]
+    objects: ClassVar[ApiKeyManager] = ApiKeyManager()
 
     class Meta(AbstractAPIKey.Meta):
         db_table = "api_keys"
@@ -75,13 +75,13 @@ def create_key(*, name: str, scopes: Iterable[str], expires: datetime | None = N
 
 
 class ErasedUser(models.Model):
-    """A user whose data was erased; later events of his are refused with 410."""
+    """A user whose data was erased; later events of his are refused with 410. See ccweb.api.erasure."""
 
-    user_id = models.BigIntegerField(primary_key=True)
+    token = models.UUIDField(primary_key=True)
     erased_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
         db_table = "erased_users"
 
     def __str__(self) -> str:
-        return f"user {self.user_id}, erased {self.erased_at:%Y-%m-%d}"
+        return f"{self.token}, erased {self.erased_at:%Y-%m-%d}"

@@ -20,7 +20,7 @@ from django.utils import timezone
 
 from actions.event_ids import NAMESPACE
 from actions.models import OutboxMessage, UserAction
-from ccweb.api.models import ErasedUser
+from ccweb.api.erasure import mark_erased
 from tests.processes import wait_for
 
 pytestmark = pytest.mark.django_db
@@ -196,7 +196,7 @@ def test_a_stored_event_id_with_other_content_is_a_bad_line(write: Write) -> Non
 
 @pytest.mark.parametrize("options", [(), ("--publish",)])
 def test_actions_of_erased_users_are_left_out_and_counted(write: Write, options: tuple[str, ...]) -> None:
-    ErasedUser.objects.create(user_id=7)
+    mark_erased(7)
     out, err = load(write(HEADER + "7,2026-01-31,1,bet\n8,2026-01-31,1,bet\n"), *options)
     assert out == "import_actions: 2 lines read, 1 stored, 0 already there, 0 bad, 1 of erased users left out"
     assert err == ""

@@ -3,7 +3,7 @@
 import pytest
 
 from actions.models import OutboxMessage, UserAction
-from ccweb.api.models import ErasedUser
+from ccweb.api.erasure import mark_erased
 from tests.api import faults, post
 
 pytestmark = pytest.mark.django_db
@@ -25,7 +25,7 @@ def test_a_good_list_is_stored_and_queued_in_its_order() -> None:
 
 
 def test_a_bad_item_never_refuses_its_neighbours() -> None:
-    ErasedUser.objects.create(user_id=4)
+    mark_erased(4)
     post("actions", action(2, event_id=ID))
     items = [action(1), {"user_id": "1"}, 3, action(3, event_id=ID), action(2, event_id=ID), action(4), action(5)]
     answer = post("actions", items)

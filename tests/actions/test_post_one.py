@@ -9,7 +9,7 @@ import pytest
 from django.utils import timezone
 
 from actions.models import OutboxMessage, UserAction
-from ccweb.api.models import ErasedUser
+from ccweb.api.erasure import mark_erased
 from tests.api import faults, get, post
 
 pytestmark = pytest.mark.django_db
@@ -78,7 +78,7 @@ def test_the_same_event_id_with_other_content_is_a_conflict(other: dict) -> None
 
 
 def test_an_erased_user_is_refused() -> None:
-    ErasedUser.objects.create(user_id=7)
+    mark_erased(7)
     answer = post("actions", {"user_id": 7, "action_type": "login"})
     assert answer.status_code == 410
     assert not UserAction.objects.exists()

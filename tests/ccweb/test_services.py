@@ -1,5 +1,6 @@
 """The real services of the fault tests do what their names say: these tests prove the tools."""
 
+import contextlib
 import select
 from collections.abc import Iterator
 
@@ -53,7 +54,7 @@ def test_settings_reach_postgresql() -> None:
 
 
 def test_a_frozen_postgresql_keeps_its_connections_open_and_never_answers(postgres: Postgres) -> None:
-    with psycopg.connect(postgres.url) as connection:
+    with contextlib.closing(psycopg.connect(postgres.url)) as connection:
         postgres.freeze()
         connection.pgconn.send_query(b"SELECT 1")
         assert not is_readable(connection, seconds=1)

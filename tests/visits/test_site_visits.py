@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from ccweb.api.models import ErasedUser
+from ccweb.api.erasure import mark_erased
 from tests.api import faults, get, post
 from visits.models import SiteVisit
 
@@ -38,7 +38,7 @@ def test_a_retry_is_replayed_and_other_content_is_a_conflict() -> None:
 
 
 def test_an_erased_user_is_refused() -> None:
-    ErasedUser.objects.create(user_id=7)
+    mark_erased(7)
     assert post("notify/site_visit", {"user_id": 7, "source": "ad"}).status_code == 410
     assert not SiteVisit.objects.exists()
 

@@ -12,7 +12,7 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="ErasedUser",
             fields=[
-                ("user_id", models.BigIntegerField(primary_key=True, serialize=False)),
+                ("token", models.UUIDField(primary_key=True, serialize=False)),
                 ("erased_at", models.DateTimeField(auto_now_add=True)),
             ],
             options={

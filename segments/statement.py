@@ -1,0 +1,140 @@
+"""The batch in SQL: one text for PostgreSQL and SQLite (3.39 or newer).
+
+The cut-off instants are parameters, so there is no date arithmetic in SQL. What would change is gathered in a temporary
+table first: a dry run counts it, a run writes it, and PostgreSQL may gather it in parallel.
+"""
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from django.db import connection
+
+from segments.scoring import DAY, WINDOW, CutPoints, Rule, Scoring
+
+Parameters = dict[str, Any]
+Value = str | int | float | Decimal | datetime | None
+
+# Users with an action in the window; a sum of floats would depend on the order of the rows and fall short of 20.00.
+ACTED = """
+    SELECT user_id, MAX(action_timestamp) AS last_action_at, COUNT(*) AS frequency, {total} AS total
+    FROM user_actions WHERE action_timestamp >= %(since)s AND action_timestamp <= %(as_of)s GROUP BY user_id"""
+DIFFERENCE = """
+CREATE TEMPORARY TABLE rfm_difference AS
+WITH acted AS ({acted}
+), scored AS (
+    SELECT user_id, last_action_at, frequency, {money} AS monetary,
+        {recency_score} AS recency_score, {frequency_score} AS frequency_score, {monetary_score} AS monetary_score
+    FROM acted
+), judged AS (
+    SELECT COALESCE(scored.user_id, old.user_id) AS user_id, {group} AS rfm_group,
+        COALESCE(scored.recency_score, 1) AS recency_score, COALESCE(scored.frequency_score, 1) AS frequency_score,
+        COALESCE(scored.monetary_score, 1) AS monetary_score, COALESCE(scored.frequency, 0) AS frequency,
+        COALESCE(scored.monetary, 0) AS monetary, scored.last_action_at, {old}
+    FROM scored FULL JOIN user_segments old ON old.user_id = scored.user_id
+)
+SELECT user_id, {judged}, old_rfm_group AS from_group, old_last_action_at FROM judged
+WHERE ({judged}) IS DISTINCT FROM ({old_judged})"""
+# SQLite finds no plan of its own for the join below; PostgreSQL hashes.
+INDEX = "CREATE UNIQUE INDEX temp.rfm_difference_user ON rfm_difference (user_id)"
+# Users first seen outside the window, among the actions that arrived since the last run.
+NEWCOMERS = """
+INSERT INTO rfm_difference
+    (user_id, rfm_group, recency_score, frequency_score, monetary_score, frequency, monetary)
+SELECT DISTINCT arrived.user_id, %(lapsed_group)s, 1, 1, 1, 0, 0 FROM user_actions arrived
+LEFT JOIN user_segments old ON old.user_id = arrived.user_id
+LEFT JOIN rfm_difference new ON new.user_id = arrived.user_id
+WHERE arrived.id > %(seen)s AND arrived.action_timestamp < %(since)s AND old.user_id IS NULL AND new.user_id IS NULL"""
+ERASED = "DELETE FROM rfm_difference WHERE user_id IN (SELECT user_id FROM erased_users)"
+MOVES = """
+SELECT COALESCE(from_group, ''), rfm_group, COUNT(*), COUNT(last_action_at) - COUNT(old_last_action_at),
+    COUNT(CASE WHEN last_action_at IS NULL THEN old_last_action_at END)
+FROM rfm_difference GROUP BY 1, 2 ORDER BY 1, 2"""
+STANDING = "SELECT rfm_group, COUNT(*), COUNT(last_action_at) FROM user_segments GROUP BY 1 ORDER BY 1"
+CHANGES = """
+INSERT INTO segment_changes (user_id, run_id, from_group, to_group, changed_at)
+SELECT user_id, %(run)s, COALESCE(from_group, ''), rfm_group, %(moment)s FROM rfm_difference
+WHERE from_group IS DISTINCT FROM rfm_group"""
+WRITE = """
+INSERT INTO user_segments (user_id, risk_profile, {judged}, last_updated)
+SELECT user_id, 'Unknown', {judged}, %(moment)s FROM rfm_difference WHERE TRUE
+ON CONFLICT (user_id) DO UPDATE SET {updates}, last_updated = excluded.last_updated"""
+DROP = "DROP TABLE rfm_difference"
+JUDGED = (
+    "rfm_group",
+    "recency_score",
+    "frequency_score",
+    "monetary_score",
+    "frequency",
+    "monetary",
+    "last_action_at",
+)
+
+
+def acted() -> str:
+    """The aggregate of the window: user_id, last_action_at, frequency, total (money; cents on SQLite)."""
+    cents = "SUM(CAST(ROUND(value * 100) AS INTEGER))"
+    return ACTED.format(total="SUM(value)" if is_postgresql() else cents)
+
+
+def difference(rules: list[Rule]) -> str:
+    """Gathers the rows that a run would write."""
+    return DIFFERENCE.format(
+        acted=acted(),
+        money="total" if is_postgresql() else "total / 100.0",
+        recency_score=_score("last_action_at > ", "recency"),
+        frequency_score=_score("frequency >= ", "frequency"),
+        monetary_score=_score("total >= ", "monetary"),
+        group=_group(rules),
+        judged=", ".join(JUDGED),
+        old=", ".join(f"old.{column} AS old_{column}" for column in JUDGED),
+        old_judged=", ".join(f"old_{column}" for column in JUDGED),
+    )
+
+
+def write() -> str:
+    """Writes the gathered rows; risk profiles stay as they are."""
+    updates = ", ".join(f"{column} = excluded.{column}" for column in JUDGED)
+    return WRITE.format(judged=", ".join(JUDGED), updates=updates)
+
+
+def parameters(scoring: Scoring, as_of: datetime) -> Parameters:
+    """What the statements need of the policy and of as_of (UTC)."""
+    cuts: CutPoints = scoring.cuts
+    values: dict[str, Value] = {"since": as_of - WINDOW, "as_of": as_of, "lapsed_group": scoring.lapsed_group}
+    for number in range(4):
+        # At most d whole days ago means later than d + 1 days ago.
+        days = cuts.recency[number]
+        values[f"recency{number}"] = None if days is None else as_of - (days + 1) * DAY
+        values[f"frequency{number}"] = cuts.frequency[number]
+        values[f"monetary{number}"] = cuts.monetary[number]
+    groups: dict[str, Value] = {f"group{number}": name for number, name in enumerate(scoring.groups)}
+    return {name: adapted(value) for name, value in (values | groups).items()}
+
+
+def adapted(value: Value) -> Value:
+    """A value as the database compares it: on SQLite instants are text and money is cents."""
+    if isinstance(value, datetime):
+        return connection.ops.adapt_datetimefield_value(value)
+    if isinstance(value, Decimal) and not is_postgresql():
+        return int(value * 100)
+    return value
+
+
+def is_postgresql() -> bool:
+    """Whether this is PostgreSQL; else it is SQLite."""
+    return connection.vendor == "postgresql"
+
+
+def _score(reached: str, dimension: str) -> str:
+    return " + ".join(["1", *(f"CASE WHEN {reached}%({dimension}{n})s THEN 1 ELSE 0 END" for n in range(4))])
+
+
+def _group(rules: list[Rule]) -> str:
+    # A lapsed user's scores are null here: he falls through to the last rule.
+    whens = [
+        f"WHEN scored.recency_score >= {rule.recency:d} AND scored.frequency_score >= {rule.frequency:d} "
+        f"AND scored.monetary_score >= {rule.monetary:d} THEN %(group{number})s"
+        for number, rule in enumerate(rules[:-1])
+    ]
+    return f"CASE {' '.join(whens)} WHEN TRUE THEN %(lapsed_group)s END"
