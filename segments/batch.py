@@ -50,8 +50,6 @@ def gathered(scoring: Scoring, as_of: datetime) -> Iterator[Outcome]:
         parameters = statement.parameters(scoring, as_of)
         seen = _seen(as_of, users=sum(users for _, users, _ in standing))
         cursor.execute(statement.difference(list(scoring.rules)), parameters)
-        if not statement.is_postgresql():
-            cursor.execute(statement.INDEX)
         cursor.execute(statement.NEWCOMERS, parameters | {"seen": seen})
         cursor.execute(statement.ERASED)
         yield _outcome(scoring, seen, standing, _rows(cursor, statement.MOVES))

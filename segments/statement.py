@@ -1,7 +1,8 @@
 """The batch in SQL: one text for PostgreSQL and SQLite (3.39 or newer).
 
 The cut-off instants are parameters, so there is no date arithmetic in SQL. What would change is gathered in a temporary
-table first: a dry run counts it, a run writes it, and PostgreSQL may gather it in parallel.
+table first: a dry run counts it, a run writes it, and PostgreSQL may gather it in parallel. Its user_id is cast because
+SQLite joins a column without a declared type row by row.
 """
 
 from datetime import datetime
@@ -27,7 +28,7 @@ WITH acted AS ({acted}
         {recency_score} AS recency_score, {frequency_score} AS frequency_score, {monetary_score} AS monetary_score
     FROM acted
 ), judged AS (
-    SELECT COALESCE(scored.user_id, old.user_id) AS user_id, {group} AS rfm_group,
+    SELECT CAST(COALESCE(scored.user_id, old.user_id) AS bigint) AS user_id, {group} AS rfm_group,
         COALESCE(scored.recency_score, 1) AS recency_score, COALESCE(scored.frequency_score, 1) AS frequency_score,
         COALESCE(scored.monetary_score, 1) AS monetary_score, COALESCE(scored.frequency, 0) AS frequency,
         COALESCE(scored.monetary, 0) AS monetary, scored.last_action_at, {old}
@@ -35,8 +36,6 @@ WITH acted AS ({acted}
 )
 SELECT user_id, {judged}, old_rfm_group AS from_group, old_last_action_at FROM judged
 WHERE ({judged}) IS DISTINCT FROM ({old_judged})"""
-# SQLite finds no plan of its own for the join below; PostgreSQL hashes.
-INDEX = "CREATE UNIQUE INDEX temp.rfm_difference_user ON rfm_difference (user_id)"
 # Users first seen outside the window, among the actions that arrived since the last run.
 NEWCOMERS = """
 INSERT INTO rfm_difference
