@@ -12,6 +12,8 @@ from itertools import accumulate, product
 from math import ceil
 from typing import NamedTuple
 
+from actions.models import UserAction
+from segments.models import RfmPolicy, RfmRun
 from segments.scoring import DAY, WINDOW, CutPoints, Scoring, recency_days
 
 STAY = timedelta(days=7)
@@ -20,6 +22,7 @@ BATCH_TIME = time(2, tzinfo=UTC)
 BATCHES = WINDOW // DAY + 2
 ZERO = Decimal("0.00")
 MOST = Decimal("9999999999.99")  # the value of one action
+NEVER = CutPoints([None] * 4, [None] * 4, [None] * 4)
 
 
 class Effort(NamedTuple):
@@ -50,13 +53,14 @@ class Standing(NamedTuple):
 
 
 class Outlook(NamedTuple):
-    """Where a user stands now, when and how deep he falls, what keeps him and what lifts him."""
+    """Where a user stands now, when and how deep he falls, what keeps him there and what lifts him."""
 
     rfm_group: str
     leaves_on: date | None
     falls_to: str | None
     to_stay: Effort | None
     to_rise: Effort | None
+    cut_points: str = "exact"  # or frozen: those of the last run, the next one computes its own
 
 
 class Trail:
@@ -73,6 +77,26 @@ class Trail:
         end = bisect_right(self._instants, as_of)
         last = self._instants[end - 1] if end > first else None
         return Standing(last, end - first, self._sums[end] - self._sums[first])
+
+
+def outlook_of(*, user_id: int, now: datetime) -> Outlook:
+    """The outlook of any user at `now` (UTC), see foresee; one who never acted stands where a lapsed one does."""
+    policy = RfmPolicy.objects.active()
+    window = UserAction.objects.filter(user_id=user_id, action_timestamp__gte=now - WINDOW).order_by()
+    outlook = foresee(window.values_list("action_timestamp", "value"), scoring=foreseen_scoring(policy), now=now)
+    return outlook if policy.kind == RfmPolicy.Kind.FIXED else outlook._replace(cut_points="frozen")
+
+
+def foreseen_scoring(policy: RfmPolicy) -> Scoring:
+    """How the coming batches judge; a quantile policy by the cut points of its last run, or of any if it had none.
+
+    Before the very first run no cut point is reached.
+    """
+    if policy.kind == RfmPolicy.Kind.FIXED:
+        return policy.scoring()
+    runs = RfmRun.objects.done()
+    run = runs.filter(policy=policy).first() or runs.first()
+    return policy.scoring(CutPoints.from_json(run.cuts) if run else NEVER)
 
 
 def foresee(actions: Iterable[tuple[datetime, Decimal]], *, scoring: Scoring, now: datetime) -> Outlook:

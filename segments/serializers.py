@@ -5,7 +5,7 @@ from rest_framework.exceptions import ValidationError
 
 from ccweb.api.fields import InstantField, StrictField, UserIdField, ValueField
 from ccweb.api.serializers import StrictSerializer
-from segments.models import RiskProfile
+from segments.models import RiskProfile, SegmentChange
 
 
 class RiskProfileField(StrictField):
@@ -50,3 +50,39 @@ class RecommendationSerializer(serializers.Serializer):
     reason = serializers.CharField()
     policy_revision = serializers.IntegerField()
     degraded = serializers.ListField(child=serializers.ChoiceField(["streak"]))
+
+
+class EffortSerializer(serializers.Serializer):
+    """Further actions, done now, and their total value."""
+
+    actions = serializers.IntegerField(min_value=1)
+    value = ValueField()
+
+
+class OutlookSerializer(serializers.Serializer):
+    """When a user leaves the group if nothing more happens, and the least that keeps or lifts him."""
+
+    user_id = serializers.IntegerField()
+    rfm_group = serializers.CharField(help_text="The group that compute_rfm would give now.")
+    leaves_on = serializers.DateField(
+        allow_null=True, help_text="The first UTC date whose 02:00 batch would give a lower group; null: never."
+    )
+    falls_to = serializers.CharField(allow_null=True)
+    to_stay = EffortSerializer(allow_null=True, help_text="To be in the group, or a better one, in 7 days.")
+    to_rise = EffortSerializer(allow_null=True, help_text="To reach a better group now.")
+    cut_points = serializers.ChoiceField(
+        ["exact", "frozen"], help_text="frozen: a quantile policy's, as its last run computed them."
+    )
+
+
+class ChangeSerializer(serializers.Serializer):
+    """A change of group; from_group is null where the user had none yet."""
+
+    changed_at = InstantField()
+    from_group = serializers.SerializerMethodField()
+    to_group = serializers.CharField()
+    run = serializers.IntegerField(source="run_id")
+
+    def get_from_group(self, change: SegmentChange) -> str | None:
+        """The empty group of a first appearance is null."""
+        return change.from_group or None

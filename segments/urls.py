@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from segments.views import RecommendationViewSet, UserSegmentViewSet
+from segments.views import HistoryViewSet, OutlookViewSet, RecommendationViewSet, UserSegmentViewSet
 
 urlpatterns = [
     path("user-segments", UserSegmentViewSet.as_view({"get": "list"}), name="user-segments"),
@@ -16,4 +16,6 @@ urlpatterns = [
         RecommendationViewSet.as_view({"get": "retrieve"}),
         name="recommendation",
     ),
+    path("user-segments/<user_id:user_id>/outlook", OutlookViewSet.as_view({"get": "retrieve"}), name="outlook"),
+    path("user-segments/<user_id:user_id>/history", HistoryViewSet.as_view({"get": "list"}), name="history"),
 ]

@@ -1,5 +1,7 @@
 """/api/user-segments"""
 
+from django.db.models import QuerySet
+from django.utils import timezone
 from drf_spectacular.utils import extend_schema
 from rest_framework import mixins
 from rest_framework.request import Request
@@ -7,10 +9,11 @@ from rest_framework.response import Response
 
 from ccweb.api.filtering import by_choice, by_text
 from ccweb.api.views import StrictViewSet
-from segments.models import RiskProfile, UserSegment
+from segments.models import RiskProfile, SegmentChange, UserSegment
+from segments.outlook import outlook_of
 from segments.recommendations import recommend
 from segments.risk import set_risk_profile
-from segments.serializers import RecommendationSerializer, SegmentSerializer
+from segments.serializers import ChangeSerializer, OutlookSerializer, RecommendationSerializer, SegmentSerializer
 
 
 class UserSegmentViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, StrictViewSet):
@@ -43,3 +46,27 @@ class RecommendationViewSet(StrictViewSet):
     def retrieve(self, request: Request, user_id: int) -> Response:
         """200 for every user_id: who has no segment yet counts as Low / Unknown."""
         return Response(recommend(user_id).as_json())
+
+
+class OutlookViewSet(StrictViewSet):
+    """When a user leaves the group if nothing more happens, and the least that keeps or lifts him."""
+
+    serializer_class = OutlookSerializer
+    scopes = {"GET": "segments:read"}
+
+    def retrieve(self, request: Request, user_id: int) -> Response:
+        """200 for every user_id: who never acted stands where those do whose actions are all too old."""
+        outlook = outlook_of(user_id=user_id, now=timezone.now())
+        return Response(self.get_serializer({"user_id": user_id, **outlook._asdict()}).data)
+
+
+class HistoryViewSet(mixins.ListModelMixin, StrictViewSet):
+    """A user's changes of group, newest first."""
+
+    queryset = SegmentChange.objects.all()
+    serializer_class = ChangeSerializer
+    scopes = {"GET": "segments:read"}
+
+    def get_queryset(self) -> QuerySet[SegmentChange]:
+        """Those of one user; none for a user nobody has judged yet."""
+        return super().get_queryset().filter(user_id=self.kwargs["user_id"])
