@@ -79,10 +79,12 @@ def _publish(rows: Sequence[Row]) -> tuple[int, int, list[int]]:
 
 def _store(rows: Sequence[Row]) -> tuple[int, int, list[int]]:
     """How many rows were stored, how many belong to erased users, and the lines that conflict with stored actions."""
-    gone = erased_among({int(row.user_id) for row in rows})
-    kept = [row for row in rows if int(row.user_id) not in gone] if gone else rows
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(CREATE)
+        if connection.vendor == "postgresql":  # an erasure waits for this transaction, or is seen by it
+            cursor.execute("LOCK TABLE user_actions IN ROW EXCLUSIVE MODE")
+        gone = erased_among({int(row.user_id) for row in rows})
+        kept = [row for row in rows if int(row.user_id) not in gone] if gone else rows
         _load(cursor, kept)
         cursor.execute(STORE, _prepared({"received_at": timezone.now()}))
         stored, conflicts = cursor.rowcount, []

@@ -51,7 +51,6 @@ def gathered(scoring: Scoring, as_of: datetime) -> Iterator[Outcome]:
         seen = _seen(as_of, users=sum(users for _, users, _ in standing))
         cursor.execute(statement.difference(list(scoring.rules)), parameters)
         cursor.execute(statement.NEWCOMERS, parameters | {"seen": seen})
-        cursor.execute(statement.ERASED)
         yield _outcome(scoring, seen, standing, _rows(cursor, statement.MOVES))
         cursor.execute(statement.DROP)
 

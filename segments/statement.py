@@ -44,7 +44,6 @@ SELECT DISTINCT arrived.user_id, %(lapsed_group)s, 1, 1, 1, 0, 0 FROM user_actio
 LEFT JOIN user_segments old ON old.user_id = arrived.user_id
 LEFT JOIN rfm_difference new ON new.user_id = arrived.user_id
 WHERE arrived.id > %(seen)s AND arrived.action_timestamp < %(since)s AND old.user_id IS NULL AND new.user_id IS NULL"""
-ERASED = "DELETE FROM rfm_difference WHERE user_id IN (SELECT user_id FROM erased_users)"
 MOVES = """
 SELECT COALESCE(from_group, ''), rfm_group, COUNT(*), COUNT(last_action_at) - COUNT(old_last_action_at),
     COUNT(CASE WHEN last_action_at IS NULL THEN old_last_action_at END)
