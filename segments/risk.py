@@ -5,8 +5,8 @@ from collections.abc import Collection
 from django.db import transaction
 from django.utils import timezone
 
+from ccweb.api.erasure import erased_among
 from ccweb.api.errors import Gone
-from ccweb.api.models import ErasedUser
 from segments.models import RiskChange, RiskProfile, UserSegment
 
 
@@ -17,7 +17,7 @@ def set_risk_profile(*, user_ids: Collection[int], risk_profile: str, by: str) -
     """
     profile = RiskProfile(risk_profile)
     with transaction.atomic():
-        if ErasedUser.objects.filter(user_id__in=user_ids).exists():
+        if erased_among(user_ids):
             raise Gone
         UserSegment.objects.bulk_create((UserSegment(user_id=u) for u in user_ids), ignore_conflicts=True)
         others = UserSegment.objects.select_for_update().filter(user_id__in=user_ids).exclude(risk_profile=profile)
