@@ -13,6 +13,7 @@ from django.utils import timezone
 from ccweb.api.identity import MAX_USER_ID, new_event_id
 
 TOPIC = "topic_user_actions"
+ERASURES = "topic_user_erasures"
 CHANNEL = "outbox"  # of LISTEN/NOTIFY
 RELAY_IDLE_LOCK = 4_201_002  # an advisory lock, see recording.WAKE
 ACTION_TYPE = r"[A-Za-z][A-Za-z0-9_.:-]{0,63}"

@@ -56,6 +56,11 @@ def queue_messages(actions: Iterable[Event]) -> None:
         )
         for action in actions
     )
+    wake_relay()
+
+
+def wake_relay() -> None:
+    """Tell a sleeping relay of another process, when this transaction commits, that something waits."""
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:
             cursor.execute(f"SELECT {WAKE}")

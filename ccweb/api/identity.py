@@ -1,6 +1,7 @@
 """The ids that every event carries."""
 
 import uuid
+from argparse import ArgumentTypeError
 
 from uuid6 import uuid7
 
@@ -10,6 +11,13 @@ MAX_USER_ID = 2**63 - 1  # what PostgreSQL's bigint holds
 def new_event_id() -> uuid.UUID:
     """A UUIDv7: unique, and ascending in time, which keeps its index compact."""
     return uuid.UUID(int=uuid7().int)
+
+
+def user_id_argument(text: str) -> int:
+    """A user_id on a command line; ArgumentTypeError beyond 1..2^63-1."""
+    if not (text.isascii() and text.isdigit() and 1 <= int(text[:20]) <= MAX_USER_ID):
+        raise ArgumentTypeError(f"a whole number from 1 to {MAX_USER_ID} is expected")
+    return int(text)
 
 
 class UserIdConverter:

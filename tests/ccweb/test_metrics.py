@@ -8,8 +8,8 @@ from django.utils import timezone
 from prometheus_client.parser import text_string_to_metric_families
 
 from actions.models import OutboxMessage
+from ccweb.api.erasure import mark_erased
 from ccweb.api.leadership import Lead
-from ccweb.api.models import ErasedUser
 from segments.models import RfmRun
 from tests.api import get, post
 
@@ -45,7 +45,7 @@ def test_requests_are_counted_by_route_and_status_without_the_users_id() -> None
     [(GOOD, "accepted"), ({}, "invalid"), (b"{", "invalid"), (GOOD | {"user_id": 8}, "erased")],
 )
 def test_single_events_are_counted_by_what_became_of_them(body: object, outcome: str) -> None:
-    ErasedUser.objects.create(user_id=8)
+    mark_erased(8)
     before = scrape()
     post("actions", body)
     assert growth(before, "ccweb_events_total", "actions", outcome) == 1

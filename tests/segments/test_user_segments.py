@@ -9,7 +9,7 @@ import pytest
 from django.test import Client
 from pytest_django import DjangoAssertNumQueries
 
-from ccweb.api.models import ErasedUser
+from ccweb.api.erasure import mark_erased
 from segments.models import RiskChange, RiskProfile, UserSegment
 from tests.api import JSON, faults, get
 
@@ -183,7 +183,7 @@ def test_anything_but_a_risk_profile_is_refused(body: Any, expected: dict[str, s
 
 
 def test_an_erased_user_gets_no_segment() -> None:
-    ErasedUser.objects.create(user_id=7)
+    mark_erased(7)
     response = patch("user-segments/7", {"risk_profile": "High-Risk"})
     assert (response.status_code, response["Content-Type"]) == (410, "application/problem+json")
     assert not UserSegment.objects.exists()
