@@ -1,8 +1,18 @@
 """Who moved from which group to which, and when."""
 
+from datetime import datetime
+
 from django.db import models
 
 from segments.models.run import RfmRun
+
+
+class SegmentChangeQuerySet(models.QuerySet["SegmentChange"]):
+    """Changes of group in time."""
+
+    def after(self, moment: datetime) -> "SegmentChangeQuerySet":
+        """Later than a moment (UTC), oldest first; found by the few runs that ended since, which have an index."""
+        return self.filter(run__in=RfmRun.objects.finished_after(moment), changed_at__gt=moment).order_by("id")
 
 
 class SegmentChange(models.Model):
@@ -14,6 +24,8 @@ class SegmentChange(models.Model):
     from_group = models.CharField(max_length=64, blank=True)
     to_group = models.CharField(max_length=64)
     changed_at = models.DateTimeField()
+
+    objects = SegmentChangeQuerySet.as_manager()
 
     class Meta:
         db_table = "segment_changes"

@@ -2,10 +2,14 @@
 
 from datetime import datetime
 from decimal import Decimal
+from typing import Any
 
 from django.db import models
+from django.db.models import Count, F, OuterRef, Subquery
+from django.db.models.functions import Coalesce
 from django.utils import timezone
 
+from segments.models.change import SegmentChange
 from segments.models.run import RfmRun
 from segments.scoring import recency_days
 
@@ -24,7 +28,25 @@ class UserSegmentQuerySet(models.QuerySet["UserSegment"]):
 
     def with_as_of(self) -> "UserSegmentQuerySet":
         """Each with `as_of` (UTC), up to which the last run looked at actions; what `recency_days` counts to."""
-        return self.annotate(as_of=models.Subquery(RfmRun.objects.done().values("as_of")[:1]))
+        return self.annotate(as_of=Subquery(RfmRun.objects.done().values("as_of")[:1]))
+
+    def with_group_at(self, moment: datetime, name: str = "group_then") -> "UserSegmentQuerySet":
+        """Each with the group it had at a moment (UTC) under the given name; empty: the user had no row yet.
+
+        It is what the first later change started from. A row that staff made before any run counts as its group.
+        """
+        own = SegmentChange.objects.after(moment).filter(user_id=OuterRef("user_id"))
+        return self.annotate(**{name: Coalesce(Subquery(own.values("from_group")[:1]), F("rfm_group"))})
+
+    def transition_matrix(self, start: datetime, end: datetime) -> list[dict[str, Any]]:
+        """How many users went from which group to which between two moments (UTC).
+
+        Rows {from_group, to_group, users} sum to the users who had a row at the end; from_group is empty for those who
+        had none at the start.
+        """
+        both = self.with_group_at(start, "from_group").with_group_at(end, "to_group").exclude(to_group="")
+        counted = both.order_by("from_group", "to_group").values("from_group", "to_group")
+        return list(counted.annotate(users=Count("user_id")))
 
 
 class UserSegment(models.Model):

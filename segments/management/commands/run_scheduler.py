@@ -1,0 +1,23 @@
+"""manage.py run_scheduler"""
+
+import signal
+from typing import Any
+
+from django.core.management.base import BaseCommand
+
+from segments.scheduled import finished, stop
+from segments.scheduling import Scheduler
+
+
+class Command(BaseCommand):
+    """The scheduler as a process of its own; of several, one leads."""
+
+    help = "Make the RFM runs: daily at 02:00 UTC, once shortly after the start, and those requested in the admin."
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """SIGTERM and Ctrl-C let the run at work end."""
+        for signum in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(signum, lambda *_: stop.set())
+        Scheduler().run()
+        runs = ", ".join(f"{number} {kind}" for kind, number in sorted(finished.items())) or "no"
+        self.stdout.write(f"run_scheduler: stopped after {runs} RFM run(s)")
