@@ -30,13 +30,9 @@ class UserSegmentQuerySet(models.QuerySet["UserSegment"]):
         """Each with `as_of` (UTC), up to which the last run looked at actions; what `recency_days` counts to."""
         return self.annotate(as_of=Subquery(RfmRun.objects.done().values("as_of")[:1]))
 
-    def with_group_at(self, moment: datetime, name: str = "group_then") -> "UserSegmentQuerySet":
-        """Each with the group it had at a moment (UTC) under the given name; empty: the user had no row yet.
-
-        It is what the first later change started from. A row that staff made before any run counts as its group.
-        """
-        own = SegmentChange.objects.after(moment).filter(user_id=OuterRef("user_id"))
-        return self.annotate(**{name: Coalesce(Subquery(own.values("from_group")[:1]), F("rfm_group"))})
+    def with_group_at(self, moment: datetime) -> "UserSegmentQuerySet":
+        """Each with `group_then`, the group at a moment (UTC); empty: the user had no row yet."""
+        return self.annotate(group_then=_group_at(moment))
 
     def transition_matrix(self, start: datetime, end: datetime) -> list[dict[str, Any]]:
         """How many users went from which group to which between two moments (UTC).
@@ -44,9 +40,15 @@ class UserSegmentQuerySet(models.QuerySet["UserSegment"]):
         Rows {from_group, to_group, users} sum to the users who had a row at the end; from_group is empty for those who
         had none at the start.
         """
-        both = self.with_group_at(start, "from_group").with_group_at(end, "to_group").exclude(to_group="")
-        counted = both.order_by("from_group", "to_group").values("from_group", "to_group")
-        return list(counted.annotate(users=Count("user_id")))
+        moved = self.order_by().annotate(from_group=_group_at(start), to_group=_group_at(end)).exclude(to_group="")
+        counted = moved.values("from_group", "to_group").annotate(users=Count("user_id"))
+        return [dict(row) for row in counted.order_by("from_group", "to_group")]
+
+
+def _group_at(moment: datetime) -> Coalesce:
+    """What the first later change started from; a row that staff made before any run counts as its group."""
+    own = SegmentChange.objects.after(moment).filter(user_id=OuterRef("user_id"))
+    return Coalesce(Subquery(own.values("from_group")[:1]), F("rfm_group"))
 
 
 class UserSegment(models.Model):
