@@ -71,8 +71,12 @@ JUDGED = (
 
 def acted() -> str:
     """The aggregate of the window: user_id, last_action_at, frequency, total (money; cents on SQLite)."""
-    cents = "SUM(CAST(ROUND(value * 100) AS INTEGER))"
-    return ACTED.format(total="SUM(value)" if is_postgresql() else cents)
+    return ACTED.format(total=total())
+
+
+def total() -> str:
+    """The sum of value that never depends on the order of the rows: money; cents on SQLite."""
+    return "SUM(value)" if is_postgresql() else "SUM(CAST(ROUND(value * 100) AS INTEGER))"
 
 
 def difference(rules: list[Rule]) -> str:
@@ -80,9 +84,9 @@ def difference(rules: list[Rule]) -> str:
     return DIFFERENCE.format(
         acted=acted(),
         money="total" if is_postgresql() else "total / 100.0",
-        recency_score=_score("last_action_at > ", "recency"),
-        frequency_score=_score("frequency >= ", "frequency"),
-        monetary_score=_score("total >= ", "monetary"),
+        recency_score=score("last_action_at > ", "recency"),
+        frequency_score=score("frequency >= ", "frequency"),
+        monetary_score=score("total >= ", "monetary"),
         group=_group(rules),
         judged=", ".join(JUDGED),
         old=", ".join(f"old.{column} AS old_{column}" for column in JUDGED),
@@ -124,8 +128,9 @@ def is_postgresql() -> bool:
     return connection.vendor == "postgresql"
 
 
-def _score(reached: str, dimension: str) -> str:
-    return " + ".join(["1", *(f"CASE WHEN {reached}%({dimension}{n})s THEN 1 ELSE 0 END" for n in range(4))])
+def score(reached: str, dimension: str, batch: str = "") -> str:
+    """The score of one dimension, from the beginning of its condition, by the `parameters` of one batch."""
+    return " + ".join(["1", *(f"CASE WHEN {reached}%({dimension}{n}{batch})s THEN 1 ELSE 0 END" for n in range(4))])
 
 
 def _group(rules: list[Rule]) -> str:

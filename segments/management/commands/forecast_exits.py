@@ -1,0 +1,55 @@
+"""manage.py forecast_exits: who leaves a group in the next days."""
+
+import csv
+import json
+from argparse import ArgumentTypeError
+from collections.abc import Callable
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.utils import timezone
+
+from segments.exits import Exit, Forecast, UnknownGroup
+from segments.outlook import BATCHES
+
+
+def number_of_days(text: str) -> int:
+    """A whole number of days until every action of today is too old."""
+    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= BATCHES):
+        raise ArgumentTypeError(f"expected a whole number from 1 to {BATCHES}; later nobody is left to leave")
+    return int(text)
+
+
+class Command(BaseCommand):
+    """The rows go to stdout, all other words to stderr."""
+
+    help = "Print who leaves a group within some days if nothing more happens: user, group, UTC date, group below."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """--days, --group, --json."""
+        parser.add_argument("--days", type=number_of_days, default=7, metavar="N", help="default: %(default)s")
+        parser.add_argument("--group", required=True, metavar="G", help="as the active RFM policy names it")
+        parser.add_argument("--json", action="store_true", help="one JSON object a line instead of CSV")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Stream the rows, then one summary line."""
+        try:
+            forecast = Forecast(group=options["group"], days=options["days"], now=timezone.now())
+        except UnknownGroup as unknown:
+            raise CommandError(str(unknown)) from None
+        write = self._json if options["json"] else self._csv()
+        count = 0
+        for found in forecast.exits():
+            write(found)
+            count += 1
+        self.stderr.write(
+            f"forecast_exits: {count} leave {options['group']} within {options['days']} days if nothing more happens"
+        )
+
+    def _csv(self) -> Callable[[Exit], Any]:
+        write = csv.writer(self.stdout, lineterminator="\n").writerow
+        write(Exit._fields)
+        return write
+
+    def _json(self, found: Exit) -> None:
+        self.stdout.write(json.dumps(found._asdict(), default=str))
