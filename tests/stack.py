@@ -57,7 +57,8 @@ class Program(Service):
 class Stack:
     """The web process on its own port, and others when asked, all on the given servers.
 
-    Without further variables DEBUG is on, so that loopback needs no key, and the relay runs in the web process.
+    Without further variables DEBUG is on, so that loopback needs no key, the limits are out of reach, and the relay
+    runs in the web process.
     """
 
     def __init__(self, *, database_url: str, redis_url: str, kafka_broker: str, **variables: str) -> None:
@@ -67,6 +68,8 @@ class Stack:
             "PYTHONUNBUFFERED": "1",
             "CCWEB_IGNORE_LOCAL": "1",
             "DEBUG": "1",
+            "THROTTLE_KEY": "1000000/min",
+            "THROTTLE_ADDRESS": "1000000/min",
             "DATABASE_URL": database_url,
             "REDIS_URL": redis_url,
             "KAFKA_BROKER": kafka_broker,
