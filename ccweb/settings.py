@@ -29,6 +29,39 @@ METRICS_ALLOWED = env.networks("METRICS_ALLOWED")  # besides loopback
 THROTTLE_KEY = env.per_minute("THROTTLE_KEY", 600)
 THROTTLE_ADDRESS = env.per_minute("THROTTLE_ADDRESS", 1200)
 
+# HTTPS only, once DEBUG is off. X-Forwarded-Proto reaches Django from trusted proxies only (ccweb.api.proxies).
+HTTPS = not DEBUG
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+SECURE_SSL_REDIRECT = HTTPS
+SECURE_REDIRECT_EXEMPT = ["^(healthz|readyz|metrics)$"]  # asked by machines next door, without TLS
+SECURE_HSTS_SECONDS = 365 * 24 * 3600 if HTTPS else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = HTTPS
+CONTENT_SECURITY_POLICY = {  # of pages; ccweb.api.headers has the one of JSON
+    "DIRECTIVES": {
+        "default-src": ["'self'"],
+        "img-src": ["'self'", "data:"],  # the icons of Swagger UI
+        "object-src": ["'none'"],
+        "base-uri": ["'none'"],
+        "form-action": ["'self'"],
+        "frame-ancestors": ["'none'"],
+    }
+}
+
+# Staff: sessions live in the database, so that losing Redis logs nobody out.
+SESSION_COOKIE_NAME, CSRF_COOKIE_NAME = ("__Host-sid", "__Host-csrf") if HTTPS else ("sessionid", "csrftoken")
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
+SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Strict"
+SESSION_COOKIE_AGE = 8 * 3600
+SESSION_EXPIRE_AT_BROWSER_CLOSE = True
+DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
+PASSWORD_HASHERS = ["ccweb.passwords.Argon2", "django.contrib.auth.hashers.PBKDF2PasswordHasher"]
+AUTH_PASSWORD_VALIDATORS: list[dict[str, Any]] = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 14}},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+    {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
+]
+
 # --- Apps ---------------------------------------------------------------------------------------
 INSTALLED_APPS = [
     "django.contrib.admin",
@@ -54,6 +87,7 @@ MIDDLEWARE = [
     "ccweb.api.proxies.ClientAddress",  # before all that ask who the client is
     "ccweb.api.proxies.LoopbackOnly",
     "django.middleware.security.SecurityMiddleware",
+    "ccweb.api.headers.ContentPolicy",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "ccweb.api.limits.Limits",
     "ccweb.api.middleware.RequestGuard",

@@ -18,7 +18,7 @@ api: list[URLPattern | URLResolver] = [
     path("", include("visits.urls")),
     path("", include("segments.urls")),
     path("schema", SpectacularAPIView.as_view(), name="schema"),
-    path("docs", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="docs"),
+    path("docs", SpectacularSwaggerSplitView.as_view(url_name="schema", template_name="ccweb/docs.html"), name="docs"),
     re_path("", no_such_resource),  # Django's own 404 is a page of HTML when DEBUG is on
 ]
 urlpatterns = [

@@ -1,5 +1,6 @@
 """The WSGI entry point of the web process; each worker of the server imports it for itself."""
 
+import logging
 import os
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "ccweb.settings")
@@ -13,6 +14,9 @@ from django.core.wsgi import get_wsgi_application  # noqa: E402
 
 application = workers.only_the_request(get_wsgi_application())
 workers.end_with_server()
+
+if settings.API_IS_OPEN:
+    logging.getLogger("ccweb").warning("DEBUG is on: the API is open to clients on this machine, all others get 403")
 
 if settings.RELAY_IN_WEB:
     from actions.publishing import start_thread  # needs the apps to be loaded

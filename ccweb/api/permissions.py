@@ -24,7 +24,7 @@ class HasScope(BasePermission):
             return settings.API_IS_OPEN or refuse_unknown()
         method = str(request.method)
         if method == "OPTIONS" or method not in view.allowed_methods:
-            return True  # it only describes; the others are answered with 405
+            return True  # whatever the key, the answer is 405
         scope = needed_scope(view, method)
         self.message = f"This needs an API key with the scope {scope}." if scope else "No scope allows this."
         grant = cast(Grant, request.auth)

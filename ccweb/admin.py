@@ -1,0 +1,79 @@
+"""The admin of what belongs to no app: API keys, and signing in."""
+
+from typing import Any
+
+from django import forms
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from rest_framework_api_key.admin import APIKeyAdmin as _  # noqa: F401  registers what is unregistered below
+from rest_framework_api_key.models import APIKey
+
+from ccweb.api.models import SCOPES, ApiKey
+from ccweb.login import LimitedLogin
+
+admin.site.login_form = LimitedLogin
+admin.site.unregister(APIKey)  # the library's own model, which nothing here reads
+
+
+class ApiKeyForm(forms.ModelForm):
+    """Scopes as boxes to tick."""
+
+    scopes = forms.MultipleChoiceField(choices=[(s, s) for s in SCOPES], widget=forms.CheckboxSelectMultiple)
+
+    class Meta:
+        model = ApiKey
+        fields = ("name", "scopes", "expiry_date", "revoked")
+
+
+@admin.register(ApiKey)
+class ApiKeyAdmin(admin.ModelAdmin):
+    """Keys are made, changed and revoked; a revoked one stays, as the trace of who had access."""
+
+    form = ApiKeyForm
+    list_display = ("name", "prefix", "allows", "created", "expiry_date", "last_used_at", "revoked")
+    list_filter = ("revoked",)
+    search_fields = ("name", "prefix")
+    actions = ("revoke",)
+
+    @admin.display(description="Scopes")
+    def allows(self, key: ApiKey) -> str:
+        """The scopes in one line."""
+        return ", ".join(key.scopes)
+
+    @admin.action(description="Revoke selected API keys (cannot be undone)", permissions=["change"])
+    def revoke(self, request: HttpRequest, keys: QuerySet[ApiKey]) -> None:
+        """Within a second no process accepts them."""
+        live = list(keys.filter(revoked=False))
+        for key in live:
+            key.revoked = True
+            key.save(update_fields=["revoked"])
+            self.log_change(request, key, "Revoked.")
+        self.message_user(request, f"{len(live)} API keys were revoked.")
+
+    def get_fields(self, request: HttpRequest, obj: ApiKey | None = None) -> tuple[str, ...]:
+        """A new key has no past."""
+        new = ("name", "scopes", "expiry_date")
+        return (*new, "revoked", "prefix", "created", "last_used_at") if obj else new
+
+    def get_readonly_fields(self, request: HttpRequest, obj: ApiKey | None = None) -> tuple[str, ...]:
+        """A revoked key does not come back."""
+        past = ("prefix", "created", "last_used_at")
+        return (*past, "name", "allows", "expiry_date", "revoked") if obj and obj.revoked else past
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Never: revoking does the same and leaves the trace."""
+        return False
+
+    def save_model(self, request: HttpRequest, obj: ApiKey, form: Any, change: bool) -> None:
+        """A new row gets its key here, the only place where it is known."""
+        if not change:
+            request.new_api_key = ApiKey.objects.assign_key(obj)  # type: ignore[attr-defined]
+        obj.save()
+
+    def response_add(self, request: HttpRequest, obj: ApiKey, post_url_continue: str | None = None) -> HttpResponse:
+        """The page that shows the key, once; no redirect, because a message would carry the key in a cookie."""
+        key = request.new_api_key  # type: ignore[attr-defined]
+        context = {**self.admin_site.each_context(request), "title": "API key created", "key": key, "row": obj}
+        return TemplateResponse(request, "admin/api/apikey/created.html", context)

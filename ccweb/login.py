@@ -1,0 +1,41 @@
+"""Signing in to the admin: failed attempts are limited by name and address, and by address alone."""
+
+import logging
+from typing import Any, cast
+
+from django.contrib.admin.forms import AdminAuthenticationForm
+from django.core.exceptions import ValidationError
+from django.http import HttpRequest
+
+from ccweb.api.auth import digest
+from ccweb.api.limits import binding, network_of
+from ccweb.api.throttling import Limit, give_back, take
+
+log = logging.getLogger(__name__)
+WINDOW_SECONDS = 15 * 60
+# By name and address together, not by name alone: else anybody could lock anybody out.
+FAILURES_PER_NAME, FAILURES_PER_ADDRESS = 10, 100
+
+
+class LimitedLogin(AdminAuthenticationForm):
+    """The admin's form; every attempt counts before the password is looked at, a good one is given back."""
+
+    def clean(self) -> dict[str, Any]:
+        """The cleaned data; ValidationError for a wrong password and, whatever the password, beyond a limit."""
+        client = network_of(cast(HttpRequest, self.request).META["REMOTE_ADDR"])
+        verdict = take(login_limits(self.cleaned_data.get("username", ""), client))
+        if not verdict.passed:
+            minutes = -(-verdict.reset(binding(verdict)) // 60)
+            log.warning("too many failed attempts to sign in to the admin from %s", client)
+            raise ValidationError(f"Too many failed attempts. Try again in {minutes} min.", code="limited")
+        cleaned: dict[str, Any] = super().clean()
+        give_back(verdict)
+        return cleaned
+
+
+def login_limits(name: str, client: str) -> list[Limit]:
+    """What one attempt counts in."""
+    return [
+        Limit("login-name", digest(f"{name.casefold()} {client}"), FAILURES_PER_NAME, WINDOW_SECONDS),
+        Limit("login-address", client, FAILURES_PER_ADDRESS, WINDOW_SECONDS),
+    ]
