@@ -35,6 +35,7 @@ class ApiKeyAdmin(admin.ModelAdmin):
     list_display = ("name", "prefix", "allows", "created", "expiry_date", "last_used_at", "revoked")
     list_filter = ("revoked",)
     search_fields = ("name", "prefix")
+    readonly_fields = ("prefix", "created", "last_used_at")
     actions = ("revoke",)
 
     @admin.display(description="Scopes")
@@ -57,10 +58,9 @@ class ApiKeyAdmin(admin.ModelAdmin):
         new = ("name", "scopes", "expiry_date")
         return (*new, "revoked", "prefix", "created", "last_used_at") if obj else new
 
-    def get_readonly_fields(self, request: HttpRequest, obj: ApiKey | None = None) -> tuple[str, ...]:
+    def has_change_permission(self, request: HttpRequest, obj: ApiKey | None = None) -> bool:
         """A revoked key does not come back."""
-        past = ("prefix", "created", "last_used_at")
-        return (*past, "name", "allows", "expiry_date", "revoked") if obj and obj.revoked else past
+        return super().has_change_permission(request, obj) and not (obj and obj.revoked)
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Never: revoking does the same and leaves the trace."""

@@ -11,7 +11,7 @@ from ccweb.api.errors import plain_problem
 
 Answer = Callable[[HttpRequest], HttpResponse]
 UNKNOWN = "unknown"  # a client whose proxy wrote something that is not an address: never loopback, never allowed
-PROBES = ("/healthz", "/readyz")
+PROBES = ("/healthz", "/readyz", "/metrics")  # the last one has a rule of its own
 CLOSED = "DEBUG is on, so only clients on this machine are answered. Turn DEBUG off to serve others, with API keys."
 
 
