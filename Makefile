@@ -6,7 +6,7 @@ pytest := $(python) -m pytest
 local  := CCWEB_IGNORE_LOCAL=1 DEBUG=1 DATABASE_URL=sqlite://:memory:  # neither .env nor a running system
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-12s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z -]+:.*## /{printf "make %-22s %s\n", $$1, $$2}' Makefile
 
 run: .venv/runs ## the whole system on embedded parts, http://127.0.0.1:8000 (PORT= another)
 	@exec $(python) manage.py up
@@ -19,7 +19,7 @@ test-long: .venv/tests ## what takes too long for every day
 	$(pytest) -m long --database postgresql
 
 faults: .venv/tests ## every fault, the long ones too
-	$(pytest) tests/faults --database postgresql
+	$(pytest) tests/faults -m '' --database postgresql
 
 lint: .venv/tests ## style, types, migrations, Django's own checks
 	$(python) -m ruff check .
