@@ -22,3 +22,7 @@ if settings.RELAY_IN_WEB:
     from actions.publishing import start_thread  # needs the apps to be loaded
 
     start_thread()
+
+from segments.streaks.keeper import start_thread as keep_streaks  # noqa: E402
+
+keep_streaks()

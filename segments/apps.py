@@ -1,9 +1,29 @@
 """The segments app."""
 
-from django.apps import AppConfig
+from typing import Any
+
+from django.apps import AppConfig, apps
+from django.apps.registry import Apps
+from django.db.models.signals import post_migrate
 
 
 class SegmentsConfig(AppConfig):
     """See the models for what segments are."""
 
     name = "segments"
+
+    def ready(self) -> None:
+        """Connect the receivers."""
+        from segments import receivers  # noqa: F401
+
+        post_migrate.connect(restore_first_revisions, sender=self)
+
+
+def restore_first_revisions(apps: Apps = apps, **kwargs: Any) -> None:
+    """After `migrate`, to whatever state of the models, and after `flush`."""
+    from segments import first_revisions
+
+    known = apps.all_models["segments"]
+    for name, content in (("rfmpolicy", first_revisions.RFM), ("recommendationpolicy", first_revisions.RECOMMENDATION)):
+        if name in known:
+            first_revisions.restore(known[name], content)

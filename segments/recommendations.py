@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from segments import streaks
-from segments.models import KillSwitch, RecommendationPolicy, RiskProfile, UserSegment
+from segments.models import KillSwitch, RecommendationPolicy
 from segments.reward_rules import Answer, sentence
+from segments.standing import Standing, standing, standing_with_run
 
-NO_SEGMENT = ("Low", RiskProfile.UNKNOWN.value)
 POLICY_SECONDS = 0.5  # what was published holds everywhere within 1 s
 
 
@@ -80,8 +80,15 @@ DESK = Desk()
 def recommend(user_id: int) -> Recommendation:
     """What to offer a user now; who has no segment counts as Low / Unknown. One SQL read and one Redis read."""
     in_force = DESK.in_force()
-    segment = UserSegment.objects.filter(pk=user_id).values_list("rfm_group", "risk_profile").first()
-    group, risk_profile = segment or NO_SEGMENT
-    streak = streaks.read(user_id)
+    (group, risk_profile), streak = _standing_and_streak(user_id)
     answer = in_force.answer(group, risk_profile, streak)
     return Recommendation(user_id, group, risk_profile, streak, answer, in_force.policy.revision)
+
+
+def _standing_and_streak(user_id: int) -> tuple[Standing, int | None]:
+    reading = streaks.read(user_id)
+    if not reading.ask_database:
+        return standing(user_id), reading.days
+    known, run = standing_with_run(user_id)
+    streaks.write_back(user_id, reading.note, run)
+    return known, run.days if run else 0

@@ -4,24 +4,12 @@ from typing import Any
 
 from django.db import migrations
 
-REVISION_1 = {
-    "active": True,
-    "kind": "fixed",
-    "recency_cuts": [30, 30, 7, 7],
-    "frequency_cuts": [3, 3, 10, 10],
-    "monetary_cuts": ["20", "20", "100", "100"],
-    "rules": [
-        {"name": "Whale", "recency": 4, "frequency": 4, "monetary": 4},
-        {"name": "Medium", "recency": 3, "frequency": 3, "monetary": 1},
-        {"name": "Low", "recency": 1, "frequency": 1, "monetary": 1},
-    ],
-    "note": "The original system's rules.",
-}
+from segments.first_revisions import RFM
 
 
 def add(apps: Any, schema_editor: Any) -> None:
     # Created without a number, so that the sequence knows it is taken.
-    apps.get_model("segments", "RfmPolicy").objects.create(**REVISION_1)
+    apps.get_model("segments", "RfmPolicy").objects.create(active=True, **RFM)
 
 
 class Migration(migrations.Migration):

@@ -6,7 +6,7 @@ import pytest
 import redis
 from pytest_django import DjangoAssertNumQueries
 
-from segments.models import RiskProfile, UserSegment
+from segments.models import RecommendationPolicy, RiskProfile, UserSegment
 from tests.api import faults, get
 
 pytestmark = pytest.mark.django_db
@@ -61,15 +61,23 @@ def expected(group: str, risk: str, streak: int) -> tuple[float, str]:
     return float(max(Decimal("0.05"), min(Decimal("0.95"), sum_))), window
 
 
-def test_every_cell_of_the_contract_is_answered_to_the_last_digit(redis_client: redis.Redis) -> None:
+def test_every_cell_of_the_contract_is_answered_to_the_last_digit() -> None:
+    rules = RecommendationPolicy.objects.active().reward_rules
     for group in ("Whale", "Medium", "Low", "Dolphin"):
         for risk in RiskProfile.values:
-            UserSegment.objects.update_or_create(user_id=7, defaults={"rfm_group": group, "risk_profile": risk})
             for streak in range(101):
-                redis_client.set("user:7:streak_count", streak)
-                body = recommendation(7)
-                got = body["recommended_reward_probability"], body["recommended_time_window"]
-                assert got == expected(group, risk, streak), (group, risk, streak)
+                answer = rules.answer(group, risk, streak)
+                assert (float(answer.probability), answer.time_window) == expected(group, risk, streak)
+
+
+@pytest.mark.parametrize("streak", [0, 1, 19, 20, 21, 70, 100])
+@pytest.mark.parametrize(("group", "risk"), [("Whale", "High-Risk"), ("Medium", "Low-Risk"), ("Medium", "High-Risk")])
+def test_the_api_answers_by_the_contracts_table(redis_client: redis.Redis, group: str, risk: str, streak: int) -> None:
+    UserSegment.objects.create(user_id=7, rfm_group=group, risk_profile=risk)
+    redis_client.set("user:7:streak_count", streak)
+    body = recommendation(7)
+    got = body["recommended_reward_probability"], body["recommended_time_window"]
+    assert got == expected(group, risk, streak)
 
 
 def test_it_costs_one_sql_read(redis_client: redis.Redis, django_assert_num_queries: DjangoAssertNumQueries) -> None:

@@ -1,0 +1,42 @@
+"""Revision 1 of each policy: the original system's rules, to the last digit."""
+
+from typing import Any
+
+from django.db.models import Model
+
+RFM: dict[str, Any] = {
+    "kind": "fixed",
+    "recency_cuts": [30, 30, 7, 7],
+    "frequency_cuts": [3, 3, 10, 10],
+    "monetary_cuts": ["20", "20", "100", "100"],
+    "rules": [
+        {"name": "Whale", "recency": 4, "frequency": 4, "monetary": 4},
+        {"name": "Medium", "recency": 3, "frequency": 3, "monetary": 1},
+        {"name": "Low", "recency": 1, "frequency": 1, "monetary": 1},
+    ],
+    "note": "The original system's rules.",
+}
+ALWAYS = {"streak_from": 0, "streak_to": None}
+RECOMMENDATION: dict[str, Any] = {
+    "rules": [
+        {"group": "Whale", "risk_profile": "High-Risk", "probability": "0.75", "time_window": "next 2 hours"} | ALWAYS,
+        {"group": "Medium", "risk_profile": "Low-Risk", "probability": "0.50", "time_window": "next 6 hours"} | ALWAYS,
+        {"group": "Low", "risk_profile": None, "probability": "0.25", "time_window": "next 24 hours"} | ALWAYS,
+    ],
+    "streak_step": "0.01",
+    "floor": "0.05",
+    "cap": "0.95",
+    "default_probability": "0.10",
+    "default_time_window": "any time",
+    "invariants": [],
+    "note": "The original system's rules.",
+}
+
+
+def restore(model: type[Model], content: dict[str, Any]) -> None:
+    """Add revision 1 where there is no revision at all: a database without one cannot answer.
+
+    Migrations add it to a new database; `manage.py flush` (and every test with transactions of its own) empties it.
+    """
+    if not model._default_manager.exists():
+        model._default_manager.create(revision=1, active=True, **content)

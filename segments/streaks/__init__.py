@@ -1,0 +1,29 @@
+"""Streaks: consecutive UTC days with at least one action, the last of them today or yesterday.
+
+The truth is in user_actions (days.py); Redis holds what can be rebuilt from it (store.py). Only this package reads
+and writes `user:{user_id}:streak_count`.
+
+keeping.py     after each commit: one atomic call, and SQL where that call cannot know
+reading.py     one user for a recommendation, many for a preview
+rebuilding.py  all users at once, from one statement
+keeper.py      the thread of a web process that repairs what an outage left behind
+"""
+
+from segments.streaks.days import Run
+from segments.streaks.keeping import keep, recompute
+from segments.streaks.reading import Reading, read, read_many, write_back
+from segments.streaks.rebuilding import RebuildFailed, rebuild
+from segments.streaks.store import forget
+
+__all__ = [
+    "Reading",
+    "RebuildFailed",
+    "Run",
+    "forget",
+    "keep",
+    "read",
+    "read_many",
+    "rebuild",
+    "recompute",
+    "write_back",
+]

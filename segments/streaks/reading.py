@@ -1,0 +1,75 @@
+"""Read streaks: one for a recommendation, many for a preview."""
+
+import logging
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from prometheus_client import Counter
+
+from ccweb.api.breaker import Away
+from segments.streaks import store
+from segments.streaks.connection import Refused
+from segments.streaks.days import MAX_STREAK, Run, today
+from segments.streaks.keeping import DEBTS
+
+log = logging.getLogger(__name__)
+JUNK = Counter("ccweb_streak_junk", "Streak keys that held something other than a number of days.")
+
+
+class Reading(NamedTuple):
+    """What Redis tells about a streak.
+
+    days is None when Redis does not answer or holds junk. With ask_database it knows nothing (it was emptied, or this
+    user's streak could not be written): the days are then what user_actions tells, to be written back with `note`.
+    """
+
+    days: int | None
+    ask_database: bool = False
+    note: bytes = b""
+
+
+def read(user_id: int) -> Reading:
+    """A user's streak by one call; never raises for what Redis does or holds."""
+    try:
+        streak, note, complete = store.read(user_id)
+    except (Away, Refused):
+        return Reading(None)
+    ours = _parse_note(note)
+    is_ours = note is not None and (streak is None or streak == b"%d" % ours.days)
+    if user_id in DEBTS or (not complete and (is_ours or streak is None)):
+        return Reading(0, ask_database=True, note=note or b"")
+    if streak is None or (is_ours and ours.last < today() - 1):
+        return Reading(0)
+    return Reading(_parse(user_id, streak))
+
+
+def write_back(user_id: int, note: bytes, run: Run | None) -> None:
+    """Put what the database told into Redis, unless somebody wrote since the note was read."""
+    if not run and not note:
+        return
+    try:
+        store.settle({user_id: note}, {user_id: run} if run else {})
+    except (Away, Refused) as error:
+        DEBTS.add([user_id], error)
+
+
+def read_many(user_ids: Sequence[int]) -> list[int]:
+    """The streaks of many users by one call, junk as 0. Raises Away or Refused."""
+    return [int(streak) if streak and _is_days(streak) else 0 for streak in store.read_streaks(user_ids)]
+
+
+def _parse(user_id: int, streak: bytes) -> int | None:
+    if _is_days(streak):
+        return int(streak)
+    JUNK.inc()
+    log.warning("%s holds no number of days but %.100r: it counts as 0", store.streak_key(user_id), streak)
+    return None
+
+
+def _is_days(streak: bytes) -> bool:
+    return streak.isdigit() and len(streak) <= 5 and int(streak) <= MAX_STREAK
+
+
+def _parse_note(note: bytes | None) -> Run:
+    last, _, days = (note or b"0:0").partition(b":")
+    return Run(int(last), int(days)) if last.isdigit() and days.isdigit() else store.NONE

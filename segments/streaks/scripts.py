@@ -1,0 +1,135 @@
+"""What Redis does in one atomic step. Each script is a pure function of its keys and arguments, safe to repeat.
+
+For each user there are two keys: the streak, which anybody may write, and beside it our own note of what we know,
+`last day:days` (days numbered as date.toordinal()). The streak expires at the end of the day after its last day, the
+note a day later: while the streaks are complete, a user without a note had no action yesterday nor today.
+"""
+
+HEAD = """
+local DAY = 86400000
+local today, left = tonumber(ARGV[1]), tonumber(ARGV[2])  -- left: milliseconds to the end of today
+
+local function known(key)
+  local note = redis.pcall('GET', key)
+  if type(note) ~= 'string' then return '' end
+  return note, tonumber(string.match(note, '^(%d+):%d+$')), tonumber(string.match(note, '^%d+:(%d+)$'))
+end
+
+local function write(streak, note, last, days)
+  if last and last >= today - 1 then
+    redis.call('SET', streak, days, 'PX', left + (last + 1 - today) * DAY)
+  else
+    redis.call('DEL', streak)
+  end
+  if last and last >= today - 2 then
+    redis.call('SET', note, last .. ':' .. days, 'PX', left + (last + 2 - today) * DAY)
+  else
+    redis.call('DEL', note)
+  end
+end
+"""
+
+# KEYS: the mark of completeness, then streak and note of each user. ARGV: today, left, each user's new days, ascending.
+# Returns for each user whom the notes cannot decide: his place (from 1) and his note; nothing is written for him.
+COUNT = (
+    HEAD
+    + """
+local complete = redis.call('EXISTS', KEYS[1]) == 1
+local undecided = {}
+
+local function count(last, days, new)
+  for day in string.gmatch(new, '%d+') do
+    day = tonumber(day)
+    if not last then
+      if not complete or day == today - 1 then return false end
+      if day >= today then last, days = day, 1 end
+    elseif day == last + 1 then
+      last, days = day, days + 1
+    elseif day > last or day == last - days then
+      return false
+    end
+  end
+  return true, last, days
+end
+
+for i = 1, #ARGV - 2 do
+  local streak, note = KEYS[2 * i], KEYS[2 * i + 1]
+  local was, last, days = known(note)
+  local decided
+  decided, last, days = count(last, days, ARGV[i + 2])
+  if decided then
+    write(streak, note, last, days)
+  else
+    undecided[#undecided + 1] = {i, was}
+  end
+end
+return undecided
+"""
+)
+
+# KEYS: streak and note of each user. ARGV: today, left, and for each user the note before the database was asked, and
+# the last day and days that it told (0 0: none). Returns place and note of each whose note has changed in between.
+SETTLE = (
+    HEAD
+    + """
+local changed = {}
+for i = 1, #KEYS / 2 do
+  local streak, note = KEYS[2 * i - 1], KEYS[2 * i]
+  local was, last, days = ARGV[3 * i], tonumber(ARGV[3 * i + 1]), ARGV[3 * i + 2]
+  local is = known(note)
+  if is == was then
+    write(streak, note, last > 0 and last or nil, days)
+  else
+    changed[#changed + 1] = {i, is}
+  end
+end
+return changed
+"""
+)
+
+# The same for a rebuild, which asked the database before it knew whose notes to read: ARGV has no notes. Days are only
+# ever added, so a later and longer streak than the database told was written meanwhile: place and note of each.
+RESTORE = (
+    HEAD
+    + """
+local newer = {}
+for i = 1, #KEYS / 2 do
+  local streak, note = KEYS[2 * i - 1], KEYS[2 * i]
+  local last, days = tonumber(ARGV[2 * i + 1]), tonumber(ARGV[2 * i + 2])
+  local is, is_last, is_days = known(note)
+  if is_last and (is_last > last or (is_last == last and is_days > days)) then
+    newer[#newer + 1] = {i, is}
+  else
+    write(streak, note, last, days)
+  end
+end
+return newer
+"""
+)
+
+# KEYS: streak, note, mark of completeness. Returns the streak ('(hash)' and the like for another type), note, mark.
+READ = """
+local streak = redis.pcall('GET', KEYS[1])
+if type(streak) == 'table' then streak = '(' .. redis.call('TYPE', KEYS[1]).ok .. ')' end
+local note = redis.pcall('GET', KEYS[2])
+if type(note) == 'table' then note = false end
+return {streak, note, redis.call('EXISTS', KEYS[3])}
+"""
+
+# KEYS: the mark. A server that was restarted or replaced may have lost writes: its streaks are not complete.
+CHECK = """
+local mark = redis.call('GET', KEYS[1])
+if not mark then return 0 end
+local server = string.match(redis.call('INFO', 'server'), 'run_id:(%w+)')
+if mark == server then return 1 end
+redis.call('DEL', KEYS[1])
+return -1
+"""
+
+# KEYS: the mark, the lock of the rebuild. ARGV: the lock's token. Redis lost data meanwhile when the lock is gone.
+COMPLETE = """
+if redis.call('GET', KEYS[2]) ~= ARGV[1] then return 0 end
+redis.call('SET', KEYS[1], string.match(redis.call('INFO', 'server'), 'run_id:(%w+)'))
+redis.call('DEL', KEYS[2])
+return 1
+"""

@@ -1,0 +1,111 @@
+"""The streaks in Redis: every command that is sent about them.
+
+Each function raises Away when Redis does not answer and Refused when it answers with an error (its memory is full, it
+is a replica): neither is retried here.
+"""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import UTC, timedelta
+
+from django.utils import timezone
+
+from segments.streaks import scripts
+from segments.streaks.connection import COMPLETE, command, run_script
+from segments.streaks.days import Run, today
+
+REBUILDING = "ccweb:streaks:rebuilding"  # held by whoever rebuilds
+LOCK_SECONDS = 60
+NONE = Run(0, 0)
+Notes = dict[int, bytes]  # user_id -> our note as it stands in Redis, b"" for none
+
+
+def streak_key(user_id: int) -> str:
+    """The key that other systems know."""
+    return f"user:{user_id}:streak_count"
+
+
+def keys(user_id: int) -> tuple[str, str]:
+    """The streak and our note of it."""
+    return streak_key(user_id), f"ccweb:streak:{user_id}"
+
+
+def count(days: Mapping[int, Iterable[int]]) -> Notes:
+    """Count new days (ordinals) of users; returns those whom only the database can decide."""
+    arguments = [" ".join(map(str, sorted(new))) for new in days.values()]
+    return _notes(list(days), run_script(scripts.COUNT, [COMPLETE, *_pairs(days)], [*_clock(), *arguments]))
+
+
+def settle(notes: Notes, runs: Mapping[int, Run]) -> Notes:
+    """Write what the database told about users after their notes were read; returns those that changed since."""
+    arguments = [part for user_id, note in notes.items() for part in (note, *runs.get(user_id, NONE))]
+    return _notes(list(notes), run_script(scripts.SETTLE, _pairs(notes), [*_clock(), *arguments]))
+
+
+def restore(runs: Sequence[tuple[int, Run]]) -> Notes:
+    """Write what the database told; returns those about whom somebody knew something newer."""
+    user_ids = [user_id for user_id, _ in runs]
+    arguments = [part for _, run in runs for part in run]
+    return _notes(user_ids, run_script(scripts.RESTORE, _pairs(user_ids), [*_clock(), *arguments]))
+
+
+def read(user_id: int) -> tuple[bytes | None, bytes | None, int]:
+    """The streak as it stands there, our note, and whether the streaks are complete: one call."""
+    streak, note, complete = run_script(scripts.READ, [*keys(user_id), COMPLETE], [])
+    return streak, note, complete
+
+
+def read_notes(user_ids: Collection[int]) -> Notes:
+    """Our notes of these users."""
+    found = command("MGET", *(keys(user_id)[1] for user_id in user_ids))
+    return {user_id: note or b"" for user_id, note in zip(user_ids, found, strict=True)}
+
+
+def read_streaks(user_ids: Sequence[int]) -> list[bytes | None]:
+    """The streaks as they stand there; None also for a key that holds no text."""
+    found: list[bytes | None] = command("MGET", *map(streak_key, user_ids))
+    return found
+
+
+def forget(user_id: int) -> None:
+    """Delete what Redis holds of an erased user."""
+    command("DEL", *keys(user_id))
+
+
+def is_complete() -> bool:
+    """Whether every streak that lives is in Redis."""
+    return bool(command("EXISTS", COMPLETE))
+
+
+def distrust() -> None:
+    """Have everybody ask the database until the next rebuild."""
+    command("DEL", COMPLETE)
+
+
+def lock_rebuild(token: str) -> bool:
+    """Whether this caller may rebuild now."""
+    return bool(command("SET", REBUILDING, token, "NX", "EX", LOCK_SECONDS))
+
+
+def hold_rebuild(token: str) -> bool:
+    """Keep the lock for another minute; False when Redis has lost it."""
+    return bool(command("SET", REBUILDING, token, "XX", "EX", LOCK_SECONDS))
+
+
+def complete_rebuild(token: str) -> bool:
+    """Mark the streaks complete; False when Redis lost data since the lock was taken."""
+    return bool(run_script(scripts.COMPLETE, [COMPLETE, REBUILDING], [token]))
+
+
+def _pairs(user_ids: Iterable[int]) -> list[str]:
+    return [key for user_id in user_ids for key in keys(user_id)]
+
+
+def _clock() -> tuple[int, int]:
+    """Today (ordinal) and the milliseconds that are left of it, by the clock that decides about days: ours."""
+    now = timezone.now().astimezone(UTC)
+    midnight = now.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
+    return today(), -((now - midnight) // timedelta(milliseconds=1))
+
+
+def _notes(user_ids: Sequence[int], places: Iterable[tuple[int, bytes]]) -> Notes:
+    return {user_ids[place - 1]: note for place, note in places}
