@@ -66,9 +66,9 @@ def read_streaks(user_ids: Sequence[int]) -> list[bytes | None]:
     return found
 
 
-def forget(user_id: int) -> None:
-    """Delete what Redis holds of an erased user."""
-    command("DEL", *keys(user_id))
+def forget(user_id: int) -> int:
+    """Delete what Redis holds of an erased user; returns how many keys that were. Raises Away or Refused."""
+    return int(command("DEL", *keys(user_id)))
 
 
 def is_complete() -> bool:

@@ -1,0 +1,38 @@
+"""manage.py erase_user: the right to be forgotten."""
+
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+from django.db import OperationalError
+
+from ccweb.api.breaker import Away
+from ccweb.api.identity import user_id_argument
+from ccweb.privacy import erase_user
+from segments.run_lock import Busy
+
+
+class Command(BaseCommand):
+    """Erase one user; the last line is the receipt."""
+
+    help = (
+        "Erase a user: actions, visits, segment, undelivered messages and streak are deleted, his history stays under "
+        "a number that names nobody, consumers are told on topic_user_erasures, later events of his are refused with "
+        "410. A killed erasure is completed by running it again. Backups and what consumers made of earlier messages "
+        "are beyond its reach."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """USER_ID."""
+        parser.add_argument("user_id", type=user_id_argument)
+
+    def handle(self, *, user_id: int, **options: Any) -> None:
+        """Erase and print the counts by store."""
+        try:
+            receipt = erase_user(user_id)
+        except (Busy, OperationalError) as error:
+            raise CommandError(f"nothing was erased, try again: {error}", returncode=75) from None
+        except Away as error:
+            raise CommandError(f"erased but for the streak, run it again for that: {error}", returncode=75) from None
+        counts = ", ".join(f"{name} {count}" for name, count in sorted(receipt.items()))
+        self.stdout.write(f"erase_user: user {user_id} is erased ({counts})")

@@ -1,0 +1,121 @@
+"""What is held about one user: export all of it, erase all of it. This is the map of user data."""
+
+import json
+import time
+from collections import Counter
+from collections.abc import Iterator
+from secrets import randbits
+from typing import Any, NamedTuple
+
+from django.contrib.admin.models import LogEntry
+from django.contrib.contenttypes.models import ContentType
+from django.db import OperationalError, connection, models, transaction
+from django.utils import timezone
+
+from actions.models import ERASURES, OutboxMessage, UserAction
+from actions.recording import wake_relay
+from ccweb.api.erasure import mark_erased
+from ccweb.api.identity import new_event_id
+from segments import streaks
+from segments.models import RiskChange, SegmentChange, UserSegment
+from segments.recommendations import recommend
+from segments.run_lock import Busy, only_run
+from visits.models import SiteVisit
+
+PATIENCE_SECONDS = 120.0
+LOCK_WAIT = "500ms"  # while the erasure waits for a lock, every writer behind it waits too
+
+
+class Store(NamedTuple):
+    """A table with rows of users. Pseudonymous rows stay for the counts, under a number that names nobody."""
+
+    model: type[models.Model]
+    pseudonymous: bool = False
+
+
+STORES = {
+    "actions": Store(UserAction),
+    "site_visits": Store(SiteVisit),
+    "segment": Store(UserSegment),
+    "group_changes": Store(SegmentChange, pseudonymous=True),
+    "risk_changes": Store(RiskChange, pseudonymous=True),
+}
+
+
+def export_user(user_id: int) -> Iterator[tuple[str, Iterator[dict[str, Any]]]]:
+    """Everything held about a user: pairs of a store's name and its rows, one by one, oldest first."""
+    for name, store in STORES.items():
+        yield name, store.model._default_manager.filter(user_id=user_id).order_by("pk").values().iterator()
+    yield "messages_not_yet_delivered", map(dict, _messages(user_id).values().iterator())
+    yield "streak", iter([{"days": recommend(user_id).streak}])
+
+
+def erase_user(user_id: int) -> Counter[str]:
+    """Delete or pseudonymise everything about a user and refuse his later events; returns rows by store.
+
+    The tables change in one transaction, so that a killed erasure is simply run again. Raises Busy or
+    OperationalError when an RFM run or long writers hold the tables for more than PATIENCE_SECONDS, and Away when Redis
+    did not answer at the end; then the tables are erased and the streak expires within two days.
+    """
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        try:
+            with only_run():  # a run that has read the user's actions would write his segment anew
+                receipt = _erase_rows(user_id)
+            break
+        except (Busy, OperationalError):
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.5)
+    receipt["streak"] = streaks.forget(user_id)
+    return receipt
+
+
+def _erase_rows(user_id: int) -> Counter[str]:
+    with transaction.atomic():
+        _wait_for_writers()
+        receipt = Counter({"staff_log": _scrub_staff_log(user_id)})
+        for name, store in STORES.items():
+            receipt[name] = _erase_store(store, user_id)
+        receipt["messages_not_yet_delivered"] = _messages(user_id).exclude(topic=ERASURES).delete()[0]
+        if mark_erased(user_id):
+            _announce(user_id)
+    return receipt
+
+
+def _wait_for_writers() -> None:
+    """Let no insert that has not seen the erasure commit after it; SQLite has one writer at a time anyway."""
+    if connection.vendor == "postgresql":
+        tables = ", ".join(store.model._meta.db_table for store in STORES.values())
+        with connection.cursor() as cursor:
+            cursor.execute(f"SET LOCAL lock_timeout = '{LOCK_WAIT}'")
+            cursor.execute(f"LOCK TABLE {tables} IN SHARE ROW EXCLUSIVE MODE")
+
+
+def _erase_store(store: Store, user_id: int) -> int:
+    rows = store.model._default_manager.filter(user_id=user_id)
+    return rows.update(user_id=-1 - randbits(62)) if store.pseudonymous else rows.delete()[0]
+
+
+def _messages(user_id: int) -> models.QuerySet[OutboxMessage]:
+    return OutboxMessage.objects.filter(key=str(user_id)).order_by("pk")
+
+
+def _announce(user_id: int) -> None:
+    """Consumers of user_actions learn by a message with the same key that they have to erase as well."""
+    payload = {"user_id": user_id, "erased_at": timezone.now().isoformat()}
+    OutboxMessage.objects.create(
+        topic=ERASURES, key=str(user_id), payload=json.dumps(payload), headers={"event_id": str(new_event_id())}
+    )
+    wake_relay()
+
+
+def _scrub_staff_log(user_id: int) -> int:
+    """The admin's log of what staff did keeps who did what and when, no longer to whom."""
+    types = ContentType.objects.get_for_models(UserSegment, UserAction)
+    of_segment = LogEntry.objects.filter(content_type=types[UserSegment], object_id=str(user_id))
+    of_actions = LogEntry.objects.filter(content_type=types[UserAction])
+    logged = [int(pk) for pk in of_actions.values_list("object_id", flat=True) if pk]
+    his = [str(pk) for pk in UserAction.objects.filter(user_id=user_id, pk__in=logged).values_list("pk", flat=True)]
+    scrubbed = {"object_id": None, "object_repr": "an erased user", "change_message": ""}
+    return of_segment.update(**scrubbed) + of_actions.filter(object_id__in=his).update(**scrubbed)

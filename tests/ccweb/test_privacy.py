@@ -1,0 +1,132 @@
+"""export_user and erase_user: everything held about a user, and nothing afterwards."""
+
+import json
+from collections.abc import Iterator
+from io import StringIO
+
+import pytest
+import redis
+from django.apps import apps
+from django.contrib.admin.models import ADDITION, LogEntry
+from django.contrib.auth.models import User
+from django.core.management import CommandError, call_command
+from django.db import connection, models
+
+from actions.models import OutboxMessage, UserAction
+from ccweb.privacy import STORES
+from segments.models import RiskChange, SegmentChange, UserSegment
+from segments.rfm import compute_rfm_and_update_segments
+from segments.risk import set_risk_profile
+from tests.api import get, post
+from visits.models import SiteVisit
+
+HIM, HER = 7_130_000_077, 7_130_000_099  # numbers that stand nowhere by chance
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def lives(redis_client: redis.Redis) -> None:
+    """Two users who did everything that leaves a trace."""
+    for user_id in (HIM, HER):
+        for _ in range(3):
+            post("actions", {"user_id": user_id, "action_type": "purchase", "value": 12})
+        post("notify/site_visit", {"user_id": user_id, "source": "newsletter"})
+        set_risk_profile(user_ids=[user_id], risk_profile="High-Risk", by="anna")
+    compute_rfm_and_update_segments()
+    staff = User.objects.create_user("anna")
+    LogEntry.objects.log_actions(staff.pk, UserSegment.objects.filter(pk=HIM), ADDITION, "risk", single_object=True)
+    LogEntry.objects.log_actions(
+        staff.pk, UserAction.objects.filter(user_id=HIM)[:1], ADDITION, "added", single_object=True
+    )
+
+
+def run(command: str, user_id: int) -> str:
+    out = StringIO()
+    call_command(command, str(user_id), stdout=out, stderr=StringIO())
+    return out.getvalue()
+
+
+def dump(client: redis.Redis) -> Iterator[str]:
+    """Every value of every table and of Redis, as text."""
+    with connection.cursor() as cursor:
+        for table in connection.introspection.table_names(cursor):
+            cursor.execute(f'SELECT * FROM "{table}"')
+            yield from (f"{table}: {row}" for row in cursor.fetchall())
+    yield from (f"redis: {key!r} {client.dump(key)!r}" for key in client.scan_iter())
+
+
+def hits(client: redis.Redis, user_id: int) -> list[str]:
+    return [line for line in dump(client) if str(user_id) in line]
+
+
+def test_export_holds_every_store(lives: None) -> None:
+    data = json.loads(run("export_user", HIM))
+    assert {name: len(rows) for name, rows in data.items() if name != "user_id"} == {
+        "actions": 3,
+        "site_visits": 1,
+        "segment": 1,
+        "group_changes": 1,
+        "risk_changes": 1,
+        "messages_not_yet_delivered": 3,
+        "streak": 1,
+    }
+    assert data["streak"] == [{"days": 1}]
+    assert {row["user_id"] for row in data["actions"]} == {HIM}
+
+
+def test_export_of_an_unknown_user_is_empty_and_valid() -> None:
+    data = json.loads(run("export_user", 5))
+    assert data["actions"] == []
+
+
+def test_erasure_leaves_no_trace_but_the_message_to_consumers(lives: None, redis_client: redis.Redis) -> None:
+    assert len(hits(redis_client, HIM)) > 10, "the dump must see what it looks for"
+    receipt = run("erase_user", HIM)
+    message = OutboxMessage.objects.get(topic="topic_user_erasures")
+    assert (message.key, json.loads(message.payload)["user_id"]) == (str(HIM), HIM)
+    message.delete()  # as the relay does
+    assert hits(redis_client, HIM) == []
+    assert "actions 3" in receipt
+    assert "site_visits 1" in receipt
+    assert "staff_log 2" in receipt
+
+
+def test_erasure_leaves_others_and_the_counts_of_history_alone(lives: None, redis_client: redis.Redis) -> None:
+    before = hits(redis_client, HER)
+    run("erase_user", HIM)
+    assert hits(redis_client, HER) == before
+    assert SegmentChange.objects.count() == RiskChange.objects.count() == 2
+    assert RiskChange.objects.filter(user_id__lt=0).count() == 1
+
+
+def test_later_events_of_an_erased_user_are_refused_everywhere(lives: None) -> None:
+    run("erase_user", HIM)
+    assert post("actions", {"user_id": HIM, "action_type": "login"}).status_code == 410
+    assert post("notify/site_visit", {"user_id": HIM, "source": "ad"}).status_code == 410
+    assert get(f"user-segments/{HIM}").status_code == 404
+    compute_rfm_and_update_segments()
+    assert not UserSegment.objects.filter(pk=HIM).exists()
+    assert not SiteVisit.objects.filter(user_id=HIM).exists()
+
+
+def test_erasing_twice_is_harmless_and_tells_consumers_once(lives: None) -> None:
+    run("erase_user", HIM)
+    run("erase_user", HIM)
+    assert OutboxMessage.objects.filter(topic="topic_user_erasures").count() == 1
+
+
+@pytest.mark.parametrize("user_id", ["0", "-1", "abc", str(2**63), "9" * 5000])
+def test_what_is_no_user_id_is_refused(user_id: str) -> None:
+    with pytest.raises(CommandError):
+        call_command("erase_user", "--", user_id)
+
+
+def test_every_table_with_a_user_is_in_the_map() -> None:
+    """A field named user_id that is a plain number holds the web application's users."""
+    holders = {
+        model
+        for model in apps.get_models()
+        for field in model._meta.concrete_fields
+        if field.attname == "user_id" and not isinstance(field, models.ForeignKey)
+    }
+    assert holders == {store.model for store in STORES.values()}
