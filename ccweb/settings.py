@@ -163,6 +163,9 @@ KAFKA_PARTITIONS = env.whole("KAFKA_PARTITIONS", 3, least=1, most=10_000)
 KAFKA_REPLICATION = env.whole("KAFKA_REPLICATION", 1, least=1, most=100)
 RELAY_IN_WEB = env.flag("RELAY_IN_WEB", True)
 
+# --- make run -----------------------------------------------------------------------------------
+PORT = env.whole("PORT", 8000, least=1, most=65_535)
+
 # --- What the API accepts -----------------------------------------------------------------------
 MAX_ACTION_AGE_DAYS = env.whole("MAX_ACTION_AGE_DAYS", 400, least=1, most=36_500)
 

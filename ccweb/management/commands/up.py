@@ -1,0 +1,101 @@
+"""manage.py up: the whole system in one terminal, what `make run` calls."""
+
+import os
+import shlex
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.core.management import call_command
+from django.core.management.base import BaseCommand, CommandError
+from django.db import DatabaseError, connections
+
+from ccweb.embedded.first_start import ADMIN, admin_password, load_demo
+from ccweb.embedded.processes import end_with_parent, is_free
+from ccweb.embedded.run_state import AlreadyRunning, end_leftovers, only_one
+from ccweb.embedded.supervisor import Stopped, Supervisor
+
+BANNER = """
+CC Webapp runs. Ctrl-C stops everything.
+
+  admin    {url}/admin/   {login}
+  API      {url}/api/docs
+  logs     {logs}
+
+Send an action:
+  curl -i {url}/api/actions -H 'Content-Type: application/json'{key} -d '{action}'
+and see it arrive, in another terminal:
+  {python} manage.py consume_actions
+"""
+ACTION = '{"user_id": 7, "action_type": "purchase", "value": "19.99"}'
+
+
+class Command(BaseCommand):
+    """Start the parts, prepare the database, start the processes, watch them until Ctrl-C."""
+
+    help = (
+        "Runs the web server, the relay and the scheduler (the Procfile), with a Valkey and a Kafka-protocol broker of "
+        "its own unless REDIS_URL and KAFKA_BROKER name others, on SQLite unless DATABASE_URL names another."
+    )
+    requires_system_checks = []
+
+    def handle(self, **options: Any) -> None:
+        if os.environ.get("MAKELEVEL"):
+            end_with_parent(os.getppid())  # a killed `make run` must not leave a running system behind
+        folder = settings.BASE_DIR / "var"
+        (folder / "log").mkdir(parents=True, exist_ok=True)
+        try:
+            with only_one(folder):
+                self._run(folder)
+        except (AlreadyRunning, RuntimeError, OSError, DatabaseError) as error:
+            raise CommandError(str(error).strip()) from None
+
+    def _run(self, folder: Path) -> None:
+        if left := end_leftovers(folder):
+            self._say(f"ended {left} processes of an earlier run that was killed")
+        if not is_free(settings.PORT):
+            raise CommandError(f"port {settings.PORT} is taken by another program: PORT=8001 make run takes another")
+        supervisor = Supervisor(settings.BASE_DIR, settings.PORT, self._say)
+        try:
+            supervisor.start_parts()
+            password = self._prepare(folder)
+            supervisor.start_workers()
+            self._say(banner(supervisor.url, folder / "log", password))
+            supervisor.watch()
+        except Stopped:
+            pass
+        finally:
+            supervisor.stop()
+
+    def _prepare(self, folder: Path) -> str | None:
+        """Migrate; on the first start of the embedded database load the demo. Returns the admin password."""
+        call_command("migrate", verbosity=0, interactive=False)
+        if not os.environ.get("DATABASE_URL") and (run := load_demo()):
+            self._say(f"loaded real purchases (the CDNOW sample, moved to today): {run.groups}")
+        password = admin_password(folder)
+        connections.close_all()
+        return password
+
+    def _say(self, text: str) -> None:
+        with suppress(OSError):  # the terminal is gone; the logs are not
+            self.stdout.write(text)
+            self.stdout.flush()
+
+
+def banner(url: str, logs: Path, password: str | None) -> str:
+    """What a person needs to know once everything runs."""
+    return BANNER.format(
+        url=url,
+        logs=f"{shown(logs)}/",
+        login=f"user {ADMIN}, password {password}" if password else "a superuser of this database",
+        key="" if settings.DEBUG else " -H 'Authorization: Api-Key KEY'",
+        action=ACTION,
+        python=shlex.quote(shown(Path(sys.executable))),
+    )
+
+
+def shown(path: Path) -> str:
+    """A path as seen from where the person stands."""
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
