@@ -8,3 +8,7 @@ class CcwebConfig(AppConfig):
 
     name = "ccweb"
     verbose_name = "CC Webapp"
+
+    def ready(self) -> None:
+        """Register our system checks."""
+        from ccweb import checks  # noqa: F401

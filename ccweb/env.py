@@ -3,6 +3,7 @@
 import json
 import os
 import re
+from collections.abc import Collection
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Any, NoReturn
@@ -10,6 +11,7 @@ from typing import Any, NoReturn
 import environ
 from django.core.exceptions import ImproperlyConfigured
 
+HOST = re.compile(r"\*|\.?[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*|\[[0-9A-Fa-f:.]+\]")
 TRUE, FALSE = {"1", "true", "yes", "on"}, {"0", "false", "no", "off"}
 
 
@@ -51,6 +53,20 @@ def whole(name: str, default: int, *, least: int = 0, most: int = 2**31 - 1) -> 
     if not re.fullmatch(r"-?[0-9]{1,10}", value) or not least <= int(value) <= most:
         _refuse(name, f"a whole number from {least} to {most}")
     return int(value)
+
+
+def one_of(name: str, default: str, choices: Collection[str]) -> str:
+    """One of the texts, in capitals or not."""
+    value = text(name, default).upper()
+    return value if value in choices else _refuse(name, f"one of {', '.join(choices)}")
+
+
+def hosts(name: str, default: str) -> list[str]:
+    """Host names as ALLOWED_HOSTS takes them: no scheme, no port, no path."""
+    values = names(name, default)
+    if not all(HOST.fullmatch(value) for value in values):
+        _refuse(name, "host names such as api.example.com, without scheme and port, separated by commas")
+    return values
 
 
 def names(name: str, default: str = "") -> list[str]:

@@ -23,7 +23,7 @@ if not SECRET_KEY:
     raise ImproperlyConfigured("environment variable SECRET_KEY is missing: with DEBUG off it must be set")
 # Digests of erased users are made with it: whoever changes it forgets who was erased.
 ERASURE_KEY = env.text("ERASURE_KEY", SECRET_KEY)
-ALLOWED_HOSTS = env.names("ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]" if DEBUG else "")
+ALLOWED_HOSTS = env.hosts("ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]" if DEBUG else "")
 TRUSTED_PROXIES = env.networks("TRUSTED_PROXIES")  # besides loopback
 METRICS_ALLOWED = env.networks("METRICS_ALLOWED")  # besides loopback
 THROTTLE_KEY = env.per_minute("THROTTLE_KEY", 600)
@@ -187,6 +187,7 @@ SPECTACULAR_SETTINGS = {
     "TITLE": "CC Webapp",
     "DESCRIPTION": "Records what users do, sorts them into RFM groups, recommends rewards.",
     "VERSION": "1",
+    "COMPONENT_SPLIT_REQUEST": True,  # a value is taken as a number too, but always answered as a string
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "SERVE_AUTHENTICATION": ["ccweb.api.auth.ApiKeyAuthentication", "ccweb.api.auth.StaffSession"],
@@ -201,6 +202,7 @@ STATIC_URL = "/static/"
 WHITENOISE_USE_FINDERS = True  # served from the packages at once: no collectstatic step to forget
 
 # --- Logs ---------------------------------------------------------------------------------------
+LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
@@ -212,5 +214,5 @@ LOGGING = {
         "django.request": {"filters": ["tracebacks"]},
         "django.security.DisallowedHost": {"level": "CRITICAL"},  # an answer of 400, counted and logged as such
     },
-    "root": {"handlers": ["console"], "level": env.text("LOG_LEVEL", "INFO")},
+    "root": {"handlers": ["console"], "level": env.one_of("LOG_LEVEL", "INFO", LOG_LEVELS)},
 }

@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 WSGIApplication = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 # What the server takes from each request; other names in its WSGI environment are the process's own variables.
@@ -47,6 +47,15 @@ def end_with_server() -> None:
     """Stop this worker when its server is gone: after a kill -9 of the server its workers would live on."""
     if multiprocessing.parent_process() is not None:  # else nobody manages this process, as with runserver
         threading.Thread(target=_outlive, args=[os.getppid()], name="server-watch", daemon=True).start()
+
+
+def give_up(reason: str) -> NoReturn:
+    """Stop this worker and its server with one line: what cannot start must not be started again and again."""
+    print(reason, file=sys.stderr, flush=True)  # noqa: T201  the logs are not set up yet
+    server = multiprocessing.parent_process()
+    if server is not None and server.pid is not None:
+        os.kill(server.pid, signal.SIGTERM)
+    sys.exit(1)
 
 
 def only_the_request(application: WSGIApplication) -> WSGIApplication:

@@ -10,9 +10,13 @@ from ccweb import workers
 workers.share_metrics()  # before anything imports prometheus_client
 
 from django.conf import settings  # noqa: E402
+from django.core.exceptions import ImproperlyConfigured  # noqa: E402
 from django.core.wsgi import get_wsgi_application  # noqa: E402
 
-application = workers.only_the_request(get_wsgi_application())
+try:
+    application = workers.only_the_request(get_wsgi_application())
+except ImproperlyConfigured as error:
+    workers.give_up(f"ccweb: {error}")
 workers.end_with_server()
 
 if settings.API_IS_OPEN:

@@ -11,6 +11,8 @@ from segments.models import RiskProfile, SegmentChange
 class RiskProfileField(StrictField):
     """One of the four risk profiles, exactly as written."""
 
+    openapi = {"type": "string", "enum": RiskProfile.values}
+
     def clean(self, data: object) -> str:
         """The same text."""
         if type(data) is not str or data not in RiskProfile.values:

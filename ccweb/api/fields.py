@@ -27,7 +27,13 @@ UUID_TEXT = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
 class StrictField(Field):
-    """A field whose `clean` gets a value that is present; absent ones are the serializer's affair."""
+    """A field whose `clean` gets a value that is present; absent ones are the serializer's affair.
+
+    `openapi` is its JSON Schema; `openapi_out` that of what is answered, where it differs from what is taken.
+    """
+
+    openapi: dict[str, Any] = {"type": "string"}
+    openapi_out: dict[str, Any] | None = None
 
     def run_validation(self, data: Any = empty) -> Any:
         """The cleaned value; ValidationError with a code when it is not of the field's kind."""
@@ -47,6 +53,8 @@ class StrictField(Field):
 class UserIdField(StrictField):
     """An integer 1..2^63-1; no strings, floats or booleans."""
 
+    openapi = {"type": "integer", "format": "int64", "minimum": 1, "maximum": MAX_USER_ID}
+
     def clean(self, data: Any) -> int:
         """The same integer."""
         if type(data) is not int:
@@ -65,6 +73,7 @@ class PatternField(StrictField):
 
     def __init__(self, pattern: str, expected: str, **kwargs: Any) -> None:
         self.pattern, self.expected = re.compile(pattern), expected
+        self.openapi = {"type": "string", "pattern": f"^{pattern}$"}
         super().__init__(**kwargs)
 
     def clean(self, data: Any) -> str:
@@ -85,6 +94,7 @@ class PrintableField(StrictField):
 
     def __init__(self, max_length: int, **kwargs: Any) -> None:
         self.max_length = max_length
+        self.openapi = {"type": "string", "minLength": 1, "maxLength": max_length}
         super().__init__(**kwargs)
 
     def clean(self, data: Any) -> str:
@@ -104,6 +114,21 @@ class PrintableField(StrictField):
 
 class ValueField(StrictField):
     """A JSON number or decimal string with at most 2 places, |value| < 10^10; a Decimal with 2 places."""
+
+    openapi = {
+        "oneOf": [
+            {"type": "string", "pattern": f"^{DECIMAL_TEXT.pattern}$"},
+            {
+                "type": "number",
+                "minimum": -int(MAX_VALUE),
+                "exclusiveMinimum": True,
+                "maximum": int(MAX_VALUE),
+                "exclusiveMaximum": True,
+                "multipleOf": 0.01,
+            },
+        ]
+    }
+    openapi_out = {"type": "string", "pattern": r"^-?[0-9]{1,10}\.[0-9]{2}$"}
 
     def clean(self, data: Any) -> Decimal:
         """The value in units of the web application's currency."""
@@ -132,6 +157,8 @@ class ValueField(StrictField):
 class InstantField(StrictField):
     """ISO 8601 with a zone, from MAX_ACTION_AGE_DAYS ago to 5 minutes from now; an aware UTC datetime."""
 
+    openapi = {"type": "string", "format": "date-time"}
+
     def clean(self, data: Any) -> datetime:
         """The instant in UTC."""
         instant = parse_instant(data)
@@ -149,6 +176,8 @@ class InstantField(StrictField):
 
 class EventIdField(StrictField):
     """A UUID as text with hyphens."""
+
+    openapi = {"type": "string", "format": "uuid"}
 
     def clean(self, data: Any) -> uuid.UUID:
         """The UUID."""

@@ -1,8 +1,8 @@
-"""What the OpenAPI document says about keys."""
+"""What the OpenAPI document says about keys and strict fields."""
 
 from typing import Any
 
-from drf_spectacular.extensions import OpenApiAuthenticationExtension
+from drf_spectacular.extensions import OpenApiAuthenticationExtension, OpenApiSerializerFieldExtension
 
 KEY_DESCRIPTION = "`Api-Key <key>`, with the blank; `manage.py create_api_key` makes one."
 
@@ -27,3 +27,15 @@ class StaffSessionScheme(OpenApiAuthenticationExtension):  # type: ignore[no-unt
     def get_security_definition(self, auto_schema: Any) -> dict[str, str]:
         """As components.securitySchemes shows it."""
         return {"type": "apiKey", "in": "cookie", "name": "sessionid"}
+
+
+class StrictFieldSchema(OpenApiSerializerFieldExtension):  # type: ignore[no-untyped-call]
+    """Strict fields describe themselves."""
+
+    target_class = "ccweb.api.fields.StrictField"
+    match_subclasses = True
+
+    def map_serializer_field(self, auto_schema: Any, direction: str) -> dict[str, Any]:
+        """The field's JSON Schema; direction is "request" or "response"."""
+        taken, answered = self.target.openapi, self.target.openapi_out
+        return dict(answered if direction == "response" and answered else taken)

@@ -5,14 +5,13 @@ from typing import Any
 
 import pytest
 from django.test import Client
-from django.urls import URLPattern, URLResolver, get_resolver
 from pytest_django import Settings
 
 from ccweb.api.models import SCOPES, create_key
 from ccweb.api.permissions import HasScope, IsKnown
+from ccweb.checks import METHODS, handled_methods, routes
 
 pytestmark = pytest.mark.django_db
-METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 # What the contract says; a new route is written down here by whoever adds it.
 CONTRACT = {
     ("GET", "/api/actions"): "actions:read",
@@ -31,25 +30,11 @@ KNOWN = ("/api/schema", "/api/docs")  # any valid key
 VALUES = {"<event_id>": "018f3c5e-7a10-7cc0-8000-00000000000a", "<user_id>": "7"}
 
 
-def routes(resolver: URLResolver, prefix: str = "/") -> Iterator[tuple[str, URLPattern]]:
-    for pattern in resolver.url_patterns:
-        route = prefix + str(pattern.pattern)
-        if isinstance(pattern, URLResolver):
-            yield from routes(pattern, route)
-        else:
-            yield route, pattern
-
-
 def api_views() -> Iterator[tuple[str, Any]]:
     """The path, with converters left out, and the view function of every DRF route."""
-    for route, pattern in routes(get_resolver()):
+    for route, pattern in routes():
         if hasattr(pattern.callback, "cls"):
             yield route.replace("uuid:", "").replace("user_id:", ""), pattern.callback
-
-
-def handled(view: Any) -> list[str]:
-    names = view.actions if getattr(view, "actions", None) else vars(view.cls)
-    return [method for method in METHODS if method.lower() in names]
 
 
 API = dict(api_views())
@@ -67,14 +52,14 @@ def test_every_route_declares_a_scope_for_each_of_its_methods() -> None:
             assert view.cls.permission_classes == [IsKnown]
             continue
         assert view.cls.permission_classes == [HasScope], path
-        for method in handled(view):
+        for method in handled_methods(view):
             assert method in view.cls.scopes, f"{method} {path} declares no scope"
             declared[method, path] = view.cls.scopes[method]
     assert declared == {place: CONTRACT[place] for place in declared}
 
 
 def test_outside_of_the_api_only_the_probes_and_the_admin_are_routes() -> None:
-    outside = {route for route, _ in routes(get_resolver()) if not route.startswith(("/api/", "/admin/"))}
+    outside = {route for route, _ in routes() if not route.startswith(("/api/", "/admin/"))}
     assert outside <= {"/healthz", "/readyz", "/metrics"}
 
 
@@ -86,7 +71,7 @@ def test_a_key_reaches_its_own_scope_and_nothing_else(path: str) -> None:
         url = url.replace(name, value)
     for method in METHODS:
         codes = {scope: ask(method, url, sent) for scope, sent in keys.items()}
-        if method in handled(API[path]):
+        if method in handled_methods(API[path]):
             right = CONTRACT[method, path]
             assert codes.pop(right) not in (401, 403, 405), (method, path)
             assert set(codes.values()) == {403}, (method, path)
