@@ -1,5 +1,7 @@
 """What users did, and what is still to be told to Kafka."""
 
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -7,7 +9,7 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import models, transaction
-from django.db.models import Count, Min
+from django.db.models import Count, F, Min
 from django.utils import timezone
 
 from ccweb.api.identity import MAX_USER_ID, new_event_id
@@ -55,6 +57,32 @@ class UserAction(models.Model):
             super().save(*args, force_insert=True, **{k: v for k, v in kwargs.items() if k == "using"})
 
 
+class HourlyCountQuerySet(models.QuerySet["HourlyCount"]):
+    """The counts as the relay keeps them."""
+
+    def add(self, counts: Mapping[datetime, int]) -> None:
+        """Add actions to the hours (UTC, whole)."""
+        for hour, actions in sorted(counts.items()):
+            self.get_or_create(hour=hour)
+            self.filter(hour=hour).update(actions=F("actions") + actions)
+
+
+class HourlyCount(models.Model):
+    """How many recorded actions were delivered, by the hour (UTC) of their arrival; user_actions is never scanned."""
+
+    hour = models.DateTimeField(primary_key=True)
+    actions = models.BigIntegerField(default=0)
+
+    objects = HourlyCountQuerySet.as_manager()
+
+    class Meta:
+        db_table = "hourly_counts"
+        ordering = ["-hour"]
+
+    def __str__(self) -> str:
+        return f"{self.hour:%Y-%m-%d %H}:00 UTC: {self.actions}"
+
+
 class OutboxQuerySet(models.QuerySet["OutboxMessage"]):
     """The outbox in the relay's words."""
 
@@ -71,6 +99,14 @@ class OutboxQuerySet(models.QuerySet["OutboxMessage"]):
         found = self.waiting().order_by().aggregate(count=Count("id"), oldest=Min("created_at"))
         oldest: datetime | None = found["oldest"]
         return found["count"], (timezone.now() - oldest).total_seconds() if oldest else 0.0
+
+    def settle(self, ids: Sequence[int]) -> None:
+        """Delete messages that Kafka has confirmed, and count their actions by the hour in which they were queued."""
+        with transaction.atomic():
+            rows = self.filter(pk__in=ids)
+            queued = rows.filter(topic=TOPIC).values_list("created_at", flat=True)
+            HourlyCount.objects.add(Counter(at.replace(minute=0, second=0, microsecond=0) for at in queued))
+            rows.delete()
 
 
 class OutboxMessage(models.Model):

@@ -135,7 +135,7 @@ class Relay:
     def _delete_confirmed(self) -> None:
         """Also after a database outage, so that it causes no duplicates."""
         if self._confirmed:
-            OutboxMessage.objects.filter(pk__in=self._confirmed).delete()
+            OutboxMessage.objects.settle(self._confirmed)
             self._confirmed = []
 
     def _drop_courier(self) -> None:

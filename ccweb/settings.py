@@ -64,7 +64,7 @@ AUTH_PASSWORD_VALIDATORS: list[dict[str, Any]] = [
 
 # --- Apps ---------------------------------------------------------------------------------------
 INSTALLED_APPS = [
-    "django.contrib.admin",
+    "ccweb.staff.apps.StaffConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",

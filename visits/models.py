@@ -18,7 +18,10 @@ class SiteVisit(models.Model):
     class Meta:
         db_table = "site_visits"
         ordering = ["-id"]
-        indexes = [models.Index(fields=["user_id", "visit_timestamp"], name="site_visits_user")]
+        indexes = [
+            models.Index(fields=["user_id", "visit_timestamp"], name="site_visits_user"),
+            models.Index(fields=["visit_timestamp", "source"], name="site_visits_recent"),  # the overview's count
+        ]
 
     def __str__(self) -> str:
         return f"user {self.user_id} from {self.source}"

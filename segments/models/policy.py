@@ -63,6 +63,10 @@ class RfmPolicy(Revision):
         """The rules, best group first."""
         return [Rule(**rule) for rule in self.rules]
 
+    def scoring_groups(self) -> list[str]:
+        """Group names, best first."""
+        return [rule.name for rule in self.group_rules]
+
     def scoring(self, cuts: CutPoints | None = None) -> Scoring:
         """How one user is judged: by the given cut points (those of a run), else by the fixed ones."""
         return Scoring(cuts or self.fixed_cuts, self.group_rules)

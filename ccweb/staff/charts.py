@@ -1,0 +1,51 @@
+"""Charts as SVG made here: shapes and colours for the eye, the same numbers as text beside them."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+WIDTH, HEIGHT = 640, 180
+
+
+class Area(NamedTuple):
+    """One band of a stacked chart: its label, its place in the palette, and the polygon in SVG points."""
+
+    label: str
+    colour: int
+    points: str
+
+
+def stacked_areas(series: dict[str, Sequence[int]]) -> list[Area]:
+    """Bands stacked from the bottom, in the order of the dict; every sequence has one number a moment."""
+    length = max((len(numbers) for numbers in series.values()), default=0)
+    if length == 0:
+        return []
+    if length == 1:  # one moment is drawn as a level, not as nothing
+        series, length = {label: [*numbers, *numbers] for label, numbers in series.items()}, 2
+    top = max(map(sum, zip(*series.values(), strict=True))) or 1
+    floor = [0] * length
+    areas = []
+    for colour, (label, numbers) in enumerate(series.items()):
+        ceiling = [below + number for below, number in zip(floor, numbers, strict=True)]
+        outline = [*_line(ceiling, top), *reversed(_line(floor, top))]
+        areas.append(Area(label, colour, " ".join(outline)))
+        floor = ceiling
+    return areas
+
+
+def _line(levels: Sequence[int], top: int) -> list[str]:
+    step = WIDTH / (len(levels) - 1)
+    return [f"{n * step:.1f},{HEIGHT - level * HEIGHT / top:.1f}" for n, level in enumerate(levels)]
+
+
+def bars(counts: dict[Any, float]) -> list[dict[str, Any]]:
+    """Rows {label, count, percent}; percent of the greatest, for the width of a bar."""
+    greatest = max(counts.values(), default=0) or 1
+    return [{"label": label, "count": n, "percent": round(100 * n / greatest, 1)} for label, n in counts.items()]
+
+
+def shade(count: int, total: int) -> int:
+    """A step of the heat scale, 0 (nobody) to 5, by tenfold shares: rare groups stay visible beside common ones."""
+    if not count:
+        return 0
+    steps = (0.5, 0.1, 0.01, 0.001)
+    return 5 - sum(count / total < step for step in steps)

@@ -1,0 +1,128 @@
+"""What the first page of the admin says: how the population moves and whether the system works."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, time, timedelta
+from typing import Any
+
+from django.db.models import Count
+from django.utils import timezone
+from django.utils.dateparse import parse_date
+
+from actions.models import HourlyCount, OutboxMessage
+from ccweb.api.leadership import is_led
+from ccweb.health import state
+from ccweb.probing import ask_kafka, ask_redis
+from ccweb.staff.charts import HEIGHT, WIDTH, bars, shade, stacked_areas
+from segments.models import RfmPolicy, RfmRun, UserSegment
+from visits.models import SiteVisit
+
+RUNS = 60
+USUAL_DAYS = 7
+SCORES = (5, 4, 3, 2, 1)
+
+
+def overview(query: Mapping[str, str]) -> dict[str, Any]:
+    """The context of the page; `query` may hold the dates `from` and `to` (YYYY-MM-DD) of the matrix."""
+    groups = RfmPolicy.objects.active().scoring_groups()
+    return {
+        "population": population(groups),
+        "heat_map": heat_map(),
+        "matrix": matrix(groups, query),
+        "hours": hours(),
+        "visits": visits(),
+        "run": RfmRun.objects.exclude(status=RfmRun.Status.REQUESTED).first(),
+        "parts": parts(),
+    }
+
+
+def population(groups: list[str]) -> dict[str, Any]:
+    """Users by group after each of the last 60 runs."""
+    runs = list(RfmRun.objects.done()[:RUNS])[::-1]
+    names = groups + sorted({name for run in runs for name in run.groups} - set(groups))
+    series: dict[str, Sequence[int]] = {name: [run.groups.get(name, 0) for run in runs] for name in reversed(names)}
+    latest = {name: runs[-1].groups.get(name, 0) for name in names} if runs else {}
+    return {
+        "areas": stacked_areas(series),
+        "now": bars(latest),
+        "users": sum(latest.values()),
+        "first": runs[0].as_of if runs else None,
+        "last": runs[-1].as_of if runs else None,
+        "width": WIDTH,
+        "height": HEIGHT,
+    }
+
+
+def heat_map() -> list[dict[str, Any]]:
+    """Users by recency (rows) and frequency score (cells), best first."""
+    pairs = UserSegment.objects.order_by().values_list("recency_score", "frequency_score")
+    counts = {(r, f): n for r, f, n in pairs.annotate(users=Count("user_id"))}
+    total = sum(counts.values())
+    return [
+        {
+            "recency": r,
+            "cells": [
+                {"frequency": f, "users": (n := counts.get((r, f), 0)), "shade": shade(n, total)} for f in SCORES
+            ],
+        }
+        for r in SCORES
+    ]
+
+
+def matrix(groups: list[str], query: Mapping[str, str]) -> dict[str, Any]:
+    """Users by the group at the start of one UTC day (rows) and at the end of another (columns)."""
+    today = timezone.now().date()
+    start, end = _date(query.get("from")) or today - timedelta(days=7), _date(query.get("to")) or today
+    moments = datetime.combine(start, time.min, UTC), datetime.combine(end, time.max, UTC)
+    counts = {(c["from_group"], c["to_group"]): c["users"] for c in UserSegment.objects.transition_matrix(*moments)}
+    columns = groups + sorted({to for _, to in counts} - set(groups))
+    rows = groups + sorted({was for was, _ in counts} - set(groups))
+    table = [{"from": was, "cells": [counts.get((was, to), 0) for to in columns]} for was in rows]
+    return {"start": start, "end": end, "columns": columns, "rows": [r for r in table if any(r["cells"])]}
+
+
+def hours() -> list[dict[str, Any]]:
+    """Actions delivered in each hour of this UTC day, beside the mean of the same hour of the seven days before."""
+    midnight = timezone.now().replace(hour=0, minute=0, second=0, microsecond=0)
+    counts = dict(HourlyCount.objects.filter(hour__gte=midnight - timedelta(days=USUAL_DAYS)).values_list())
+    rows = []
+    for hour in range(24):
+        moment = midnight + timedelta(hours=hour)
+        usual = sum(counts.get(moment - timedelta(days=day), 0) for day in range(1, USUAL_DAYS + 1)) / USUAL_DAYS
+        rows.append({"hour": hour, "count": counts.get(moment, 0), "usual": round(usual, 1)})
+    greatest = max((max(row["count"], row["usual"]) for row in rows), default=0) or 1
+    for row in rows:
+        row |= {"height": 100 * row["count"] / greatest, "usual_height": 100 * row["usual"] / greatest}
+    return rows
+
+
+def visits() -> list[dict[str, Any]]:
+    """Visits of the last seven days by source, the ten most frequent."""
+    recent = SiteVisit.objects.filter(visit_timestamp__gte=timezone.now() - timedelta(days=7)).order_by()
+    counted = recent.values_list("source").annotate(visits=Count("id")).order_by("-visits", "source")[:10]
+    return bars(dict(counted))
+
+
+def parts() -> list[dict[str, Any]]:
+    """The state of what the system stands on: name, whether it is well, and a figure or reason."""
+    waiting, age = OutboxMessage.objects.backlog()
+    quarantined = OutboxMessage.objects.quarantined().count()
+    led = is_led("relay")
+    return [
+        {"name": "Relay", "well": led, "text": "one leads" if led else "nobody delivers"},
+        {"name": "Outbox", "well": age < 60, "text": f"{waiting} waiting, the oldest for {age:.0f} s"},
+        {"name": "Quarantine", "well": not quarantined, "text": f"{quarantined} messages"},
+        _part("Redis", state(ask_redis)),
+        _part("Kafka", state(ask_kafka)),
+    ]
+
+
+def _part(name: str, found: dict[str, Any]) -> dict[str, Any]:
+    text = f"{found['status']}, {found['ms']} ms" + (f" ({found['error']})" if "error" in found else "")
+    return {"name": name, "well": found["status"] == "ok", "text": text}
+
+
+def _date(text: str | None) -> Any:
+    try:
+        return parse_date(text or "")
+    except ValueError:
+        return None

@@ -1,0 +1,48 @@
+"""The staff's site: Django's admin, with an overview in front and a page for every user."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, URLResolver, path
+
+from ccweb.staff.overview import overview
+from ccweb.staff.story import story_of
+
+
+class StaffSite(admin.AdminSite):
+    """The admin site of this project."""
+
+    site_header = "CC Webapp"
+    site_title = "CC Webapp"
+    index_title = "Overview"
+    index_template = "staff/overview.html"
+    enable_nav_sidebar = True
+
+    def get_urls(self) -> list[URLPattern | URLResolver]:
+        """Ours before Django's catch-all."""
+        ours = [
+            path("users/", self.admin_view(self.find_user), name="find_user"),
+            path("users/<user_id:user_id>/", self.admin_view(self.user), name="user"),
+        ]
+        return [*ours, *super().get_urls()]
+
+    def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:
+        """The overview above the list of tables."""
+        return super().index(request, {**overview(request.GET), **(extra_context or {})})
+
+    def find_user(self, request: HttpRequest) -> HttpResponse:
+        """From the search field to the user's page."""
+        text = request.GET.get("user_id", "").strip()
+        if text.isascii() and text.isdigit() and 1 <= len(text) <= 19 and int(text):
+            return redirect("admin:user", user_id=int(text))
+        return redirect("admin:index")
+
+    def user(self, request: HttpRequest, user_id: int) -> HttpResponse:
+        """One user's story; whoever may view segments may read it."""
+        if not request.user.has_perm("segments.view_usersegment"):
+            return self.login(request)
+        context = {**self.each_context(request), "title": f"User {user_id}", "user_id": user_id, **story_of(user_id)}
+        return render(request, "staff/user.html", context)

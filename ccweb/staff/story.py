@@ -1,0 +1,82 @@
+"""One user's story: where he stands and why, what comes next, what he did."""
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from django.utils import timezone
+
+from actions.models import UserAction
+from segments.models import RfmPolicy, RiskChange, SegmentChange, UserSegment
+from segments.outlook import foreseen_scoring, outlook_of
+from segments.recommendations import recommend
+from segments.scoring import WINDOW, Scoring
+from visits.models import SiteVisit
+
+EVENTS = 50
+SOON = timedelta(days=7)
+
+
+def story_of(user_id: int) -> dict[str, Any]:
+    """The context of the user's page; works for a user without a segment or without any trace."""
+    now = timezone.now()
+    segment = UserSegment.objects.with_as_of().filter(pk=user_id).first()
+    return {
+        "segment": segment,
+        "gauges": list(gauges(segment, foreseen_scoring(RfmPolicy.objects.active()))) if segment else [],
+        "leaving": _leaving(user_id, now),
+        "outlook": outlook_of(user_id=user_id, now=now),
+        "recommendation": recommend(user_id),
+        "timeline": timeline(user_id),
+    }
+
+
+def gauges(segment: UserSegment, scoring: Scoring) -> Iterator[dict[str, Any]]:
+    """Each dimension's figure, score, cut points, and in words how far it got."""
+    if segment.last_action_at is None:
+        return
+    dimensions = [
+        ("Recency", segment.recency_days, segment.recency_score, scoring.cuts.recency, "days ago, at most"),
+        ("Frequency", segment.frequency, segment.frequency_score, scoring.cuts.frequency, "actions, at least"),
+        ("Monetary", segment.monetary, segment.monetary_score, scoring.cuts.monetary, "in value, at least"),
+    ]
+    for name, figure, score, cuts, unit in dimensions:
+        points = [{"cut": cut, "score": n, "reached": n <= score} for n, cut in enumerate(cuts, start=2)]
+        yield {"name": name, "figure": figure, "score": score, "unit": unit, "points": points}
+
+
+def _leaving(user_id: int, now: datetime) -> dict[str, Any]:
+    """The actions that leave the 30 days within a week."""
+    edge = now - WINDOW
+    rows = UserAction.objects.filter(user_id=user_id, action_timestamp__gte=edge, action_timestamp__lt=edge + SOON)
+    values = list(rows.values_list("value", flat=True))
+    return {"actions": len(values), "value": sum(values, Decimal("0.00"))}
+
+
+def timeline(user_id: int) -> list[dict[str, Any]]:
+    """The latest events of every kind, newest first."""
+    events = [*_actions(user_id), *_visits(user_id), *_changes(user_id), *_risks(user_id)]
+    return sorted(events, key=lambda event: event["at"], reverse=True)[:EVENTS]
+
+
+def _actions(user_id: int) -> Iterator[dict[str, Any]]:
+    rows = UserAction.objects.filter(user_id=user_id).order_by("-action_timestamp")[:EVENTS]
+    return ({"at": a.action_timestamp, "kind": "action", "text": f"{a.action_type}, value {a.value}"} for a in rows)
+
+
+def _visits(user_id: int) -> Iterator[dict[str, Any]]:
+    rows = SiteVisit.objects.filter(user_id=user_id).order_by("-visit_timestamp")[:EVENTS]
+    return ({"at": v.visit_timestamp, "kind": "visit", "text": f"came from {v.source}"} for v in rows)
+
+
+def _changes(user_id: int) -> Iterator[dict[str, Any]]:
+    rows = SegmentChange.objects.filter(user_id=user_id)[:EVENTS]
+    words = ((c, f"{c.from_group} → {c.to_group}" if c.from_group else f"first seen: {c.to_group}") for c in rows)
+    return ({"at": c.changed_at, "kind": "group", "text": f"{text} (run {c.run_id})"} for c, text in words)
+
+
+def _risks(user_id: int) -> Iterator[dict[str, Any]]:
+    rows = RiskChange.objects.filter(user_id=user_id)[:EVENTS]
+    words = ((c, f"{c.from_profile} → {c.to_profile} by {c.changed_by}") for c in rows)
+    return ({"at": c.changed_at, "kind": "risk", "text": text} for c, text in words)
