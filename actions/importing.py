@@ -15,6 +15,7 @@ from django.utils import timezone
 from actions.csv_reading import BadRow, Row
 from actions.models import UserAction
 from actions.recording import record_actions
+from actions.signals import actions_imported
 from ccweb.api.erasure import erased_among
 from ccweb.api.idempotency import Event
 
@@ -53,7 +54,17 @@ def import_actions(*, rows: Iterable[Row | BadRow], publish: bool, report: Calla
     `publish` writes the outbox rows in the same transactions; `report` hears of every line that is left out as bad.
     Raises DatabaseError; then the batches before stand, and a rerun adds the rest.
     """
-    tally, rows = Tally(), iter(rows)
+    tally = Tally()
+    try:
+        yield from _import(iter(rows), publish, report, tally)
+    finally:
+        if tally.stored:
+            actions_imported.send_robust(sender=UserAction)
+
+
+def _import(
+    rows: Iterator[Row | BadRow], publish: bool, report: Callable[[BadRow], None], tally: Tally
+) -> Iterator[Tally]:
     while batch := list(islice(rows, PUBLISHED_BATCH if publish else BATCH)):
         good = [row for row in batch if isinstance(row, Row)]
         bad = [row for row in batch if isinstance(row, BadRow)]

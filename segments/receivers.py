@@ -1,15 +1,29 @@
 """What segments do when actions are recorded."""
 
+import logging
 from typing import Any
 
+from django.db import DatabaseError
 from django.dispatch import receiver
 
 from actions.models import UserAction
-from actions.signals import actions_recorded
+from actions.signals import actions_imported, actions_recorded
+from ccweb.api.breaker import Away
 from segments import streaks
+
+log = logging.getLogger(__name__)
 
 
 @receiver(actions_recorded, sender=UserAction)
 def keep_streaks(actions: list[dict[str, Any]], **kwargs: Any) -> None:
     """Runs after the commit, in the request: whoever reads the streak after the answer sees this action."""
     streaks.keep(actions)
+
+
+@receiver(actions_imported, sender=UserAction)
+def rebuild_streaks(**kwargs: Any) -> None:
+    """An import may bring actions of today and yesterday."""
+    try:
+        streaks.rebuild()
+    except (streaks.RebuildFailed, streaks.Refused, Away, DatabaseError) as error:
+        log.error("streaks do not count the imported actions, run manage.py rebuild_streaks: %s", error)

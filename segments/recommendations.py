@@ -91,4 +91,4 @@ def _standing_and_streak(user_id: int) -> tuple[Standing, int | None]:
         return standing(user_id), reading.days
     known, run = standing_with_run(user_id)
     streaks.write_back(user_id, reading.note, run)
-    return known, run.days if run else 0
+    return known, run.days if run else reading.days

@@ -10,6 +10,8 @@ import redis
 from pytest_django import Settings
 
 from ccweb.api import breaker
+from segments.recommendations import DESK
+from segments.streaks.keeping import DEBTS
 from tests.parts import Missing
 from tests.plugin import CLOSED, POSTGRES_URL, shared
 from tests.services import Redis, create_database, need
@@ -43,6 +45,8 @@ def empty_redis(redis_of_this_worker: redis.Redis | None) -> None:
     if redis_of_this_worker is not None:
         redis_of_this_worker.flushdb()
     breaker.REDIS.reset()  # as in a new process
+    DEBTS.forget()
+    DESK.forget()
 
 
 @pytest.fixture

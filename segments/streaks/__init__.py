@@ -9,6 +9,7 @@ rebuilding.py  all users at once, from one statement
 keeper.py      the thread of a web process that repairs what an outage left behind
 """
 
+from segments.streaks.connection import Refused
 from segments.streaks.days import Run
 from segments.streaks.keeping import keep, recompute
 from segments.streaks.reading import Reading, read, read_many, write_back
@@ -18,6 +19,7 @@ from segments.streaks.store import forget
 __all__ = [
     "Reading",
     "RebuildFailed",
+    "Refused",
     "Run",
     "forget",
     "keep",

@@ -80,6 +80,18 @@ class Debts:
                 self._everybody = True
             OWED.set(len(self._owed))
 
+    def forgive(self, user_id: int) -> None:
+        """Forget one user, whose streak was written otherwise."""
+        if user_id in self._owed:
+            with self._lock:
+                self._owed.discard(user_id)
+
+    def forget(self) -> None:
+        """Forget everybody, as a new process would."""
+        with self._lock:
+            self._owed.clear()
+            self._everybody = False
+
     def pay(self) -> None:
         """Write the streaks of a thousand of them. Raises Away, Refused or DatabaseError, owing as before."""
         if self._everybody:

@@ -17,10 +17,10 @@ JUNK = Counter("ccweb_streak_junk", "Streak keys that held something other than 
 
 
 class Reading(NamedTuple):
-    """What Redis tells about a streak.
+    """What Redis tells about a streak; days is None when it does not answer or holds junk.
 
-    days is None when Redis does not answer or holds junk. With ask_database it knows nothing (it was emptied, or this
-    user's streak could not be written): the days are then what user_actions tells, to be written back with `note`.
+    With ask_database it may have missed something (it was emptied, or this user's streak could not be written): what
+    user_actions tells counts, and goes back to Redis with `note`; `days` only counts where user_actions tells none.
     """
 
     days: int | None
@@ -35,20 +35,21 @@ def read(user_id: int) -> Reading:
     except (Away, Refused):
         return Reading(None)
     ours = _parse_note(note)
-    is_ours = note is not None and (streak is None or streak == b"%d" % ours.days)
-    if user_id in DEBTS or (not complete and (is_ours or streak is None)):
-        return Reading(0, ask_database=True, note=note or b"")
-    if streak is None or (is_ours and ours.last < today() - 1):
-        return Reading(0)
-    return Reading(_parse(user_id, streak))
+    is_ours = streak is None or (note is not None and streak == b"%d" % ours.days)
+    days = 0 if streak is None or is_ours else _parse(user_id, streak)
+    if user_id in DEBTS or (is_ours and not complete):
+        return Reading(days, ask_database=True, note=note or b"")
+    if streak is not None and is_ours and ours.last >= today() - 1:
+        days = ours.days
+    return Reading(days)
 
 
 def write_back(user_id: int, note: bytes, run: Run | None) -> None:
     """Put what the database told into Redis, unless somebody wrote since the note was read."""
-    if not run and not note:
-        return
     try:
-        store.settle({user_id: note}, {user_id: run} if run else {})
+        if run or note:
+            store.settle({user_id: note}, {user_id: run} if run else {})
+        DEBTS.forgive(user_id)
     except (Away, Refused) as error:
         DEBTS.add([user_id], error)
 

@@ -9,10 +9,12 @@ HEAD = """
 local DAY = 86400000
 local today, left = tonumber(ARGV[1]), tonumber(ARGV[2])  -- left: milliseconds to the end of today
 
-local function known(key)
+local function known(key)  -- the note as it stands, its last day and days; or '', and whether junk stands there
   local note = redis.pcall('GET', key)
-  if type(note) ~= 'string' then return '' end
-  return note, tonumber(string.match(note, '^(%d+):%d+$')), tonumber(string.match(note, '^%d+:(%d+)$'))
+  if note == false then return '' end
+  local last, days = string.match(type(note) == 'string' and note or '', '^(%d+):(%d+)$')
+  if not last then return '', nil, nil, true end
+  return note, tonumber(last), tonumber(days)
 end
 
 local function write(streak, note, last, days)
@@ -54,10 +56,10 @@ end
 
 for i = 1, #ARGV - 2 do
   local streak, note = KEYS[2 * i], KEYS[2 * i + 1]
-  local was, last, days = known(note)
+  local was, last, days, junk = known(note)
   local decided
   decided, last, days = count(last, days, ARGV[i + 2])
-  if decided then
+  if decided and not junk then
     write(streak, note, last, days)
   else
     undecided[#undecided + 1] = {i, was}

@@ -1,45 +1,30 @@
 """Streaks are kept from recorded actions, visible with the answer of the POST, exact whatever the order."""
 
 import random
-from collections.abc import Iterable
-from datetime import UTC, datetime, timedelta
+import threading
+from datetime import UTC, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 import redis
+import time_machine
+from django.core.management import call_command
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
+from prometheus_client import REGISTRY
 
+from actions.models import UserAction
 from actions.recording import record_actions
 from segments import streaks
+from segments.streaks import store
+from segments.streaks.days import runs
 from segments.streaks.keeping import DEBTS
 from tests.api import get, post
+from tests.segments.acting import DAY, act, days_ago, kept, naive
 
 pytestmark = pytest.mark.django_db(transaction=True)
-DAY = timedelta(days=1)
-
-
-def days_ago(days: int) -> datetime:
-    """Noon of an earlier day, or now."""
-    now = timezone.now().astimezone(UTC)
-    return now - days * DAY if days == 0 else now.replace(hour=12) - days * DAY
-
-
-def act(user_id: int, *days: int, **more: Any) -> list[dict[str, Any]]:
-    return [{"user_id": user_id, "action_type": "x", "action_timestamp": days_ago(d).isoformat(), **more} for d in days]
-
-
-def naive(days: Iterable[int]) -> int:
-    """The contract's definition, of days ago."""
-    there = set(days)
-    start = 0 if 0 in there else 1
-    length = 0
-    while start + length in there:
-        length += 1
-    return length
-
-
-def kept(client: redis.Redis, user_id: int) -> int:
-    return int(client.get(f"user:{user_id}:streak_count") or 0)
 
 
 @pytest.fixture(params=["complete", "empty"])
@@ -102,3 +87,143 @@ def check_sequences(client: redis.Redis, users: int, seed: int) -> None:
     client.flushdb()
     streaks.rebuild()
     assert {user: kept(client, user) for user in happened} == incremental
+
+
+def test_parallel_writers_never_leave_an_older_streak(any_redis: redis.Redis) -> None:
+    if connection.vendor != "postgresql":
+        pytest.skip("the tests' SQLite has one writer at a time")
+    users, days = range(1, 31), range(4)
+    start = threading.Barrier(len(days))
+
+    def post_days(seed: int) -> None:
+        rng = random.Random(seed)
+        for user in users:
+            start.wait()
+            day = (seed + user + rng.randrange(2) * 2) % len(days)
+            for offset in (0, 2) if day % 2 else (0,):
+                record_actions(actions=[action(user, (day + offset) % len(days)), action(user, seed)])
+        connection.close()
+
+    threads = [threading.Thread(target=post_days, args=[seed]) for seed in days]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert {user: kept(any_redis, user) for user in users} == dict.fromkeys(users, len(days))
+    assert not DEBTS
+
+
+def action(user_id: int, day: int) -> dict[str, Any]:
+    return {"user_id": user_id, "action_type": "x", "action_timestamp": days_ago(day)}
+
+
+def test_what_another_system_set_is_taken_until_we_record_an_action(any_redis: redis.Redis) -> None:
+    for user_id, value in {7: 50, 8: 0, 9: 3}.items():
+        any_redis.set(f"user:{user_id}:streak_count", value)
+        assert streak_of(user_id) == (value, [])
+    post("actions", act(7, 0))
+    post("actions", act(8, 1, 0))
+    post("actions", act(9, 5))
+    assert [streak_of(user_id) for user_id in (7, 8, 9)] == [(1, []), (2, []), (0, [])]
+    any_redis.set("user:7:streak_count", 60)  # and back again
+    assert streak_of(7) == (60, [])
+
+
+def streak_of(user_id: int) -> tuple[int, list[str]]:
+    body = get(f"user-segments/{user_id}/recommendation").json()
+    return body["streak_count"], body["degraded"]
+
+
+@pytest.mark.parametrize("junk", ["text", "", "7.0", "-1", " 7", "1e3", "9" * 30, "36501", "\u0667", "NaN"])
+def test_junk_reads_as_nothing_and_says_so(any_redis: redis.Redis, junk: str, caplog: pytest.LogCaptureFixture) -> None:
+    any_redis.set("user:7:streak_count", junk)
+    before = counted()
+    assert streak_of(7) == (0, ["streak"])
+    assert counted() == before + 1
+    assert "user:7:streak_count holds no number of days" in caplog.text
+    post("actions", act(7, 0))
+    assert streak_of(7) == (1, [])
+
+
+def counted() -> float:
+    return REGISTRY.get_sample_value("ccweb_streak_junk_total") or 0.0
+
+
+def test_keys_of_another_type_are_junk_too(any_redis: redis.Redis) -> None:
+    any_redis.hset("user:7:streak_count", "days", 3)
+    any_redis.rpush("user:8:streak_count", 3)
+    assert [streak_of(7), streak_of(8)] == [(0, ["streak"])] * 2
+    post("actions", [*act(7, 0), *act(8, 0)])
+    assert [streak_of(7), streak_of(8)] == [(1, [])] * 2
+
+
+def test_junk_in_our_own_note_is_forgotten(any_redis: redis.Redis) -> None:
+    post("actions", act(7, 1))
+    any_redis.delete("ccweb:streak:7")
+    any_redis.hset("ccweb:streak:7", "a", 1)
+    assert streak_of(7) == (1, [])
+    post("actions", act(7, 0))
+    assert streak_of(7) == (2, [])
+
+
+def test_a_streak_ends_after_a_day_without_an_action(any_redis: redis.Redis) -> None:
+    post("actions", act(7, 0, 1))
+    tomorrow = timezone.now() + DAY
+    with time_machine.travel(tomorrow):
+        assert streak_of(7) == (2, [])
+    with time_machine.travel(tomorrow + DAY):
+        assert streak_of(7) == (0, [])
+        post("actions", {"user_id": 7, "action_type": "x"})
+        assert streak_of(7) == (1, [])
+
+
+def test_an_action_that_was_refused_or_sent_twice_counts_nothing(any_redis: redis.Redis) -> None:
+    body = act(7, 0)[0] | {"event_id": "018f3c5e-7a10-7cc0-8000-000000000000"}
+    for _ in range(3):
+        post("actions", body)
+    post("actions", body | {"action_type": "y"})
+    post("actions", {"user_id": 8})
+    assert [streak_of(7), streak_of(8)] == [(1, []), (0, [])]
+
+
+def test_a_saved_action_of_the_admin_counts(any_redis: redis.Redis) -> None:
+    UserAction(user_id=7, action_type="x", action_timestamp=days_ago(1)).save()
+    UserAction(user_id=7, action_type="x").save()
+    assert streak_of(7) == (2, [])
+
+
+def test_the_day_is_that_of_utc(any_redis: redis.Redis) -> None:
+    last_night = days_ago(1).replace(hour=23, minute=30)
+    far_east = timezone.get_fixed_timezone(timedelta(hours=14))
+    body = {"user_id": 7, "action_type": "x", "action_timestamp": last_night.astimezone(far_east).isoformat()}
+    post("actions", body)
+    post("actions", act(7, 2))
+    assert streak_of(7) == (2, [])
+
+
+def test_a_post_costs_no_query_for_the_streak_once_redis_is_complete(
+    redis_client: redis.Redis,
+) -> None:
+    streaks.rebuild()
+    for day in (1, 0, 0, 9):
+        with CaptureQueriesContext(connection) as queries:
+            record_actions(actions=[action(7, day)])
+        asked = [query for query in queries.captured_queries if "RECURSIVE" in query["sql"]]
+        assert len(asked) == (1 if day == 1 else 0)  # yesterday's may continue a streak that Redis has dropped
+
+
+def test_an_import_counts_too(redis_client: redis.Redis, tmp_path: Path) -> None:
+    streaks.rebuild()
+    lines = [f"7,{days_ago(day).isoformat()},1.00,x" for day in (0, 1, 2)]
+    (tmp_path / "a.csv").write_text("\n".join(["user_id,action_timestamp,value,action_type", *lines]))
+    call_command("import_actions", str(tmp_path / "a.csv"))
+    assert streak_of(7) == (3, [])
+
+
+def test_an_answer_from_before_another_commit_is_not_written(any_redis: redis.Redis) -> None:
+    post("actions", act(7, 1))
+    notes, before = store.read_notes([7]), runs([7])
+    post("actions", act(7, 0))
+    changed = store.settle(notes, before)
+    assert list(changed) == [7] and changed != notes
+    assert kept(any_redis, 7) == 2

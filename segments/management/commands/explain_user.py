@@ -1,0 +1,29 @@
+"""manage.py explain_user"""
+
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandParser
+
+from ccweb.api.identity import user_id_argument
+from segments.recommendations import recommend
+
+
+class Command(BaseCommand):
+    """The same answer as the API's, for people."""
+
+    help = "Say what is recommended to a user now and why."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """USER_ID."""
+        parser.add_argument("user_id", type=user_id_argument, metavar="USER_ID")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """What is known about the user, the reason, and the answer as the summary line."""
+        answer = recommend(options["user_id"]).as_json()
+        streak = "the streak is not known" if answer["degraded"] else f"a streak of {answer['streak_count']} days"
+        self.stdout.write(f"user {answer['user_id']}: {answer['rfm_group']}, {answer['risk_profile']}, {streak}")
+        self.stdout.write(f"probability: {answer['reason']}")
+        self.stdout.write(
+            f"explain_user: {answer['recommended_reward_probability']:.4f} {answer['recommended_time_window']}, "
+            f"by policy revision {answer['policy_revision']}"
+        )
