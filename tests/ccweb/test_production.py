@@ -1,0 +1,105 @@
+"""The web process with DEBUG off, from the outside: keys, HTTPS, headers, limits over all workers."""
+
+import os
+import re
+import time
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from tests.stack import Answer, Stack
+
+pytestmark = pytest.mark.stack
+STRONG = "a-key-of-more-than-fifty-characters-which-nobody-guesses-0123456789"
+TLS = {"X-Forwarded-Proto": "https"}
+MOST = 150
+
+
+@pytest.fixture(scope="module")
+def production(tmp_path_factory: pytest.TempPathFactory, redis_of_this_worker: object) -> Iterator[Stack]:
+    folder = tmp_path_factory.mktemp("production")
+    with Stack(
+        database_url=f"sqlite:///{folder}/db.sqlite3",
+        redis_url=os.environ["REDIS_URL"],
+        kafka_broker="127.0.0.1:9",
+        DEBUG="0",
+        SECRET_KEY=STRONG,
+        ALLOWED_HOSTS="127.0.0.1",
+        RELAY_IN_WEB="0",
+        THROTTLE_ADDRESS=f"{MOST}/min",
+    ) as stack:
+        stack.manage("migrate")
+        stack.web.start()
+        yield stack
+
+
+@pytest.fixture(scope="module")
+def key(production: Stack) -> dict[str, str]:
+    made = production.manage("create_api_key", "test", "--scope", "actions:write", "actions:read")
+    return {"Authorization": f"Api-Key {made.stdout.strip()}"}
+
+
+def get(production: Stack, path: str, *headers: dict[str, str], client: str = "203.0.113.1") -> Answer:
+    sent = {"X-Forwarded-For": client}
+    for more in headers:
+        sent |= more
+    return production.call("GET", path, headers=sent)
+
+
+def test_a_key_lets_in_and_no_key_does_not(production: Stack, key: dict[str, str]) -> None:
+    assert get(production, "/api/actions", TLS, key).status == 200
+    refused = get(production, "/api/actions", TLS)
+    assert refused.status == 401
+    assert refused.headers["WWW-Authenticate"] == "Api-Key"
+    assert refused.headers["Content-Type"] == "application/problem+json"
+    stored = production.call("POST", "/api/actions", {"user_id": 1, "action_type": "login"}, TLS | key)
+    assert stored.status == 201
+
+
+def test_plain_http_is_sent_to_https_but_probes_and_metrics_are_answered(production: Stack) -> None:
+    moved = get(production, "/api/actions")
+    assert moved.status == 301
+    assert moved.headers["Location"] == f"https://{production.web.address}/api/actions"
+    for path in ("/healthz", "/readyz", "/metrics"):
+        assert production.call("GET", path).status == 200
+    assert get(production, "/metrics").status in (403, 404)
+
+
+def test_every_answer_is_guarded_by_headers(production: Stack, key: dict[str, str]) -> None:
+    api, page = get(production, "/api/actions", TLS, key), get(production, "/admin/login/", TLS)
+    for answer in (api, page):
+        assert answer.headers["Strict-Transport-Security"] == "max-age=31536000; includeSubDomains; preload"
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
+        assert answer.headers["X-Frame-Options"] == "DENY"
+        assert answer.headers["Referrer-Policy"] == "same-origin"
+        assert answer.headers["Cross-Origin-Opener-Policy"] == "same-origin"
+    assert api.headers["Content-Security-Policy"] == "default-src 'none'; frame-ancestors 'none'"
+    policy = page.headers["Content-Security-Policy"]
+    assert "default-src 'self'" in policy
+    assert "unsafe" not in policy
+    cookie = page.headers["Set-Cookie"]
+    assert cookie.startswith("__Host-csrf=")
+    assert {"Secure", "SameSite=Strict", "Path=/"} <= {part.strip() for part in cookie.split(";")}
+    assert "Domain" not in cookie
+
+
+@pytest.mark.parametrize("path", ["/admin/login/", "/api/docs"])
+def test_pages_have_no_inline_script_or_style(production: Stack, key: dict[str, str], path: str) -> None:
+    html = get(production, path, TLS, key).body.decode()
+    assert not re.search(r"<script(?![^>]*\bsrc=)[^>]*>", html)
+    assert "<style" not in html
+    assert not re.search(r"\s(on\w+|style)=", html)
+    for address in re.findall(r'(?:src|href)="(/static/[^"]+)"', html):
+        assert get(production, address, TLS).status == 200, address
+
+
+def test_exactly_the_limit_passes_over_all_workers(production: Stack) -> None:
+    if (left := 60 - time.time() % 60) < 30:  # all requests must fall into one clock minute
+        time.sleep(left)
+    with ThreadPoolExecutor(16) as crowd:
+        answers = list(crowd.map(lambda _: get(production, "/api/actions", TLS, client="198.51.100.1"), range(600)))
+    assert Counter(answer.status for answer in answers) == {401: MOST, 429: 600 - MOST}
+    assert {answer.headers["Retry-After"] is None for answer in answers if answer.status == 429} == {False}
+    assert get(production, "/api/actions", TLS, client="198.51.100.2").status == 401
