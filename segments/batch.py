@@ -15,11 +15,15 @@ from segments.scoring import WINDOW, Scoring
 from segments.statement import adapted
 
 Row = tuple[Any, ...]
+# Compiling costs more than it saves here, and the planner overrates what two processes cost more than one.
+PLANNER = """
+SELECT set_config('jit', 'off', true), set_config('parallel_setup_cost', '0', true),
+    set_config('parallel_tuple_cost', '0', true)"""
 
 
 @dataclass(frozen=True)
 class Move:
-    """How many users go from one group (empty: they had no row) to another."""
+    """How many users go from one group to another; a user without a row stood where the lapsed stand."""
 
     from_group: str
     to_group: str
@@ -46,20 +50,24 @@ def gathered(scoring: Scoring, as_of: datetime) -> Iterator[Outcome]:
     Call it inside a transaction.
     """
     with connection.cursor() as cursor:
+        if statement.is_postgresql():
+            cursor.execute(PLANNER)
         standing = _rows(cursor, statement.STANDING)
-        parameters = statement.parameters(scoring, as_of)
         seen = _seen(as_of, users=sum(users for _, users, _ in standing))
-        cursor.execute(statement.difference(list(scoring.rules)), parameters)
-        cursor.execute(statement.NEWCOMERS, parameters | {"seen": seen})
+        parameters = statement.parameters(scoring, as_of) | {"seen": seen}
+        cursor.execute(statement.difference(list(scoring.rules), everybody=seen == 0), parameters)
+        if seen:
+            cursor.execute(statement.NEWCOMERS, parameters)
         yield _outcome(scoring, seen, standing, _rows(cursor, statement.MOVES))
         cursor.execute(statement.DROP)
 
 
-def write(run: RfmRun, moment: datetime) -> None:
+def write(run: RfmRun, scoring: Scoring, moment: datetime) -> None:
     """Write what is gathered: the changes of group and the rows, dated with the moment (UTC)."""
+    values = {"run": run.pk, "moment": adapted(moment), "lapsed_group": scoring.lapsed_group}
     with connection.cursor() as cursor:
-        cursor.execute(statement.CHANGES, {"run": run.pk, "moment": adapted(moment)})
-        cursor.execute(statement.write(), {"moment": adapted(moment)})
+        cursor.execute(statement.CHANGES, values)
+        cursor.execute(statement.write(), values)
 
 
 def _rows(cursor: Any, sql: str) -> list[Row]:
@@ -77,18 +85,20 @@ def _seen(as_of: datetime, users: int) -> int:
     return 0 if leapt or lost_rows else last.seen_action_id
 
 
-def _outcome(scoring: Scoring, seen: int, standing: list[Row], moves: list[Row]) -> Outcome:
+def _outcome(scoring: Scoring, seen: int, standing: list[Row], differing: list[Row]) -> Outcome:
     groups = Counter({group: users for group, users, _ in standing})
-    for from_group, to_group, users, _, _ in moves:
-        groups[from_group] -= users
-        groups[to_group] += users
-    newcomers = -groups.pop("", 0)
+    moves: Counter[tuple[str, str]] = Counter()
+    for before, group, users, _, _ in differing:
+        groups[group] += users
+        groups[before] -= users
+        moves[before or scoring.lapsed_group, group] += users
+    newcomers = -groups.pop(None, 0)
     return Outcome(
         seen=seen,
         users=sum(users for _, users, _ in standing) + newcomers,
-        active=sum(active for _, _, active in standing) + sum(more for *_, more, _ in moves),
-        changed=sum(users for _, _, users, _, _ in moves),
-        lapsed=sum(lapsed for *_, lapsed in moves),
+        active=sum(active for _, _, active in standing) + sum(more for *_, more, _ in differing),
+        changed=sum(users for _, _, users, _, _ in differing),
+        lapsed=sum(lapsed for *_, lapsed in differing),
         groups={name: groups[name] for name in scoring.groups},
-        moves=[Move(*move[:3]) for move in moves if move[0] != move[1]],
+        moves=[Move(before, group, users) for (before, group), users in sorted(moves.items()) if before != group],
     )

@@ -16,10 +16,14 @@ from segments.scoring import DAY, WINDOW, CutPoints, Rule, Scoring
 Parameters = dict[str, Any]
 Value = str | int | float | Decimal | datetime | None
 
-# Users with an action in the window; a sum of floats would depend on the order of the rows and fall short of 20.00.
+# A sum of floats would depend on the order of the rows and fall short of 20.00.
 ACTED = """
-    SELECT user_id, MAX(action_timestamp) AS last_action_at, COUNT(*) AS frequency, {total} AS total
-    FROM user_actions WHERE action_timestamp >= %(since)s AND action_timestamp <= %(as_of)s GROUP BY user_id"""
+    SELECT user_id, MAX(action_timestamp){inside} AS last_action_at, COUNT(*){inside} AS frequency,
+        {total}{inside} AS total
+    FROM user_actions WHERE {where} GROUP BY user_id"""
+WINDOW_ONLY = "action_timestamp >= %(since)s AND action_timestamp <= %(as_of)s"
+UP_TO_NOW = "action_timestamp <= %(as_of)s"
+INSIDE = " FILTER (WHERE action_timestamp >= %(since)s)"
 DIFFERENCE = """
 CREATE TEMPORARY TABLE rfm_difference AS
 WITH acted AS ({acted}
@@ -45,14 +49,15 @@ LEFT JOIN user_segments old ON old.user_id = arrived.user_id
 LEFT JOIN rfm_difference new ON new.user_id = arrived.user_id
 WHERE arrived.id > %(seen)s AND arrived.action_timestamp < %(since)s AND old.user_id IS NULL AND new.user_id IS NULL"""
 MOVES = """
-SELECT COALESCE(from_group, ''), rfm_group, COUNT(*), COUNT(last_action_at) - COUNT(old_last_action_at),
+SELECT from_group, rfm_group, COUNT(*), COUNT(last_action_at) - COUNT(old_last_action_at),
     COUNT(CASE WHEN last_action_at IS NULL THEN old_last_action_at END)
-FROM rfm_difference GROUP BY 1, 2 ORDER BY 1, 2"""
+FROM rfm_difference GROUP BY 1, 2"""
 STANDING = "SELECT rfm_group, COUNT(*), COUNT(last_action_at) FROM user_segments GROUP BY 1 ORDER BY 1"
+# Who appears among the lapsed stood there before: a first run writes a third of the rows.
 CHANGES = """
 INSERT INTO segment_changes (user_id, run_id, from_group, to_group, changed_at)
 SELECT user_id, %(run)s, COALESCE(from_group, ''), rfm_group, %(moment)s FROM rfm_difference
-WHERE from_group IS DISTINCT FROM rfm_group"""
+WHERE COALESCE(from_group, %(lapsed_group)s) <> rfm_group"""
 WRITE = """
 INSERT INTO user_segments (user_id, risk_profile, {judged}, last_updated)
 SELECT user_id, 'Unknown', {judged}, %(moment)s FROM rfm_difference WHERE TRUE
@@ -69,9 +74,14 @@ JUDGED = (
 )
 
 
-def acted() -> str:
-    """The aggregate of the window: user_id, last_action_at, frequency, total (money; cents on SQLite)."""
-    return ACTED.format(total=total())
+def acted(*, everybody: bool = False) -> str:
+    """The aggregate of the window: user_id, last_action_at, frequency, total (money; cents on SQLite).
+
+    With everybody also users whose actions are all older, with nothing in the window.
+    """
+    if everybody:
+        return ACTED.format(total=total(), inside=INSIDE, where=UP_TO_NOW)
+    return ACTED.format(total=total(), inside="", where=WINDOW_ONLY)
 
 
 def total() -> str:
@@ -79,10 +89,10 @@ def total() -> str:
     return "SUM(value)" if is_postgresql() else "SUM(CAST(ROUND(value * 100) AS INTEGER))"
 
 
-def difference(rules: list[Rule]) -> str:
-    """Gathers the rows that a run would write."""
+def difference(rules: list[Rule], *, everybody: bool) -> str:
+    """Gathers the rows that a run would write; without everybody, those of NEWCOMERS are missing."""
     return DIFFERENCE.format(
-        acted=acted(),
+        acted=acted(everybody=everybody),
         money="total" if is_postgresql() else "total / 100.0",
         recency_score=score("last_action_at > ", "recency"),
         frequency_score=score("frequency >= ", "frequency"),
@@ -130,7 +140,9 @@ def is_postgresql() -> bool:
 
 def score(reached: str, dimension: str, batch: str = "") -> str:
     """The score of one dimension, from the beginning of its condition, by the `parameters` of one batch."""
-    return " + ".join(["1", *(f"CASE WHEN {reached}%({dimension}{n}{batch})s THEN 1 ELSE 0 END" for n in range(4))])
+    # Each cut point is at least as hard to reach as the one before.
+    whens = [f"WHEN {reached}%({dimension}{number}{batch})s THEN {number + 2}" for number in (3, 2, 1, 0)]
+    return f"CASE {' '.join(whens)} ELSE 1 END"
 
 
 def _group(rules: list[Rule]) -> str:

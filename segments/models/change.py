@@ -16,7 +16,11 @@ class SegmentChangeQuerySet(models.QuerySet["SegmentChange"]):
 
 
 class SegmentChange(models.Model):
-    """One user's change of group by one run. A first appearance is a change from the empty group."""
+    """One user's change of group by one run.
+
+    A first appearance is a change from the empty group, but for those who appear where the lapsed stand: whoever has no
+    row stands there anyway.
+    """
 
     user_id = models.BigIntegerField()
     # No constraint in the database: its check of every row would cost the first run more than the rows do.

@@ -5,11 +5,12 @@ from decimal import Decimal
 from typing import Any
 
 from django.db import models
-from django.db.models import Count, F, OuterRef, Subquery
+from django.db.models import Case, Count, F, OuterRef, Subquery, Value, When
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from segments.models.change import SegmentChange
+from segments.models.policy import RfmPolicy
 from segments.models.run import RfmRun
 from segments.scoring import recency_days
 
@@ -31,24 +32,25 @@ class UserSegmentQuerySet(models.QuerySet["UserSegment"]):
         return self.annotate(as_of=Subquery(RfmRun.objects.done().values("as_of")[:1]))
 
     def with_group_at(self, moment: datetime) -> "UserSegmentQuerySet":
-        """Each with `group_then`, the group at a moment (UTC); empty: the user had no row yet."""
+        """Each with `group_then`, the group at a moment (UTC); without a row then, the lapsed users' group."""
         return self.annotate(group_then=_group_at(moment))
 
     def transition_matrix(self, start: datetime, end: datetime) -> list[dict[str, Any]]:
         """How many users went from which group to which between two moments (UTC).
 
-        Rows {from_group, to_group, users} sum to the users who had a row at the end; from_group is empty for those who
-        had none at the start.
+        Rows {from_group, to_group, users} sum to all users with a row.
         """
-        moved = self.order_by().annotate(from_group=_group_at(start), to_group=_group_at(end)).exclude(to_group="")
+        moved = self.order_by().annotate(from_group=_group_at(start), to_group=_group_at(end))
         counted = moved.values("from_group", "to_group").annotate(users=Count("user_id"))
         return [dict(row) for row in counted.order_by("from_group", "to_group")]
 
 
 def _group_at(moment: datetime) -> Coalesce:
-    """What the first later change started from; a row that staff made before any run counts as its group."""
+    """What the first later change started from; who had no row stood where the lapsed stand."""
     own = SegmentChange.objects.after(moment).filter(user_id=OuterRef("user_id"))
-    return Coalesce(Subquery(own.values("from_group")[:1]), F("rfm_group"))
+    lapsed = Value(RfmPolicy.objects.active().group_rules[-1].name)
+    before = own.values(before=Case(When(from_group="", then=lapsed), default="from_group"))
+    return Coalesce(Subquery(before[:1]), F("rfm_group"))
 
 
 class UserSegment(models.Model):

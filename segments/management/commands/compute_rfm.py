@@ -73,7 +73,7 @@ class Command(BaseCommand):
 
 def as_text(report: dict[str, Any]) -> str:
     """The moves, one a line, and the summary line."""
-    moves = [f"{m['from'] or '(new)'} -> {m['to']}: {m['users']}" for m in report.get("moves", [])]
+    moves = [f"{m['from']} -> {m['to']}: {m['users']}" for m in report.get("moves", [])]
     groups = ", ".join(f"{name} {users}" for name, users in report["groups"].items())
     summary = (
         f"{'dry run' if report['dry_run'] else 'RFM'} as of {report['as_of']}, policy {report['policy']}: "
