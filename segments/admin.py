@@ -1,18 +1,31 @@
-"""Segments, runs and changes, for staff."""
+"""Segments, runs and changes, for staff; the rules are in policy_admin."""
 
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 from django.contrib import admin, messages
+from django.contrib.admin.models import CHANGE, LogEntry
+from django.contrib.auth.models import User
+from django.contrib.contenttypes.models import ContentType
+from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
-from django.http import HttpRequest
-from django.urls import reverse
+from django.http import Http404, HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from django.shortcuts import redirect
+from django.urls import URLPattern, path, reverse
+from django.utils import timezone
 from django.utils.html import format_html
 
 from ccweb.api.admin import LargeTableAdmin, ReadOnlyAdmin
-from segments import filters
+from ccweb.api.csv import csv_response
+from segments import filters, policy_admin  # noqa: F401 - the latter registers itself
+from segments.exits import Exit, Forecast, UnknownGroup
 from segments.models import RfmRun, RiskChange, RiskProfile, SegmentChange, UserSegment
+from segments.rfm import request_rfm_run
 from segments.risk import set_risk_profile
+from segments.run_lock import Busy
+
+EXPORTED = [field.attname for field in UserSegment._meta.concrete_fields]
 
 
 @admin.register(UserSegment)
@@ -43,6 +56,44 @@ class UserSegmentAdmin(LargeTableAdmin):
     search_fields = ("=user_id",)
     search_help_text = "A user_id"
     fields = ("risk_profile",)
+    change_list_template = "segments/segment_list.html"
+
+    def get_urls(self) -> list[URLPattern]:
+        """The exports."""
+        view = self.admin_site.admin_view
+        return [
+            path("export.csv", view(self.export), name="segments_usersegment_export"),
+            path("exits.csv", view(self.export_exits), name="segments_usersegment_exits"),
+            *super().get_urls(),
+        ]
+
+    def export(self, request: HttpRequest) -> HttpResponseBase:
+        """The list as it is filtered, whatever its length."""
+        self._note_export(request, f"Segments exported, filter {request.GET.urlencode() or 'none'}.")
+        rows = self.get_changelist_instance(request).get_queryset(request)
+        return csv_response("segments.csv", EXPORTED, rows.values_list(*EXPORTED).iterator(chunk_size=5000))
+
+    def export_exits(self, request: HttpRequest) -> HttpResponseBase:
+        """Who leaves a group within seven days, when, and whereto."""
+        group = request.GET.get("group", "")
+        self._note_export(request, f"Exits of group {group} exported.")
+        try:
+            forecast = Forecast(group=group, days=filters.LEAVING_DAYS, now=timezone.now())
+        except UnknownGroup as error:
+            raise Http404(str(error)) from None
+        return csv_response("exits.csv", Exit._fields, forecast.exits())
+
+    def _note_export(self, request: HttpRequest, text: str) -> None:
+        """Refuse who may not view the segments, and leave a trace."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        LogEntry.objects.create(
+            user=cast(User, request.user),
+            content_type=ContentType.objects.get_for_model(UserSegment),
+            object_repr="export",
+            action_flag=CHANGE,
+            change_message=text,
+        )
 
     @admin.display(description="Story")
     def story(self, segment: UserSegment) -> str:
@@ -85,8 +136,33 @@ def _set_profile(
 class RfmRunAdmin(ReadOnlyAdmin):
     """What the batch did, and what it is doing."""
 
+    change_list_template = "segments/run_list.html"
+    change_form_template = "segments/run_view.html"
     list_display = ("id", "kind", "status", "as_of", "policy", "users", "active", "changed", "lapsed", "finished_at")
     list_filter = ("kind", "status")
+
+    def get_urls(self) -> list[URLPattern]:
+        """The button."""
+        return [path("now/", self.admin_site.admin_view(self.now), name="segments_rfmrun_now"), *super().get_urls()]
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> Any:
+        """With the button for those who may press it."""
+        return super().changelist_view(request, {"may_request": self._may_request(request)} | (extra_context or {}))
+
+    def now(self, request: HttpRequest) -> HttpResponse:
+        """Ask the scheduler's process for a run, and show it; refused while one waits or works."""
+        if request.method != "POST" or not self._may_request(request):
+            raise PermissionDenied
+        try:
+            run = request_rfm_run(requested_by=request.user.get_username())
+        except Busy as error:
+            messages.error(request, f"{error}: nothing was requested.")
+            return redirect("admin:segments_rfmrun_changelist")
+        self.log_addition(request, run, "Requested a run.")
+        return redirect("admin:segments_rfmrun_change", run.pk)
+
+    def _may_request(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("segments.add_rfmrun")
 
 
 @admin.register(SegmentChange)

@@ -10,7 +10,7 @@ from segments.batch import Outcome, gathered, write
 from segments.high_water import final_action_id
 from segments.models import RfmPolicy, RfmRun
 from segments.quantiles import quantile_cuts
-from segments.run_lock import only_run
+from segments.run_lock import Busy, only_run
 from segments.scoring import Scoring
 from segments.statement import is_postgresql
 
@@ -51,7 +51,12 @@ def carry_out_requested(run: RfmRun) -> RfmRun:
 
 
 def request_rfm_run(*, requested_by: str, policy: RfmPolicy | None = None) -> RfmRun:
-    """Ask the scheduler for a run; it starts within seconds, as of that moment."""
+    """Ask the scheduler for a run; it starts within seconds, as of that moment.
+
+    Raises Busy while another one waits or is at work.
+    """
+    if RfmRun.objects.requested().exists() or RfmRun.objects.running().exists():
+        raise Busy("another RFM run waits or is at work")
     return RfmRun.objects.create(
         kind=RfmRun.Kind.REQUESTED, status=RfmRun.Status.REQUESTED, policy=policy, requested_by=requested_by
     )

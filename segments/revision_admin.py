@@ -1,0 +1,111 @@
+"""The admin of policies: a new revision is filled in from the last one, previewed, and only then published."""
+
+from typing import Any
+
+from django import forms
+from django.contrib import messages
+from django.contrib.admin.helpers import AdminErrorList, AdminForm
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.forms.models import model_to_dict
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import URLPattern, path, reverse
+from django.utils.crypto import constant_time_compare, salted_hmac
+
+from ccweb.api.admin import ReadOnlyAdmin
+from segments.models import Revision
+
+
+class RevisionAdmin(ReadOnlyAdmin):
+    """Revisions are added, never edited. Subclasses name `content`, the fields that make a revision."""
+
+    content: tuple[str, ...] = ()
+    preview_template = ""
+    list_display: tuple[str, ...] = ("revision", "active", "created_at", "created_by", "note")
+    add_form_template = "segments/revision_form.html"
+    change_form_template = "segments/revision_view.html"
+
+    def preview(self, revision: Any) -> dict[str, Any]:
+        """What publishing would do, for the template `preview_template`; ValidationError when it must not be."""
+        raise NotImplementedError
+
+    def publish(self, *, created_by: str, note: str, **content: Any) -> Revision:
+        """The write door. Raises ValidationError."""
+        raise NotImplementedError
+
+    def has_add_permission(self, request: HttpRequest, *args: Any) -> bool:
+        """By the ordinary permission."""
+        return request.user.has_perm(f"{self.opts.app_label}.add_{self.opts.model_name}")
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
+        """A published one also tells who, when and whether it is in force."""
+        return (*self.content, "note", "active", "created_at", "created_by") if obj else (*self.content, "note")
+
+    def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
+        """What is in force now."""
+        return model_to_dict(self.model._default_manager.active(), fields=self.content)
+
+    def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> HttpResponse:
+        """The form; a POST previews until the very content that was previewed is sent to be published."""
+        if request.method != "POST" or not self.has_add_permission(request):
+            return super().add_view(request, form_url, extra_context)
+        form = self.get_form(request)(request.POST)
+        context: dict[str, Any] = {"form": form}
+        if form.is_valid():
+            seal = _seal(form.cleaned_data)
+            try:
+                if "_publish" in request.POST and constant_time_compare(request.POST.get("seal", ""), seal):
+                    return self._published(request, form.cleaned_data)
+                context |= {"seal": seal, "preview": self.preview(form.save(commit=False))}
+            except ValidationError as error:
+                context["refusals"] = error.messages
+        return self._form_page(request, form, context)
+
+    def change_view(self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None) -> Any:
+        """A published revision, read-only, with the way back to it."""
+        again = f"admin:{self.opts.app_label}_{self.opts.model_name}_again"
+        return super().change_view(request, object_id, form_url, {"again_url": again} | (extra_context or {}))
+
+    def _form_page(self, request: HttpRequest, form: forms.ModelForm, context: dict[str, Any]) -> HttpResponse:
+        fieldsets: Any = list(self.get_fieldsets(request))
+        page = {
+            **self.admin_site.each_context(request),
+            "title": f"Add {self.opts.verbose_name}",
+            "adminform": AdminForm(form, fieldsets, {}, (), model_admin=self),
+            "errors": AdminErrorList(form, []),
+            "inline_admin_formsets": [],
+            "media": self.media + form.media,
+            "preview_template": self.preview_template,
+            **context,
+        }
+        return self.render_change_form(request, page, add=True)
+
+    def _published(self, request: HttpRequest, content: dict[str, Any]) -> HttpResponse:
+        before = self.model._default_manager.active()
+        revision = self.publish(created_by=request.user.get_username(), **content)
+        self.log_addition(request, revision, f"Published; revision {before.revision} was in force before.")
+        self.message_user(request, f"Revision {revision.revision} is in force.", messages.SUCCESS)
+        return HttpResponseRedirect(reverse(f"admin:{self.opts.app_label}_{self.opts.model_name}_changelist"))
+
+    def get_urls(self) -> list[URLPattern]:
+        """One more: publish an old revision again."""
+        name = f"{self.opts.app_label}_{self.opts.model_name}_again"
+        return [path("<int:pk>/again/", self.admin_site.admin_view(self.again), name=name), *super().get_urls()]
+
+    def again(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """Publish the content of an old revision as a new one; refused like any other when it is unsafe today."""
+        if request.method != "POST" or not self.has_add_permission(request):
+            raise PermissionDenied
+        old = self.model._default_manager.get(pk=pk)
+        content = {field: getattr(old, field) for field in self.content}
+        try:
+            return self._published(request, content | {"note": f"Back to revision {old.revision}."})
+        except ValidationError as error:
+            self.message_user(request, " ".join(error.messages), messages.ERROR)
+            return HttpResponseRedirect(reverse("admin:index"))
+
+
+def _seal(content: dict[str, Any]) -> str:
+    """A signature of what was previewed, so that nothing else is published by that page."""
+    return salted_hmac("segments.revision_admin", repr(sorted(content.items())), algorithm="sha256").hexdigest()
+
+
