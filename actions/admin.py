@@ -5,7 +5,8 @@ from typing import Any
 from django.contrib import admin
 from django.http import HttpRequest
 
-from actions.models import OutboxMessage, UserAction
+from actions.models import HourlyCount, OutboxMessage, OutboxQuerySet, UserAction
+from actions.publishing import resend
 from ccweb.api.admin import ReadOnlyAdmin
 
 
@@ -28,5 +29,26 @@ class OutboxMessageAdmin(ReadOnlyAdmin):
     """What Kafka has not confirmed yet."""
 
     list_display = ("id", "topic", "key", "created_at", "quarantined_at", "error")
+    list_filter = (("quarantined_at", admin.EmptyFieldListFilter),)
+    actions = ("resend",)
     search_fields = ("=key",)
     search_help_text = "A user_id"
+
+    @admin.action(description="Re-send selected quarantined messages", permissions=["resend"])
+    def resend(self, request: HttpRequest, messages: OutboxQuerySet) -> None:
+        """They wait again, in their old place; Kafka may refuse them again."""
+        numbers = list(messages.quarantined().values_list("pk", flat=True))
+        count = resend(messages)
+        self.log_change(request, messages[0], f"Re-sent {count} quarantined messages: {numbers[:50]}.")
+        self.message_user(request, f"{count} messages wait for the relay again.")
+
+    def has_resend_permission(self, request: HttpRequest) -> bool:
+        """By the permission to change, although nobody edits a message."""
+        return request.user.has_perm("actions.change_outboxmessage")
+
+
+@admin.register(HourlyCount)
+class HourlyCountAdmin(ReadOnlyAdmin):
+    """Delivered actions by the hour."""
+
+    list_display = ("hour", "actions")

@@ -18,7 +18,7 @@ from django.utils.html import format_html
 
 from ccweb.api.admin import LargeTableAdmin, ReadOnlyAdmin
 from ccweb.api.csv import csv_response
-from segments import filters, policy_admin  # noqa: F401 - the latter registers itself
+from segments import filters, policy_admin, scheduler_admin  # noqa: F401 - two of them register themselves
 from segments.exits import Exit, Forecast, UnknownGroup
 from segments.models import RfmRun, RiskChange, RiskProfile, SegmentChange, UserSegment
 from segments.rfm import request_rfm_run
