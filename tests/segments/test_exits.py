@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+from dataclasses import asdict
 from datetime import timedelta
 from decimal import Decimal
 
@@ -16,12 +17,10 @@ from segments.models import RfmPolicy
 from segments.outlook import outlook_of
 from segments.policies import publish_rfm_policy
 from segments.rfm import compute_rfm_and_update_segments
-from tests.segments.random_users import NOW, random_users
+from segments.scoring import Rule
+from tests.segments.random_users import DAY, NEXT_BATCH, NOW, random_users
 
 pytestmark = pytest.mark.django_db
-
-DAY = timedelta(days=1)
-
 
 def forecast(*options: str) -> str:
     out = io.StringIO()
@@ -56,6 +55,28 @@ def test_the_forecast_follows_a_quantile_policys_last_run() -> None:
         expected = by_outlook(users, group, 7)
         assert expected
         assert list(Forecast(group=group, days=7, now=NOW).exits()) == expected
+
+
+def test_a_group_by_recency_alone_ends_with_the_window() -> None:
+    first = RfmPolicy.objects.active()
+    rules = [Rule("Seen", 2, 1, 1), Rule("Gone", 1, 1, 1)]
+    publish_rfm_policy(
+        rules=[asdict(rule) for rule in rules],
+        recency_cuts=first.recency_cuts,
+        frequency_cuts=first.frequency_cuts,
+        monetary_cuts=first.monetary_cuts,
+    )
+    expected = by_outlook(random_users(60), "Seen", 20)
+    assert expected
+    assert list(Forecast(group="Seen", days=20, now=NOW).exits()) == expected
+
+
+def test_an_action_dated_after_the_next_batch_does_not_save_from_it() -> None:
+    now = NEXT_BATCH - timedelta(minutes=2)
+    for age in [8 * DAY - timedelta(minutes=1)] * 10 + [-timedelta(minutes=5)]:
+        UserAction.objects.create(user_id=7, action_type="bet", value=Decimal(10), action_timestamp=now - age)
+    assert outlook_of(user_id=7, now=now).leaves_on == NEXT_BATCH.date()
+    assert list(Forecast(group="Whale", days=7, now=now).exits()) == [Exit(7, "Whale", NEXT_BATCH.date(), "Medium")]
 
 
 def test_the_same_users_can_be_listed_as_segments() -> None:

@@ -134,6 +134,14 @@ def test_an_action_dated_ahead_counts_from_its_own_instant() -> None:
     assert seen == Outlook("Low", None, None, None, Effort(1, Decimal(0)))
 
 
+def test_with_an_action_dated_ahead_one_more_now_is_not_the_last() -> None:
+    six_days = Scoring(CutPoints([6] * 4, [3] * 4, MONEY), [Rule("New", 2, 2, 1), Rule("Old", 1, 1, 1)])
+    actions = [(NOW - age, Decimal(0)) for age in (29 * DAY, 28 * DAY, 6 * DAY, -timedelta(minutes=5))]
+    seen = foresee(actions, scoring=six_days, now=NOW)
+    assert (seen.rfm_group, seen.to_stay) == ("New", Effort(1, Decimal(0)))
+    assert foresee(actions[:3], scoring=six_days, now=NOW).to_stay is None
+
+
 def test_a_refund_that_leaves_the_window_lifts_the_sum_again() -> None:
     seen = outlook((29 * DAY, "-50.00"), *[(DAY, "12.00")] * 10)
     assert (seen.rfm_group, seen.to_rise, seen.leaves_on) == ("Medium", Effort(1, Decimal("30.00")), date(2026, 4, 9))
