@@ -60,7 +60,7 @@ def instant_of(text: str) -> str:
         instant = instant.astimezone(UTC) if instant.tzinfo else instant.replace(tzinfo=UTC)
     except (ValueError, OverflowError):
         raise BadLine(f"time {shown(text)} is not a date or time as ISO 8601 writes it") from None
-    return f"{instant.replace(tzinfo=None).isoformat(timespec='microseconds')}Z"
+    return instant.isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def event_id_of(text: str) -> str:

@@ -110,9 +110,5 @@ class ActionReader:
         value = "0.00" if self._value is None else value_of(cells[self._value].strip())
         action_type = self._fixed_type if self._type is None else action_type_of(cells[self._type].strip())
         given = "" if self._event_id is None else cells[self._event_id].strip()
-        event_id = (
-            event_id_of(given)
-            if given
-            else self._event_ids.next(user_id=user_id, instant=instant, value=value, action_type=action_type)
-        )
+        event_id = event_id_of(given) if given else self._event_ids.next(user_id, instant, value, action_type)
         return Row(self._cells.line_num, event_id, user_id, action_type, value, instant)

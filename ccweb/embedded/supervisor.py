@@ -16,7 +16,7 @@ from ccweb.embedded.run_state import MARK, write_run_file
 
 VALKEY_PORT, BROKER_PORT = 16379, 19092  # below the ports that the kernel gives to outgoing connections
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-START_SECONDS = 60
+START_SECONDS = 120  # a busy machine; one that ends is not waited for
 STOP_SECONDS = 6  # for those that work, and half of it for the broker and Valkey
 
 
@@ -51,12 +51,15 @@ class Supervisor:
         self._write_run_file()
 
     def start_workers(self) -> None:
-        """Start what the Procfile lists and wait until the web process answers; RuntimeError when it does not."""
+        """Start what the Procfile lists; the others follow when the web process answers. RuntimeError when it does not.
+
+        All at once they would compete for the processor, and the person waits for the web process.
+        """
         for name, command in procfile(self.root / "Procfile", self.port).items():
-            self._workers.append(self._child(name, command))
-        self._write_run_file()
-        web = next(child for child in self._workers if child.name == "web")
-        web.wait_until(lambda: answers(f"{self.url}/healthz"), START_SECONDS)
+            self._workers.append(child := self._child(name, command))
+            self._write_run_file()
+            if name == "web":
+                child.wait_until(lambda: answers(f"{self.url}/healthz"), START_SECONDS)
 
     def watch(self) -> None:
         """Restart what dies, until Stopped is raised."""
