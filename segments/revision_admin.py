@@ -107,5 +107,3 @@ class RevisionAdmin(ReadOnlyAdmin):
 def _seal(content: dict[str, Any]) -> str:
     """A signature of what was previewed, so that nothing else is published by that page."""
     return salted_hmac("segments.revision_admin", repr(sorted(content.items())), algorithm="sha256").hexdigest()
-
-

@@ -22,6 +22,7 @@ from tests.segments.random_users import DAY, NEXT_BATCH, NOW, random_users
 
 pytestmark = pytest.mark.django_db
 
+
 def forecast(*options: str) -> str:
     out = io.StringIO()
     with time_machine.travel(NOW, tick=False):
@@ -59,7 +60,7 @@ def test_the_forecast_follows_a_quantile_policys_last_run() -> None:
 
 def test_a_group_by_recency_alone_ends_with_the_window() -> None:
     first = RfmPolicy.objects.active()
-    rules = [Rule("Seen", 2, 1, 1), Rule("Gone", 1, 1, 1)]
+    rules = [Rule("Seen", 2, 1, 1), Rule("=Gone()", 1, 1, 1)]
     publish_rfm_policy(
         rules=[asdict(rule) for rule in rules],
         recency_cuts=first.recency_cuts,
@@ -69,6 +70,7 @@ def test_a_group_by_recency_alone_ends_with_the_window() -> None:
     expected = by_outlook(random_users(60), "Seen", 20)
     assert expected
     assert list(Forecast(group="Seen", days=20, now=NOW).exits()) == expected
+    assert forecast("--group", "Seen", "--days", "20").endswith(",'=Gone()\n")  # no formula for a spreadsheet
 
 
 def test_an_action_dated_after_the_next_batch_does_not_save_from_it() -> None:

@@ -1,14 +1,13 @@
 """manage.py forecast_exits: who leaves a group in the next days."""
 
-import csv
 import json
 from argparse import ArgumentTypeError
-from collections.abc import Callable
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
+from ccweb.api.csv import csv_lines
 from segments.exits import Exit, Forecast, UnknownGroup
 from segments.outlook import BATCHES
 
@@ -37,19 +36,16 @@ class Command(BaseCommand):
             forecast = Forecast(group=options["group"], days=options["days"], now=timezone.now())
         except UnknownGroup as unknown:
             raise CommandError(str(unknown)) from None
-        write = self._json if options["json"] else self._csv()
-        count = 0
-        for found in forecast.exits():
-            write(found)
+        rows = forecast.exits()
+        lines = map(_json, rows) if options["json"] else csv_lines(Exit._fields, rows)
+        count = 0 if options["json"] else -1  # the header
+        for line in lines:
+            self.stdout.write(line.removesuffix("\r\n"))
             count += 1
         self.stderr.write(
             f"forecast_exits: {count} leave {options['group']} within {options['days']} days if nothing more happens"
         )
 
-    def _csv(self) -> Callable[[Exit], Any]:
-        write = csv.writer(self.stdout, lineterminator="\n").writerow
-        write(Exit._fields)
-        return write
 
-    def _json(self, found: Exit) -> None:
-        self.stdout.write(json.dumps(found._asdict(), default=str))
+def _json(found: Exit) -> str:
+    return json.dumps(found._asdict(), default=str)
