@@ -7,19 +7,18 @@ import logging
 import threading
 import time
 from collections.abc import Sequence
-from hashlib import sha1
 from typing import NamedTuple
 
-from django_redis import get_redis_connection
+from django.conf import settings
 from prometheus_client import Counter
-from redis.exceptions import NoScriptError
 
-from ccweb.api.breaker import REDIS, Away
+from ccweb.api.breaker import Away
+from ccweb.api.redis_calls import Refused, pool, run_script
 
 log = logging.getLogger(__name__)
 COUNTED_LOCALLY = Counter("ccweb_limits_counted_locally", "Requests counted by one process alone, Redis being away.")
 # Counts in all of KEYS or, when one of them is full, in none. ARGV: for each key its limit and its seconds to live.
-TAKE = b"""
+TAKE = """
 local counts = {}
 for i, key in ipairs(KEYS) do
   counts[i] = tonumber(redis.call('GET', key) or 0)
@@ -35,7 +34,13 @@ for i, key in ipairs(KEYS) do
 end
 return {1, unpack(counts)}
 """
-TAKE_SHA = sha1(TAKE, usedforsecurity=False).hexdigest()
+GIVE_BACK = """
+for _, key in ipairs(KEYS) do
+  if redis.call('EXISTS', key) == 1 then
+    redis.call('DECR', key)
+  end
+end
+"""
 LOCAL_KEYS = 10_000
 
 
@@ -75,9 +80,9 @@ def take(limits: Sequence[Limit]) -> Verdict:
     now = time.time()
     names = [limit.counter(now) for limit in limits]
     try:
-        passed, *counts = REDIS.call(_take, names, limits)
+        passed, *counts = _take(names, limits)
         local = False
-    except Away:
+    except (Away, Refused):
         passed, *counts = LOCAL.take(names, limits, now)
         local = True
     return Verdict(bool(passed), limits, counts, now, local)
@@ -87,27 +92,16 @@ def give_back(verdict: Verdict) -> None:
     """Undo a take: what it counted turned out to be harmless."""
     names = [limit.counter(verdict.at) for limit in verdict.limits]
     try:
-        REDIS.call(_give_back, names)
-    except Away:
+        run_script(pool(settings.REDIS_URL), GIVE_BACK, names)
+    except (Away, Refused):
         LOCAL.give_back(names)
 
 
 def _take(names: list[str], limits: Sequence[Limit]) -> list[int]:
-    client = get_redis_connection("default")
     # Twice the window: servers whose clocks differ a little still meet in the same counter.
     arguments = [n for limit in limits for n in (limit.most, 2 * limit.seconds)]
-    try:
-        counts: list[int] = client.evalsha(TAKE_SHA, len(names), *names, *arguments)
-    except NoScriptError:  # a Redis that has just started
-        counts = client.eval(TAKE, len(names), *names, *arguments)
-    return counts
-
-
-def _give_back(names: list[str]) -> None:
-    with get_redis_connection("default").pipeline() as pipeline:
-        for name in names:
-            pipeline.decr(name)
-        pipeline.execute()
+    answer: list[int] = run_script(pool(settings.REDIS_URL), TAKE, names, arguments)
+    return answer
 
 
 class LocalCounters:

@@ -25,8 +25,7 @@ def small_limits(settings: Settings) -> None:
 @pytest.fixture
 def away(redis_server: Redis, settings: Settings) -> Redis:
     """The settings name this Redis; the test stops or freezes it."""
-    options = settings.CACHES["default"]
-    settings.CACHES = {"default": options | {"LOCATION": f"{redis_server.url}/0"}}
+    settings.REDIS_URL = f"{redis_server.url}/0"
     return redis_server
 
 
