@@ -1,5 +1,6 @@
 """What we tell Kafka's client, https://github.com/confluentinc/librdkafka/blob/master/CONFIGURATION.md"""
 
+import logging
 from typing import Any
 
 from django.conf import settings
@@ -16,7 +17,8 @@ def client(**more: Any) -> dict[str, Any]:
         "socket.timeout.ms": 10_000,
         "reconnect.backoff.ms": 100,
         "reconnect.backoff.max.ms": 500,
-        "log_level": 2,  # librdkafka repeats itself during an outage; the relay says it once a minute
+        "log_level": 2,  # it repeats itself during an outage; the relay says it once a minute
+        "logger": logging.getLogger("actions.kafka.client"),
     } | more
 
 

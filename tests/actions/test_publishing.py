@@ -1,0 +1,176 @@
+"""The relay's steps against a real Kafka: what waits in the outbox arrives once, in order, or is set aside."""
+
+import json
+import threading
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from django.db import connections
+from pytest_django import Settings
+
+from actions.kafka import Courier, Undelivered
+from actions.models import TOPIC, OutboxMessage
+from actions.publishing import BATCH, Relay, resend
+from tests.api import post
+from tests.plugin import CLOSED
+from tests.processes import wait_for
+from tests.services import Kafka, need
+from tests.topics import messages, values
+
+pytestmark = pytest.mark.django_db
+TOO_LARGE = "x" * 2_000_000  # a broker takes 1 MiB
+
+
+@pytest.fixture
+def relay() -> Iterator[Relay]:
+    relay = Relay()
+    yield relay
+    relay.close()
+
+
+def queue(topic: str, *payloads: str, key: str = "7") -> list[OutboxMessage]:
+    rows = [OutboxMessage(topic=topic, key=key, payload=payload, headers={"event_id": "e"}) for payload in payloads]
+    return OutboxMessage.objects.bulk_create(rows)
+
+
+def test_a_recorded_action_arrives_with_key_headers_and_fields(kafka_broker: str, relay: Relay) -> None:
+    sent = {"user_id": 7, "action_type": "login", "value": 2.5, "action_timestamp": "2026-11-01T10:00:00+02:00"}
+    answer = post("actions", sent).json()
+    assert relay.step() == 1
+    [arrived] = [
+        m for m in messages(kafka_broker, TOPIC) if dict(m.headers())["event_id"] == answer["event_id"].encode()
+    ]
+    assert arrived.key() == b"7"
+    assert json.loads(arrived.value()) == answer
+    assert answer["action_timestamp"] == "2026-11-01T08:00:00.000000Z"
+
+
+def test_the_record_time_is_the_time_of_sending(kafka_broker: str, relay: Relay, topic: str) -> None:
+    """Event time would make retention eat back-fills."""
+    queue(topic, "back-fill")
+    relay.step()
+    [arrived] = messages(kafka_broker, topic)
+    at = datetime.fromtimestamp(arrived.timestamp()[1] / 1000, UTC)
+    assert abs(datetime.now(UTC) - at) < timedelta(minutes=1)
+
+
+def test_delivered_rows_are_gone_and_counted(kafka_broker: str, relay: Relay, topic: str) -> None:
+    queue(topic, "a", "b")
+    assert relay.step() == 2
+    assert not OutboxMessage.objects.exists()
+    assert (relay.delivered, relay.quarantined, relay.errors) == (2, 0, 0)
+    assert relay.step() == 0
+
+
+def test_a_backlog_arrives_in_batches_and_in_order(kafka_broker: str, relay: Relay, topic: str) -> None:
+    expected = [str(n) for n in range(BATCH + 50)]
+    queue(topic, *expected)
+    assert [relay.step(), relay.step(), relay.step()] == [BATCH, 50, 0]
+    assert values(kafka_broker, topic) == expected
+
+
+def test_a_poison_message_is_set_aside_and_its_neighbours_arrive(kafka_broker: str, relay: Relay, topic: str) -> None:
+    queue(topic, "before", TOO_LARGE, "after")
+    assert relay.step() == 3
+    assert values(kafka_broker, topic) == ["before", "after"]
+    [poison] = OutboxMessage.objects.quarantined()
+    assert poison.payload == TOO_LARGE
+    assert "MSG_SIZE_TOO_LARGE" in poison.error
+    assert relay.quarantined == 1
+
+
+@pytest.mark.parametrize("name", ["not a topic!", "a/b", ""])
+def test_a_topic_name_that_cannot_be_is_poison(kafka_broker: str, relay: Relay, topic: str, name: str) -> None:
+    queue(name, "nowhere")
+    queue(topic, "after")
+    relay.step()
+    assert values(kafka_broker, topic) == ["after"]
+    assert OutboxMessage.objects.quarantined().count() == 1
+
+
+def test_text_that_is_not_unicode_is_poison(kafka_broker: str, relay: Relay, topic: str) -> None:
+    OutboxMessage.objects.create(topic=topic, key="7", payload="{}", headers={"event_id": 5})
+    queue(topic, "after")
+    relay.step()
+    assert values(kafka_broker, topic) == ["after"]
+    assert "AttributeError" in OutboxMessage.objects.quarantined().get().error
+
+
+def test_a_resent_message_waits_in_its_old_place(kafka_broker: str, relay: Relay, topic: str) -> None:
+    queue(topic, TOO_LARGE)
+    relay.step()
+    queue(topic, "later")
+    OutboxMessage.objects.quarantined().update(payload="smaller")
+    assert resend(OutboxMessage.objects.all()) == 1
+    relay.step()
+    assert values(kafka_broker, topic) == ["smaller", "later"]
+
+
+def test_only_the_leader_delivers(kafka_broker: str, relay: Relay, topic: str) -> None:
+    queue(topic, "once")
+    assert relay.lead.hold()
+    other = Relay()
+    assert other.step() == 0
+    assert OutboxMessage.objects.count() == 1
+    relay.close()
+    assert other.step() == 1
+    other.close()
+
+
+def test_a_frozen_leader_that_thaws_is_fenced(kafka_broker: str, topic: str) -> None:
+    """Its transactional.id belongs to the next leader, so what it still sends is never seen."""
+    frozen = Courier(lambda: None)
+    frozen.deliver(queue(topic, "before"))
+    successor = Courier(lambda: None)
+    successor.deliver(queue(topic, "successor"))
+    with pytest.raises(Undelivered, match="FENCED"):
+        frozen.deliver(queue(topic, "too late"))
+    successor.deliver(queue(topic, "still leads"))
+    assert values(kafka_broker, topic) == ["before", "successor", "still leads"]
+
+
+def test_what_was_confirmed_is_not_sent_again_after_the_database_failed(
+    kafka_broker: str, relay: Relay, topic: str
+) -> None:
+    rows = queue(topic, "once")
+    relay.step()
+    OutboxMessage.objects.bulk_create(rows)  # as if the delete had not been committed
+    relay._confirmed = [rows[0].pk]
+    relay.step()
+    assert not OutboxMessage.objects.exists()
+    assert values(kafka_broker, topic) == ["once"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_without_a_broker_everything_is_kept_and_the_relay_stops_at_once(
+    settings: Settings, relay: Relay, topic: str
+) -> None:
+    settings.KAFKA_BROKER = CLOSED
+    queue(topic, "kept")
+    thread = threading.Thread(target=lambda: (relay.run(), connections.close_all()))
+    thread.start()
+    wait_for(lambda: relay.lead.terms == 1, "the relay to lead", 10)
+    time.sleep(0.5)  # it is now waiting for the broker
+    relay.stop.set()
+    thread.join(8)
+    assert not thread.is_alive()
+    assert OutboxMessage.objects.waiting().count() == 1
+
+
+@pytest.mark.long
+def test_a_broker_that_never_gives_transactions_gets_the_messages_without(
+    settings: Settings, relay: Relay, topic: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Kafka's defaults on one broker: the log of transactions wants three replicas, so it is never made."""
+    with need(lambda: Kafka({"transaction.state.log.replication.factor": "3"})) as kafka:
+        settings.KAFKA_BROKER = kafka.address
+        queue(topic, "a", "b")
+        assert relay.step() == 2
+        assert values(kafka.address, topic) == ["a", "b"]
+        assert "transaction.state.log.replication.factor" in caplog.text
+        queue(topic, "c", TOO_LARGE, "d")
+        assert relay.step() == 4
+        assert values(kafka.address, topic)[-2:] == ["c", "d"]
+        relay.close()
