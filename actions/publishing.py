@@ -4,9 +4,7 @@ A row is deleted when Kafka has confirmed it. Whatever goes wrong in between, it
 one batch twice per crash. Nothing expires; only a message that Kafka will never take is set aside (quarantined).
 """
 
-import atexit
 import logging
-import os
 import threading
 import time
 from collections.abc import Sequence
@@ -37,6 +35,7 @@ class Relay:
     def __init__(self) -> None:
         self.delivered = self.quarantined = self.errors = 0
         self.stop = threading.Event()
+        self.working = threading.Lock()  # free while the relay rests
         self.lead = Lead("relay")
         self._bell = bell_of(self.lead)
         self._courier: Courier | None = None
@@ -70,10 +69,9 @@ class Relay:
         pause = 0.1
         while not self.stop.is_set():
             try:
-                close_old_connections()
-                if until_empty and not OutboxMessage.objects.waiting().exists():
+                if until_empty and not self._anything_waits():
                     break
-                self._round()
+                self._rest(self._work())
                 pause = 0.1
             except Stopped:
                 continue
@@ -88,8 +86,17 @@ class Relay:
         self._drop_courier()
         self.lead.release()
 
-    def _round(self) -> None:
-        delivered = self.step()
+    def _work(self) -> int:
+        with self.working:
+            try:
+                return self.step()
+            finally:
+                close_old_connections()  # also because an open SQLite connection survives no fork
+
+    def _anything_waits(self) -> bool:
+        return OutboxMessage.objects.waiting().exists()
+
+    def _rest(self, delivered: int) -> None:
         if delivered:
             self._bell.busy()
             self.stop.wait(BREATH if delivered < BATCH else 0)
@@ -112,8 +119,9 @@ class Relay:
     def _deliver(self, batch: Sequence[OutboxMessage]) -> None:
         try:
             self._ready_courier().deliver(batch)
-        except BaseException:
-            self._drop_courier()
+        except BaseException as error:
+            if self._courier and (self._courier.fenced or not isinstance(error, Poison)):
+                self._drop_courier()  # the next one aborts what this one has begun
             raise
         self._confirmed = [message.pk for message in batch]
         self._delete_confirmed()
@@ -170,22 +178,3 @@ class Relay:
 def resend(messages: OutboxQuerySet) -> int:
     """Let quarantined messages wait again, in their old place; returns how many."""
     return messages.quarantined().update(quarantined_at=None, error="")
-
-
-def start_thread() -> None:
-    """Run a relay in this process and in every process forked from it."""
-    os.register_at_fork(after_in_child=_spawn)
-    _spawn()
-
-
-def _spawn() -> None:
-    relay = Relay()
-    thread = threading.Thread(target=relay.run, name="relay", daemon=True)
-    thread.start()
-    atexit.register(_finish, relay, thread)
-
-
-def _finish(relay: Relay, thread: threading.Thread) -> None:
-    """An orderly end of the process lets the batch in hand arrive, so that it does not come twice."""
-    relay.stop.set()
-    thread.join(GRACE + 1)

@@ -1,5 +1,6 @@
 """How a relay with nothing to do learns that there is something, at next to no cost for the writers."""
 
+import os
 import threading
 import time
 from typing import Any, Protocol
@@ -13,6 +14,15 @@ from ccweb.api.leadership import FileLock, Lead, SessionLock
 LINGER = 0.1  # seconds after the last row in which the relay polls instead of going to sleep
 BREATH = 0.005  # seconds between two polls, in which a batch gathers
 recorded_here = threading.Event()
+
+
+def _renew() -> None:
+    """A thread that the fork did not copy may have held the event's lock."""
+    global recorded_here
+    recorded_here = threading.Event()
+
+
+os.register_at_fork(after_in_child=_renew)
 
 
 @receiver(actions_recorded)

@@ -23,9 +23,9 @@ if settings.API_IS_OPEN:
     logging.getLogger("ccweb").warning("DEBUG is on: the API is open to clients on this machine, all others get 403")
 
 if settings.RELAY_IN_WEB:
-    from actions.publishing import start_thread  # needs the apps to be loaded
+    from actions.relay_thread import RelayThread  # needs the apps to be loaded
 
-    start_thread()
+    RelayThread()
 
 from segments.streaks.keeper import start_thread as keep_streaks  # noqa: E402
 

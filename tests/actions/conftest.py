@@ -1,17 +1,26 @@
-"""Our commands on a database of their own and a real Kafka."""
+"""Our commands against a real Kafka, on either database."""
+
+import os
+import uuid
+from collections.abc import Iterator
 
 import pytest
 
-from tests.deployment import Deployment, new_database
-from tests.plugin import shared
-from tests.services import need
+from tests.conftest import WORKER
+from tests.plugin import POSTGRES_URL, shared
+from tests.services import create_database, need
+from tests.stack import Stack
 
 
 @pytest.fixture(scope="session")
-def deployment(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Deployment:
-    """One for all tests: each leaves the outbox empty."""
-    broker = need(lambda: shared("kafka"))
-    url = new_database(pytestconfig.getoption("database"), tmp_path_factory.mktemp("deployment"))
-    deployment = Deployment(database_url=url, broker=broker)
-    deployment.manage("migrate", "-v0")
-    return deployment
+def stack(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """The web process without its relay thread, for all tests: each leaves the outbox empty."""
+    if pytestconfig.getoption("database") == "sqlite":
+        url = f"sqlite:///{tmp_path_factory.mktemp('stack')}/db.sqlite3"
+    else:
+        url = create_database(POSTGRES_URL.format(shared("postgresql")), f"stack_{uuid.uuid4().hex}")
+    servers = {"redis_url": os.environ["REDIS_URL"], "kafka_broker": need(lambda: shared(f"kafka-{WORKER}"))}
+    with Stack(database_url=url, **servers, RELAY_IN_WEB="0") as stack:
+        stack.manage("migrate")
+        stack.web.start()
+        yield stack

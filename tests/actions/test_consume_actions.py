@@ -8,8 +8,10 @@ import pytest
 from confluent_kafka import Producer
 
 from actions.models import TOPIC
-from tests.deployment import Deployment
+from tests.actions.outbox import record
+from tests.commands import start
 from tests.plugin import CLOSED
+from tests.stack import Stack
 
 pytestmark = pytest.mark.stack
 
@@ -20,94 +22,93 @@ def group() -> str:
 
 
 @pytest.fixture
-def ids(deployment: Deployment) -> list[str]:
+def ids(stack: Stack) -> list[str]:
     """Five actions of one user, delivered."""
-    ids = deployment.record(7, 7, 7, 7, 7)
-    deployment.manage("relay_actions", "--once")
+    ids = record(stack, 7, 7, 7, 7, 7)
+    stack.manage("relay_actions", "--once")
     return ids
 
 
-def read(deployment: Deployment, *arguments: str) -> list[str]:
+def read(stack: Stack, *arguments: str) -> list[str]:
     """The event ids on the lines that the command printed."""
-    return event_ids(deployment.manage("consume_actions", *arguments)[0])
+    return event_ids(stack.manage("consume_actions", *arguments).stdout)
 
 
 def event_ids(printed: str) -> list[str]:
     return [json.loads(line).get("event_id", "") for line in printed.splitlines()]
 
 
-def produce(deployment: Deployment, value: bytes) -> None:
-    producer = Producer({"bootstrap.servers": deployment.broker})
+def produce(stack: Stack, value: bytes) -> None:
+    producer = Producer({"bootstrap.servers": stack.kafka_broker})
     producer.produce(TOPIC, value, key=b"7")
     assert producer.flush(30) == 0
 
 
-def test_messages_are_printed_one_json_a_line(deployment: Deployment, ids: list[str], group: str) -> None:
-    out, err = deployment.manage("consume_actions", "--limit", "2", "--group", group)
-    lines = [json.loads(line) for line in out.splitlines()]
+def test_messages_are_printed_one_json_a_line(stack: Stack, ids: list[str], group: str) -> None:
+    done = stack.manage("consume_actions", "--limit", "2", "--group", group)
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
     assert [set(line) for line in lines] == [{"user_id", "action_type", "action_timestamp", "event_id", "value"}] * 2
-    assert err.endswith("consume_actions: printed 2\n")
+    assert done.stderr.endswith("consume_actions: printed 2\n")
 
 
-def test_a_group_goes_on_where_it_stopped(deployment: Deployment, ids: list[str], group: str) -> None:
-    with deployment.start("consume_actions", "--group", group) as consumer:
+def test_a_group_goes_on_where_it_stopped(stack: Stack, ids: list[str], group: str) -> None:
+    with start(stack, "consume_actions", "--group", group) as consumer:
         seen = [json.loads(consumer.line())["event_id"]]
         while seen[-1] != ids[-1]:
             seen.append(json.loads(consumer.line())["event_id"])
         consumer.end()
-    later = deployment.record(7, 8)
-    deployment.manage("relay_actions", "--once")
-    assert sorted(read(deployment, "--group", group, "--limit", "2")) == sorted(later)
+    later = record(stack, 7, 8)
+    stack.manage("relay_actions", "--once")
+    assert sorted(read(stack, "--group", group, "--limit", "2")) == sorted(later)
 
 
-def test_from_the_beginning_prints_all_again(deployment: Deployment, ids: list[str], group: str) -> None:
-    first = read(deployment, "--group", group, "--limit", "5")
-    assert read(deployment, "--group", group, "--limit", "5") != first
-    assert set(read(deployment, "--group", group, "--from-beginning", "--limit", "5")) == set(first)
+def test_from_the_beginning_prints_all_again(stack: Stack, ids: list[str], group: str) -> None:
+    first = read(stack, "--group", group, "--limit", "5")
+    assert read(stack, "--group", group, "--limit", "5") != first
+    assert set(read(stack, "--group", group, "--from-beginning", "--limit", "5")) == set(first)
 
 
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_ends_it_cleanly(deployment: Deployment, ids: list[str], group: str, signum: signal.Signals) -> None:
-    with deployment.start("consume_actions", "--group", group) as consumer:
+def test_a_signal_ends_it_cleanly(stack: Stack, ids: list[str], group: str, signum: signal.Signals) -> None:
+    with start(stack, "consume_actions", "--group", group) as consumer:
         consumer.line()
         out, err = consumer.end(signum)
     assert all(event_ids(out))
     assert f"consume_actions: printed {len(out.splitlines()) + 1}" in err
 
 
-def test_a_closed_pipe_ends_it_without_a_traceback(deployment: Deployment, ids: list[str], group: str) -> None:
-    with deployment.start("consume_actions", "--group", group) as consumer:
+def test_a_closed_pipe_ends_it_without_a_traceback(stack: Stack, ids: list[str], group: str) -> None:
+    with start(stack, "consume_actions", "--group", group) as consumer:
         assert consumer.stdout is not None
         consumer.line()
         consumer.stdout.close()
-        deployment.record(7)
-        deployment.manage("relay_actions", "--once")
+        record(stack, 7)
+        stack.manage("relay_actions", "--once")
         consumer.wait(30)
         assert consumer.returncode == 0
         assert consumer.stderr is not None
         assert consumer.stderr.read() == "consume_actions: nobody reads any more\n"
 
 
-def test_what_is_not_json_is_shown_and_does_not_end_it(deployment: Deployment, ids: list[str], group: str) -> None:
-    produce(deployment, b"two\nlines \xff")
-    with deployment.start("consume_actions", "--group", group) as consumer:
+def test_what_is_not_json_is_shown_and_does_not_end_it(stack: Stack, ids: list[str], group: str) -> None:
+    produce(stack, b"two\nlines \xff")
+    with start(stack, "consume_actions", "--group", group) as consumer:
         while "not_json" not in (line := consumer.line()):
             assert line
         assert json.loads(line) == {"not_json": "two\nlines \\xff"}
         consumer.end()
 
 
-def test_without_a_broker_it_says_so_and_keeps_trying(deployment: Deployment, group: str) -> None:
-    away = Deployment(database_url=deployment.database_url, broker=CLOSED)
-    with away.start("consume_actions", "--group", group) as consumer:
+def test_without_a_broker_it_says_so_and_keeps_trying(stack: Stack, group: str) -> None:
+    with start(stack, "consume_actions", "--group", group, KAFKA_BROKER=CLOSED) as consumer:
         assert consumer.stderr is not None
         assert "waiting for Kafka" in consumer.stderr.readline()
         assert consumer.end()[0] == ""
 
 
 @pytest.mark.parametrize("limit", ["0", "-1", "many"])
-def test_a_limit_that_is_none_is_refused(deployment: Deployment, limit: str) -> None:
-    with deployment.start("consume_actions", "--limit", limit) as consumer:
+def test_a_limit_that_is_none_is_refused(stack: Stack, limit: str) -> None:
+    with start(stack, "consume_actions", "--limit", limit) as consumer:
         err = consumer.communicate(timeout=30)[1]
     assert consumer.returncode == 2
     assert "expected a whole number from 1 on" in err

@@ -17,7 +17,7 @@ from tests.api import post
 from tests.plugin import CLOSED
 from tests.processes import wait_for
 from tests.services import Kafka, need
-from tests.topics import messages, values
+from tests.topics import read_topic
 
 pytestmark = pytest.mark.django_db
 TOO_LARGE = "x" * 2_000_000  # a broker takes 1 MiB
@@ -35,12 +35,16 @@ def queue(topic: str, *payloads: str, key: str = "7") -> list[OutboxMessage]:
     return OutboxMessage.objects.bulk_create(rows)
 
 
+def values(broker: str, topic: str) -> list[str]:
+    return [(message.value() or b"").decode() for message in read_topic(broker, topic)]
+
+
 def test_a_recorded_action_arrives_with_key_headers_and_fields(kafka_broker: str, relay: Relay) -> None:
     sent = {"user_id": 7, "action_type": "login", "value": 2.5, "action_timestamp": "2026-11-01T10:00:00+02:00"}
     answer = post("actions", sent).json()
     assert relay.step() == 1
     [arrived] = [
-        m for m in messages(kafka_broker, TOPIC) if dict(m.headers())["event_id"] == answer["event_id"].encode()
+        m for m in read_topic(kafka_broker, TOPIC) if dict(m.headers())["event_id"] == answer["event_id"].encode()
     ]
     assert arrived.key() == b"7"
     assert json.loads(arrived.value()) == answer
@@ -51,7 +55,7 @@ def test_the_record_time_is_the_time_of_sending(kafka_broker: str, relay: Relay,
     """Event time would make retention eat back-fills."""
     queue(topic, "back-fill")
     relay.step()
-    [arrived] = messages(kafka_broker, topic)
+    [arrived] = read_topic(kafka_broker, topic)
     at = datetime.fromtimestamp(arrived.timestamp()[1] / 1000, UTC)
     assert abs(datetime.now(UTC) - at) < timedelta(minutes=1)
 
@@ -171,6 +175,6 @@ def test_a_broker_that_never_gives_transactions_gets_the_messages_without(
         assert values(kafka.address, topic) == ["a", "b"]
         assert "transaction.state.log.replication.factor" in caplog.text
         queue(topic, "c", TOO_LARGE, "d")
-        assert relay.step() == 4
+        assert relay.step() == 3
         assert values(kafka.address, topic)[-2:] == ["c", "d"]
         relay.close()

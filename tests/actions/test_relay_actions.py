@@ -2,14 +2,13 @@
 
 import signal
 import subprocess
-import sys
 
 import pytest
 
-from actions.models import TOPIC
-from tests.deployment import Deployment, Running
+from tests.actions.outbox import delivered, record, waiting
+from tests.commands import Running, start
 from tests.processes import wait_for
-from tests.topics import messages
+from tests.stack import Stack
 
 pytestmark = pytest.mark.stack
 HOLD_THE_LEAD = """
@@ -31,74 +30,67 @@ sys.stdin.read()
 """
 
 
-def arrived(deployment: Deployment, event_ids: list[str]) -> list[str]:
-    """Those of the ids that are in Kafka, in the order of arrival, duplicates included."""
-    found = messages(deployment.broker, TOPIC)
-    ids = [dict(message.headers() or [])["event_id"].decode() for message in found]
-    return [event_id for event_id in ids if event_id in event_ids]
+def test_once_empties_the_outbox_and_says_so(stack: Stack) -> None:
+    ids = record(stack, 7, 7, 7)
+    done = stack.manage("relay_actions", "--once")
+    assert done.stdout == "relay_actions: delivered 3, quarantined 0, waiting 0\n"
+    assert delivered(stack, ids) == ids
 
 
-def test_once_empties_the_outbox_and_says_so(deployment: Deployment) -> None:
-    ids = deployment.record(7, 7, 7)
-    out, _ = deployment.manage("relay_actions", "--once")
-    assert out == "relay_actions: delivered 3, quarantined 0, waiting 0\n"
-    assert arrived(deployment, ids) == ids
+def test_once_ends_at_once_when_nothing_waits(stack: Stack) -> None:
+    assert "delivered 0" in stack.manage("relay_actions", "--once").stdout
 
 
-def test_once_ends_at_once_when_nothing_waits(deployment: Deployment) -> None:
-    assert "delivered 0" in deployment.manage("relay_actions", "--once")[0]
-
-
-def test_once_waits_for_the_lead(deployment: Deployment) -> None:
-    ids = deployment.record(7)
-    with deployment.start("shell", "-v0", "-c", HOLD_THE_LEAD) as holder:
+def test_once_waits_for_the_lead(stack: Stack) -> None:
+    ids = record(stack, 7)
+    with start(stack, "shell", "-v0", "-c", HOLD_THE_LEAD) as holder:
         assert holder.line() == "leads\n"
-        with deployment.start("relay_actions", "--once") as relay:
+        with start(stack, "relay_actions", "--once") as relay:
             with pytest.raises(subprocess.TimeoutExpired):
                 relay.wait(3)
-            assert deployment.waiting() == 1
+            assert waiting(stack) == 1
             holder.kill()
             assert relay.finished()[0] == "relay_actions: delivered 1, quarantined 0, waiting 0\n"
-    assert arrived(deployment, ids) == ids
+    assert delivered(stack, ids) == ids
 
 
-def test_once_ends_when_another_relay_empties_the_outbox(deployment: Deployment) -> None:
-    with deployment.start("relay_actions") as relay:
-        ids = deployment.record(7)
-        deployment.manage("relay_actions", "--once")
-        assert arrived(deployment, ids) == ids
+def test_once_ends_when_another_relay_empties_the_outbox(stack: Stack) -> None:
+    with start(stack, "relay_actions") as relay:
+        ids = record(stack, 7)
+        stack.manage("relay_actions", "--once")
+        assert delivered(stack, ids) == ids
         relay.end()
 
 
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
-def test_a_running_relay_delivers_what_comes_and_ends_cleanly(deployment: Deployment, signum: signal.Signals) -> None:
-    with deployment.start("relay_actions") as relay:
-        ids = deployment.record(7, 8) + deployment.record(7)
-        wait_for(lambda: deployment.waiting() == 0, "the delivery", 30)
+def test_a_running_relay_delivers_what_comes_and_ends_cleanly(stack: Stack, signum: signal.Signals) -> None:
+    with start(stack, "relay_actions") as relay:
+        ids = record(stack, 7, 8) + record(stack, 7)
+        wait_for(lambda: waiting(stack) == 0, "the delivery", 30)
         assert relay.end(signum)[0] == "relay_actions: delivered 3, quarantined 0, waiting 0\n"
-    assert sorted(arrived(deployment, ids)) == sorted(ids)
+    assert sorted(delivered(stack, ids)) == sorted(ids)
 
 
-def test_the_next_relay_takes_over_from_a_killed_one(deployment: Deployment) -> None:
-    with deployment.start("relay_actions") as first, deployment.start("relay_actions") as second:
-        deployment.record(7)
-        wait_for(lambda: deployment.waiting() == 0, "the first delivery", 30)
+def test_the_next_relay_takes_over_from_a_killed_one(stack: Stack) -> None:
+    with start(stack, "relay_actions") as first, start(stack, "relay_actions") as second:
+        record(stack, 7)
+        wait_for(lambda: waiting(stack) == 0, "the first delivery", 30)
         first.kill()  # whichever leads; the other has to go on
-        ids = deployment.record(7)
-        wait_for(lambda: deployment.waiting() == 0, "the second delivery", 30)
+        ids = record(stack, 7)
+        wait_for(lambda: waiting(stack) == 0, "the second delivery", 30)
         second.end()
-    assert arrived(deployment, ids) == ids
+    assert delivered(stack, ids) == ids
 
 
-def test_the_relay_of_a_web_process_survives_a_fork(deployment: Deployment) -> None:
-    web = deployment.environment | {"RELAY_IN_WEB": "1", "DJANGO_SETTINGS_MODULE": "ccweb.settings"}
-    with Running([sys.executable, "-c", FORK_WITH_A_LIVE_RELAY], web) as parent:
-        deployment.record(7)
-        wait_for(lambda: deployment.waiting() == 0, "the delivery by the parent", 30)
+def test_the_relay_of_a_web_process_survives_a_fork(stack: Stack) -> None:
+    web = stack.environment | {"RELAY_IN_WEB": "1", "DJANGO_SETTINGS_MODULE": "ccweb.settings"}
+    with Running(["-c", FORK_WITH_A_LIVE_RELAY], web) as parent:
+        record(stack, 7)
+        wait_for(lambda: waiting(stack) == 0, "the delivery by the parent", 30)
         parent.tell("fork")
         parent.wait(30)
-        ids = deployment.record(7)
-        wait_for(lambda: deployment.waiting() == 0, "the delivery by the child", 30)
+        ids = record(stack, 7)
+        wait_for(lambda: waiting(stack) == 0, "the delivery by the child", 30)
         assert parent.stdin is not None
         parent.stdin.close()  # which ends the child
-    assert arrived(deployment, ids) == ids
+    assert delivered(stack, ids) == ids
