@@ -10,6 +10,7 @@ import logging
 import os
 import tempfile
 import time
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Protocol
@@ -81,13 +82,19 @@ class SessionLock:
             return self._ask()
         except psycopg.Error as error:
             lost = self._mine
-            self.release()
+            self._drop()
             if lost:
                 logger.warning("the session that held a lead is gone: %s", str(error).strip())
                 return False
             raise
 
     def release(self) -> None:
+        if self.session is not None:
+            with suppress(psycopg.Error):  # else its end releases the lock, some time after we closed it
+                self.session.execute("SELECT pg_advisory_unlock_all()")
+        self._drop()
+
+    def _drop(self) -> None:
         self._mine = False
         if self.session is not None:
             self.session.close()
