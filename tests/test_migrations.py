@@ -1,0 +1,45 @@
+"""Every migration is safe while the previous release serves."""
+
+from pathlib import Path
+
+import pytest
+from django.db.migrations import AddField, AddIndex, AlterField, CreateModel, DeleteModel, RemoveField, RenameField
+from django.db.migrations.loader import MigrationLoader
+from django.db.migrations.operations.base import Operation
+
+OURS = {"ccweb", "api", "actions", "segments", "visits"}
+BREAKING = (RemoveField, RenameField, DeleteModel)  # the previous release still uses what they take away
+LOCKING = (AlterField, AddIndex)  # on a table that has rows; AddIndexConcurrently does not lock
+
+
+def operations() -> list[tuple[str, Operation, set[str]]]:
+    """Each operation with the models that its own migration makes, which nobody uses yet."""
+    found = []
+    loader = MigrationLoader(None, ignore_no_migrations=True)
+    for (app, name), migration in sorted(loader.disk_migrations.items()):
+        if app in OURS:
+            new = {op.name.lower() for op in migration.operations if isinstance(op, CreateModel)}
+            found += [(f"{app}.{name}", operation, new) for operation in migration.operations]
+    return found
+
+
+@pytest.mark.parametrize(("name", "operation", "new"), operations(), ids=lambda part: getattr(part, "name", str(part)))
+def test_an_operation_takes_nothing_away_and_locks_nothing(name: str, operation: Operation, new: set[str]) -> None:
+    model = str(getattr(operation, "model_name", "")).lower()
+    assert not isinstance(operation, BREAKING), f"{name}: take it away one release after the last use"
+    if model not in new:
+        assert not isinstance(operation, LOCKING), f"{name}: use AddIndexConcurrently, or a new column"
+        if isinstance(operation, AddField):
+            assert operation.field.null or operation.field.has_db_default(), (
+                f"{name}: old inserts do not know the column"
+            )
+
+
+def test_every_migration_can_be_undone_or_says_that_it_changes_nothing_lasting() -> None:
+    assert [name for name, operation, _ in operations() if not operation.reversible] == []
+
+
+def test_migrations_have_descriptive_names() -> None:
+    names = [path.stem for path in Path(__file__).parents[1].glob("*/migrations/0*.py")]
+    assert names
+    assert [name for name in names if "auto" in name or "alter" in name] == []
