@@ -8,7 +8,7 @@ from segments.models import RfmPolicy
 
 def publish_rfm_policy(
     *,
-    rules: Sequence[dict[str, Any]],
+    rules: list[dict[str, Any]],
     kind: str = RfmPolicy.Kind.FIXED,
     recency_cuts: Sequence[int] = (),
     frequency_cuts: Sequence[int] = (),
@@ -25,7 +25,7 @@ def publish_rfm_policy(
         recency_cuts=list(recency_cuts),
         frequency_cuts=list(frequency_cuts),
         monetary_cuts=list(monetary_cuts),
-        rules=list(rules),
+        rules=rules,
         created_by=created_by,
         note=note,
     )

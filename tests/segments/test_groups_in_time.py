@@ -1,0 +1,70 @@
+"""Which group a user was in at any past time, and who went where between two."""
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+import pytest
+from django.utils import timezone
+
+from actions.models import UserAction
+from segments.models import UserSegment
+from segments.rfm import compute_rfm_and_update_segments
+from tests.segments.rfm_oracle import DAY
+
+pytestmark = pytest.mark.django_db
+
+AS_OF = datetime(2026, 3, 1, 2, tzinfo=UTC)
+
+
+def act(user_id: int, times: int) -> None:
+    UserAction.objects.bulk_create(
+        UserAction(user_id=user_id, action_type="x", value=Decimal(10), action_timestamp=AS_OF) for _ in range(times)
+    )
+
+
+def run(as_of: datetime = AS_OF) -> tuple[datetime, dict[int, str]]:
+    """The moment after a run, and where everybody stands then."""
+    compute_rfm_and_update_segments(as_of=as_of)
+    return timezone.now(), dict(UserSegment.objects.values_list("user_id", "rfm_group"))
+
+
+@pytest.fixture
+def story() -> list[tuple[datetime, dict[int, str]]]:
+    """Four moments, each with the groups of that time."""
+    begin = timezone.now()
+    act(1, 3)
+    act(2, 10)
+    act(3, 1)
+    first = run()
+    act(3, 9)
+    act(4, 1)
+    act(5, 3)
+    second = run(AS_OF + DAY)
+    act(1, 7)
+    return [(begin, {}), first, second, run(AS_OF + 8 * DAY)]
+
+
+def test_the_group_of_every_user_at_any_past_time(story: list[tuple[datetime, dict[int, str]]]) -> None:
+    for moment, groups in story:
+        then = dict(UserSegment.objects.with_group_at(moment).values_list("user_id", "group_then"))
+        assert then == dict.fromkeys(range(1, 6), "Low") | groups  # who had no row stood where the lapsed stand
+
+
+def test_a_transition_matrix_sums_to_all_users(story: list[tuple[datetime, dict[int, str]]]) -> None:
+    (begin, _), (first, _), (second, _), (third, _) = story
+    low_to = {"from_group": "Low", "users": 1}
+    assert UserSegment.objects.transition_matrix(first, second) == [
+        low_to | {"to_group": "Low"},
+        low_to | {"to_group": "Medium"},
+        low_to | {"to_group": "Whale"},
+        {"from_group": "Medium", "to_group": "Medium", "users": 1},
+        {"from_group": "Whale", "to_group": "Whale", "users": 1},
+    ]
+    assert UserSegment.objects.transition_matrix(second, third) == [
+        {"from_group": "Low", "to_group": "Low", "users": 1},
+        {"from_group": "Medium", "to_group": "Medium", "users": 2},
+        {"from_group": "Whale", "to_group": "Medium", "users": 2},
+    ]
+    for start in (begin, first, second, third):
+        matrix = UserSegment.objects.transition_matrix(start, timezone.now() + timedelta(seconds=1))
+        assert sum(row["users"] for row in matrix) == 5
