@@ -4,21 +4,20 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('actions', '0002_distinct_users'),
+        ("actions", "0002_distinct_users"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='HourlyCount',
+            name="HourlyCount",
             fields=[
-                ('hour', models.DateTimeField(primary_key=True, serialize=False)),
-                ('actions', models.BigIntegerField(default=0)),
+                ("hour", models.DateTimeField(primary_key=True, serialize=False)),
+                ("actions", models.BigIntegerField(default=0)),
             ],
             options={
-                'db_table': 'hourly_counts',
-                'ordering': ['-hour'],
+                "db_table": "hourly_counts",
+                "ordering": ["-hour"],
             },
         ),
     ]

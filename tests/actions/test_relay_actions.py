@@ -94,3 +94,11 @@ def test_the_relay_of_a_web_process_survives_a_fork(stack: Stack) -> None:
         assert parent.stdin is not None
         parent.stdin.close()  # which ends the child
     assert delivered(stack, ids) == ids
+
+
+def test_a_relay_without_a_database_ends_cleanly_and_says_what_it_knows(stack: Stack) -> None:
+    away = "postgres://nobody@127.0.0.1:9/none"
+    with start(stack, "relay_actions", "--skip-checks", DATABASE_URL=away) as relay:
+        assert relay.stderr is not None
+        assert "the relay is held up" in relay.stderr.readline()
+        assert relay.end()[0] == "relay_actions: delivered 0, quarantined 0, waiting unknown\n"
