@@ -172,3 +172,19 @@ def test_create_api_key_refuses_what_makes_no_sense(arguments: list[str]) -> Non
     with pytest.raises(CommandError):
         call_command("create_api_key", *arguments)
     assert not ApiKey.objects.exists()
+
+
+def test_processes_that_note_a_use_at_once_write_it_once() -> None:
+    prefix, now = key()[:8], timezone.now()
+    assert [ApiKey.objects.note_use(prefix, now) for _ in range(3)] == [1, 0, 0]
+
+
+def test_with_debug_on_no_key_is_needed_but_one_that_is_sent_must_be_right(settings: Settings) -> None:
+    settings.API_IS_OPEN = True
+    sent = {"none": None, "wrong": "abcdefgh." + "x" * 43, "narrow": key("visits:read"), "right": key("actions:read")}
+    assert {name: call("GET", "/api/actions", each).status_code for name, each in sent.items()} == {
+        "none": 200,
+        "wrong": 401,
+        "narrow": 403,
+        "right": 200,
+    }
