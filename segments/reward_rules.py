@@ -15,6 +15,10 @@ ANSWERS_KEPT = 4096
 UNKNOWN_STREAK = " (not known, so it counts as none)"
 
 
+def _days(number: int) -> str:
+    return f"{number} day{'' if number == 1 else 's'}"
+
+
 @dataclass(frozen=True)
 class RewardRule:
     """A base probability and time window for some users; None stands for any."""
@@ -43,9 +47,10 @@ class RewardRule:
     def __str__(self) -> str:
         parts = [self.group or "any group", self.risk_profile or "any risk"]
         if self.streak_to is not None:
-            parts.append(f"streak of {self.streak_from} to {self.streak_to} days")
+            first = f"{self.streak_from} to " if self.streak_from < self.streak_to else ""
+            parts.append(f"streak of {first}{_days(self.streak_to)}")
         elif self.streak_from:
-            parts.append(f"streak of {self.streak_from} days or more")
+            parts.append(f"streak of {_days(self.streak_from)} or more")
         return ", ".join(parts)
 
 
@@ -76,26 +81,36 @@ class RewardRules:
         days = streak or 0
         number = self.matching(group, risk_profile, days)
         rule = self.rules[number - 1] if number else None
-        base = rule.probability if rule else self.default_probability
         source = f"from rule {number} ({rule})" if rule else f"by default (no rule is about {group}, {risk_profile})"
-        days_text = f"for a streak of {days} day{'' if days == 1 else 's'}"
-        terms = [(base, source), (self.streak_step * days, days_text + ("" if streak is not None else UNKNOWN_STREAK))]
-        terms += self._corrections(sum(term for term, _ in terms))
-        total = sum((term for term, _ in terms), Decimal(0)).quantize(PLACES)
-        window = rule.time_window if rule else self.default_time_window
-        return Answer(total, window, sentence(terms, total), number)
+        for_streak = f"for a streak of {_days(days)}"
+        terms = [
+            (self.base(number), source),
+            (self.streak_step * days, for_streak + ("" if streak is not None else UNKNOWN_STREAK)),
+            *self._corrections(self.base(number) + self.streak_step * days),
+        ]
+        total = self.probability(number, days)
+        return Answer(total, rule.time_window if rule else self.default_time_window, sentence(terms, total), number)
 
     def matching(self, group: str, risk_profile: str, streak: int) -> int | None:
         """The number (from 1) of the first rule that matches, None when none does."""
         matches = (n for n, rule in enumerate(self.rules, 1) if rule.matches(group, risk_profile, streak))
         return next(matches, None)
 
-    def _corrections(self, sum_of_terms: Decimal | int) -> list[tuple[Decimal, str]]:
-        raw = Decimal(sum_of_terms)
-        kept = min(max(raw, self.floor), self.cap)
-        rounded = kept.quantize(PLACES, ROUND_HALF_EVEN)
-        bound = "by the floor" if kept > raw else "by the cap"
-        terms = [(kept - raw, bound), (rounded - kept, "by rounding")]
+    def base(self, rule: int | None) -> Decimal:
+        """The base probability of a rule by number, of the default for None."""
+        return self.rules[rule - 1].probability if rule else self.default_probability
+
+    def probability(self, rule: int | None, streak: int) -> Decimal:
+        """What a rule (None: the default) makes of a streak."""
+        return self._kept(self.base(rule) + self.streak_step * streak).quantize(PLACES, ROUND_HALF_EVEN)
+
+    def _kept(self, raw: Decimal) -> Decimal:
+        return min(max(raw, self.floor), self.cap)
+
+    def _corrections(self, raw: Decimal) -> list[tuple[Decimal, str]]:
+        kept = self._kept(raw)
+        rounding = kept.quantize(PLACES, ROUND_HALF_EVEN) - kept
+        terms = [(kept - raw, "by the floor" if kept > raw else "by the cap"), (rounding, "by rounding")]
         return [(amount, text) for amount, text in terms if amount]
 
 

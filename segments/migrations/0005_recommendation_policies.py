@@ -69,7 +69,9 @@ class Migration(migrations.Migration):
                 (
                     "rules",
                     models.JSONField(
-                        help_text='In order, the first that matches counts; null is any: [{"group": "Whale", "risk_profile": "High-Risk", "streak_from": 0, "streak_to": null, "probability": "0.75", "time_window": "next 2 hours"}, ..]'
+                        blank=True,
+                        default=list,
+                        help_text='In order, the first that matches counts; null is any: [{"group": "Whale", "risk_profile": "High-Risk", "streak_from": 0, "streak_to": null, "probability": "0.75", "time_window": "next 2 hours"}, ..]',
                     ),
                 ),
                 (

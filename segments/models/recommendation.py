@@ -3,15 +3,18 @@
 from decimal import Decimal
 from functools import cached_property
 
+from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.utils import timezone
 
+from segments.models.policy import RfmPolicy
 from segments.models.revision import Revision, RevisionQuerySet
+from segments.reward_policy_errors import WINDOW_LENGTH, invariant_errors, is_time_window, rule_errors
 from segments.reward_rules import RewardRule, RewardRules
+from segments.verification import counter_examples, with_low
 
 PROBABILITY = [MinValueValidator(Decimal(0)), MaxValueValidator(Decimal(1))]
-WINDOW_LENGTH = 64
 
 
 class RecommendationPolicyQuerySet(RevisionQuerySet["RecommendationPolicy"]):
@@ -22,8 +25,10 @@ class RecommendationPolicy(Revision):
     """Rules in order, the first that matches counts; see docs/02_data_personalization_en.md."""
 
     rules = models.JSONField(
+        default=list,
+        blank=True,
         help_text='In order, the first that matches counts; null is any: [{"group": "Whale", "risk_profile": '
-        '"High-Risk", "streak_from": 0, "streak_to": null, "probability": "0.75", "time_window": "next 2 hours"}, ..]'
+        '"High-Risk", "streak_from": 0, "streak_to": null, "probability": "0.75", "time_window": "next 2 hours"}, ..]',
     )
     streak_step = models.DecimalField(
         max_digits=7, decimal_places=6, default=Decimal("0.01"), help_text="Added for each day of the streak."
@@ -50,6 +55,23 @@ class RecommendationPolicy(Revision):
         db_table = "recommendation_policies"
         verbose_name = "recommendation policy"
         verbose_name_plural = "recommendation policies"
+
+    def clean(self) -> None:
+        """Raise ValidationError, by field, with what is malformed, or with users whom the policy answers wrongly."""
+        groups = self.known_groups()
+        errors = {"rules": rule_errors(self.rules, with_low(groups)), "invariants": invariant_errors(self.invariants)}
+        if not is_time_window(self.default_time_window):
+            errors["default_time_window"] = [f"It must be 1 to {WINDOW_LENGTH} printable characters."]
+        if not any(errors.values()):
+            examples = counter_examples(self.reward_rules, self.invariants, groups)
+            errors[NON_FIELD_ERRORS] = [str(example) for example in examples]
+        if found := {field: texts for field, texts in errors.items() if texts}:
+            raise ValidationError(found)
+
+    @staticmethod
+    def known_groups() -> list[str]:
+        """The groups of the RFM policy in force, best first."""
+        return [rule.name for rule in RfmPolicy.objects.active().group_rules]
 
     @cached_property
     def reward_rules(self) -> RewardRules:

@@ -14,7 +14,7 @@ from segments.streaks.days import Run
 from segments.streaks.keeping import keep, recompute
 from segments.streaks.reading import Reading, read, read_many, write_back
 from segments.streaks.rebuilding import RebuildFailed, rebuild
-from segments.streaks.store import forget
+from segments.streaks.store import forget, is_complete
 
 __all__ = [
     "Reading",
@@ -22,6 +22,7 @@ __all__ = [
     "Refused",
     "Run",
     "forget",
+    "is_complete",
     "keep",
     "read",
     "read_many",
