@@ -51,12 +51,12 @@ def carry_out_requested(run: RfmRun) -> RfmRun:
 
 
 def request_rfm_run(*, requested_by: str, policy: RfmPolicy | None = None) -> RfmRun:
-    """Ask the scheduler for a run; it starts within seconds, as of that moment.
+    """Ask the scheduler for a run; it starts within seconds, or after the one at work, as of that moment.
 
-    Raises Busy while another one waits or is at work.
+    Raises Busy while another one waits.
     """
-    if RfmRun.objects.requested().exists() or RfmRun.objects.running().exists():
-        raise Busy("another RFM run waits or is at work")
+    if RfmRun.objects.requested().exists():
+        raise Busy("another requested run waits for the scheduler")
     return RfmRun.objects.create(
         kind=RfmRun.Kind.REQUESTED, status=RfmRun.Status.REQUESTED, policy=policy, requested_by=requested_by
     )

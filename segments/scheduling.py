@@ -40,6 +40,7 @@ class Scheduler:
 
     def __init__(self) -> None:
         self.lead = Lead("scheduler")
+        self.leads: bool | None = None  # not known yet
         self.jobs: BackgroundScheduler | None = None
         self.worker = ThreadPoolExecutor(1, "rfm")
         self.at_work: Future[None] | None = None
@@ -60,7 +61,10 @@ class Scheduler:
     def step(self) -> None:
         """Lead if possible, and then start what is to be done; never waits for work."""
         close_old_connections()
-        if not self.lead.hold():
+        led, self.leads = self.leads, self.lead.hold()
+        if not self.leads:
+            if led is not False:
+                logger.info("another scheduler leads, this one stands by")
             self._retire(wait=False)
             return
         if self.jobs is None:

@@ -1,0 +1,200 @@
+"""Rows 30, 32 and 33 of the fault matrix: runs at once, a frozen run, a killed run, a failed run."""
+
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+
+import psycopg
+import pytest
+
+from tests.plugin import CLOSED
+from tests.processes import wait_for
+from tests.stack import ROOT, Stack
+
+pytestmark = pytest.mark.stack
+
+ACTIONS = """
+INSERT INTO user_actions (event_id, user_id, action_type, value, action_timestamp, received_at)
+SELECT gen_random_uuid(), 1 + n % 500, 'x', n % 37, timestamptz '2026-03-01 02:00Z' - n * interval '11 min', now()
+FROM generate_series(0, 4999) n"""
+SEGMENTS = """
+SELECT md5(string_agg((user_id, rfm_group, recency_score, frequency_score, monetary_score, frequency, monetary,
+    last_action_at)::text, '|' ORDER BY user_id)) FROM user_segments"""
+CHANGES = "SELECT md5(string_agg((user_id, from_group, to_group)::text, '|' ORDER BY id)) FROM segment_changes"
+NEXT = "compute_rfm", "--as-of=2026-03-05T02:00:00Z"
+# A lock of the table on the left stops a run where it stands on the right.
+POINTS = {
+    "before it looks": "LOCK TABLE user_segments IN ACCESS EXCLUSIVE MODE",
+    "while it writes changes": "LOCK TABLE segment_changes IN SHARE MODE",
+    "while it writes rows": "LOCK TABLE user_segments IN SHARE MODE",
+    "before it commits": "LOCK TABLE rfm_runs IN SHARE MODE",
+}
+
+
+@pytest.fixture
+def stack(fresh_database: str) -> Iterator[Stack]:
+    """5,000 actions of 500 users, and a first run."""
+    with Stack(database_url=fresh_database, redis_url=f"redis://{CLOSED}/0", kafka_broker=CLOSED) as stack:
+        with session(stack) as database:
+            database.execute(ACTIONS)
+        stack.manage("compute_rfm", "--as-of=2026-03-01T02:00:00Z")
+        yield stack
+
+
+@contextmanager
+def session(stack: Stack) -> Iterator[psycopg.Connection]:
+    with closing(psycopg.connect(stack.database_url, autocommit=True)) as connection:
+        yield connection
+
+
+def ask(stack: Stack, query: str) -> list[tuple]:
+    with session(stack) as database:
+        return database.execute(query).fetchall()
+
+
+def start(stack: Stack, *arguments: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "manage.py", *arguments],
+        cwd=ROOT,
+        env=stack.environment | {"HOME": str(stack.web.folder)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def waits_for_a_lock(stack: Stack) -> bool:
+    return bool(ask(stack, "SELECT 1 FROM pg_locks WHERE NOT granted"))
+
+
+@contextmanager
+def stopped_at(stack: Stack, lock: str) -> Iterator[subprocess.Popen[str]]:
+    """A run of the next days that waits for a lock until the block ends."""
+    with session(stack) as holder, holder.transaction():
+        if "rfm_runs" not in lock:
+            holder.execute(lock)
+        run = start(stack, *NEXT)
+        if "rfm_runs" in lock:  # it writes there first of all, too
+            wait_for(lambda: ask(stack, "SELECT status FROM rfm_runs WHERE id = 2") == [("running",)], "the run")
+            holder.execute(lock)
+        wait_for(lambda: waits_for_a_lock(stack), "the run to meet the lock")
+        yield run
+
+
+def statuses(stack: Stack) -> list[str]:
+    return [status for (status,) in ask(stack, "SELECT status FROM rfm_runs ORDER BY id")]
+
+
+def undisturbed(stack: Stack) -> list[tuple]:
+    return [*ask(stack, SEGMENTS), *ask(stack, CHANGES)]
+
+
+@pytest.fixture
+def goal(stack: Stack) -> list[tuple]:
+    """What the next run makes of the tables; they are as before again."""
+    before = undisturbed(stack)
+    with session(stack) as database:
+        for table in ("user_segments", "segment_changes", "rfm_runs"):
+            database.execute(f"CREATE TABLE copy_of_{table} AS TABLE {table}")
+        stack.manage(*NEXT)
+        goal = undisturbed(stack)
+        for table in ("segment_changes", "rfm_runs", "user_segments"):
+            database.execute(f"DELETE FROM {table}")
+            database.execute(f"INSERT INTO {table} OVERRIDING SYSTEM VALUE TABLE copy_of_{table}")
+        database.execute("SELECT setval(pg_get_serial_sequence('rfm_runs', 'id'), 1)")
+    assert undisturbed(stack) == before != goal
+    return goal
+
+
+@pytest.mark.parametrize(
+    "point", [point if "rows" in point else pytest.param(point, marks=pytest.mark.long) for point in POINTS]
+)
+def test_a_killed_run_leaves_everything_as_it_was_and_its_rerun_ends_the_same(
+    stack: Stack, goal: list[tuple], point: str
+) -> None:
+    before = undisturbed(stack)
+    with stopped_at(stack, POINTS[point]) as run:
+        run.kill()
+        run.wait(10)
+    assert undisturbed(stack) == before
+    wait_for(lambda: stack.manage(*NEXT, check=False).returncode == 0, "the server to notice the end", 10)
+    assert undisturbed(stack) == goal
+    assert statuses(stack) == ["done", "failed", "done"]
+    assert ask(stack, "SELECT error FROM rfm_runs WHERE id = 2")[0][0].startswith("The process ended before")
+
+
+def test_readers_see_the_old_rows_until_the_commit(stack: Stack, goal: list[tuple]) -> None:
+    before = undisturbed(stack)
+    with stopped_at(stack, POINTS["before it commits"]) as run:
+        assert undisturbed(stack) == before
+    assert run.wait(30) == 0
+    assert undisturbed(stack) == goal
+
+
+def test_of_two_runs_at_once_one_works_and_the_other_says_so(stack: Stack, goal: list[tuple]) -> None:
+    with stopped_at(stack, POINTS["while it writes rows"]) as run:
+        other = stack.manage(*NEXT, check=False)
+        assert other.returncode == 75
+        assert "another RFM run is at work: nothing was done" in other.stderr
+        assert statuses(stack) == ["done", "running"]
+    assert run.wait(30) == 0
+    assert undisturbed(stack) == goal
+    assert statuses(stack) == ["done", "done"]
+
+
+def test_a_run_that_froze_cannot_commit_after_another_took_over(stack: Stack, goal: list[tuple]) -> None:
+    with stopped_at(stack, POINTS["while it writes rows"]) as run:
+        run.send_signal(signal.SIGSTOP)
+    # The server ends the silent session after 10 s.
+    wait_for(lambda: stack.manage(*NEXT, check=False).returncode == 0, "the frozen run's session to end", 30)
+    run.send_signal(signal.SIGCONT)
+    assert run.wait(30) == 1
+    assert run.stderr is not None and "all segments are as they were" in run.stderr.read()
+    assert undisturbed(stack) == goal
+    assert statuses(stack) == ["done", "failed", "done"]
+
+
+def test_a_failed_run_says_so_and_leaves_all_segments_as_they_were(stack: Stack, goal: list[tuple]) -> None:
+    before = undisturbed(stack)
+    with session(stack) as database:
+        database.execute("ALTER TABLE user_segments ADD CONSTRAINT full_disk CHECK (false) NOT VALID")
+    failed = stack.manage(*NEXT, check=False)
+    assert failed.returncode == 1
+    assert "the run failed, all segments are as they were" in failed.stderr and "full_disk" in failed.stderr
+    assert undisturbed(stack) == before
+    assert statuses(stack) == ["done", "failed"]
+    assert "full_disk" in ask(stack, "SELECT error FROM rfm_runs WHERE id = 2")[0][0]
+    with session(stack) as database:
+        database.execute("ALTER TABLE user_segments DROP CONSTRAINT full_disk")
+    stack.manage(*NEXT)
+    assert undisturbed(stack) == goal
+
+
+@pytest.mark.parametrize("rounds", [1, pytest.param(20, marks=pytest.mark.long)])
+def test_three_daily_runs_started_at_once_are_one(stack: Stack, rounds: int) -> None:
+    daily = "shell", "-v0", "-c", "from segments.scheduled import run_daily; run_daily()"
+    done = "SELECT kind FROM rfm_runs WHERE status = 'done' AND kind = 'daily'"
+    for _ in range(rounds):
+        assert [run.wait(60) for run in [start(stack, *daily) for _ in range(3)]] == [0, 0, 0]
+        assert ask(stack, done) == [("daily",)]
+        ask(stack, "DELETE FROM segment_changes WHERE run_id > 1 RETURNING id")
+        ask(stack, "DELETE FROM rfm_runs WHERE id > 1 RETURNING id")
+
+
+def test_an_action_whose_transaction_outlives_a_run_is_not_forgotten(stack: Stack) -> None:
+    late = """INSERT INTO user_actions (event_id, user_id, action_type, value, action_timestamp, received_at)
+        SELECT gen_random_uuid(), {user}, 'x', 1, timestamptz '2025-06-01Z', now() FROM generate_series(1, {times})"""
+    with session(stack) as writer, session(stack) as others:
+        others.execute(late.format(user=600, times=1))
+        with writer.transaction():
+            writer.execute(late.format(user=601, times=1))
+            # So many later ids that none of the overlap is left.
+            others.execute(late.format(user=602, times=20_000))
+            stack.manage(*NEXT)
+        stack.manage(*NEXT)
+        stack.manage(*NEXT)
+    assert ask(stack, "SELECT user_id FROM user_segments WHERE user_id >= 600 ORDER BY 1") == [(600,), (601,), (602,)]
+    seen = ask(stack, "SELECT seen_action_id FROM rfm_runs ORDER BY id DESC LIMIT 1")
+    assert seen > [(10_000,)]  # by now it reads only what is new

@@ -1,0 +1,77 @@
+"""Rows 30 and 31 of the fault matrix: scheduler processes that are killed, frozen and ended."""
+
+from collections.abc import Iterator
+from contextlib import closing
+
+import psycopg
+import pytest
+
+from tests.plugin import CLOSED
+from tests.processes import wait_for
+from tests.stack import Program, Stack
+
+pytestmark = pytest.mark.stack
+LEADS = "scheduler: this process leads"
+
+
+@pytest.fixture
+def stack(fresh_database: str) -> Iterator[Stack]:
+    with Stack(database_url=fresh_database, redis_url=f"redis://{CLOSED}/0", kafka_broker=CLOSED) as stack:
+        yield stack
+
+
+def ask(stack: Stack, query: str) -> list[tuple]:
+    with closing(psycopg.connect(stack.database_url, autocommit=True)) as connection:
+        return connection.execute(query).fetchall()
+
+
+def done(stack: Stack) -> list[str]:
+    return [kind for (kind,) in ask(stack, "SELECT kind FROM rfm_runs WHERE status = 'done' ORDER BY id")]
+
+
+def leads(scheduler: Program) -> bool:
+    return LEADS in scheduler.log.read_text()
+
+
+def scheduler(stack: Stack) -> Program:
+    return stack.program("scheduler").start()
+
+
+def test_a_stand_by_takes_over_from_a_killed_scheduler(stack: Stack) -> None:
+    first = scheduler(stack)
+    wait_for(lambda: done(stack) == ["daily", "startup"], "the first runs", 60)
+    second = scheduler(stack)
+    wait_for(lambda: "stands by" in second.log.read_text(), "the stand-by", 30)
+    first.kill()
+    wait_for(lambda: leads(second), "the stand-by to lead", 30)
+    # One daily run a day, whoever leads; a startup run each.
+    wait_for(lambda: done(stack) == ["daily", "startup", "startup"], "the second's first run", 60)
+
+
+def test_a_frozen_scheduler_loses_the_lead_and_stands_by_when_it_thaws(stack: Stack) -> None:
+    first, second = scheduler(stack), None
+    wait_for(lambda: done(stack) == ["daily", "startup"], "the first runs", 60)
+    first.freeze()
+    second = scheduler(stack)
+    wait_for(lambda: leads(second), "the second to lead", 60)
+    first.thaw()
+    wait_for(lambda: "scheduler: this process has lost the lead" in first.log.read_text(), "the first to step back", 30)
+    wait_for(lambda: done(stack) == ["daily", "startup", "startup"], "the second's first run", 60)
+    wish = "INSERT INTO rfm_runs (kind, status, cuts, requested_at, requested_by, groups, error) VALUES"
+    ask(stack, f"{wish} ('requested', 'requested', '{{}}', now(), 'ann', '{{}}', '') RETURNING id")
+    wait_for(lambda: done(stack)[3:] == ["requested"], "the requested run", 30)
+    for process, says in ((first, "1 daily, 1 startup RFM run(s)"), (second, "1 requested, 1 startup RFM run(s)")):
+        process.stop()
+        assert process.log.read_text().splitlines()[-1] == f"run_scheduler: stopped after {says}"
+
+
+def test_the_daily_job_stands_in_the_admin_with_its_next_time(stack: Stack) -> None:
+    running = scheduler(stack)
+    at = "to_char(next_run_time AT TIME ZONE 'UTC', 'HH24:MI:SS')"
+    jobs = f"SELECT id, {at} FROM django_apscheduler_djangojob ORDER BY id"
+    wanted = [("compute_rfm_and_update_segments", "02:00:00"), ("prune_executions", "03:00:00")]
+    wait_for(lambda: ask(stack, jobs) == wanted, "the jobs", 60)
+    running.stop()
+    scheduler(stack)
+    wait_for(lambda: len(done(stack)) >= 2, "the second start", 60)
+    assert ask(stack, jobs) == wanted

@@ -1,0 +1,116 @@
+"""What the scheduler does and when, with a clock that tests set."""
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+
+import pytest
+import time_machine
+from django.core.management import CommandError, call_command
+from django.utils import timezone
+from django_apscheduler.models import DjangoJob, DjangoJobExecution
+
+from ccweb.api.leadership import FileLock
+from segments import scheduled
+from segments.models import RfmPolicy, RfmRun
+from segments.rfm import request_rfm_run
+from segments.run_lock import Busy
+from segments.scheduled import daily_due, daily_is_missing, prune_executions, run_daily, run_requested, run_startup
+
+pytestmark = pytest.mark.django_db(transaction=True, serialized_rollback=True)
+
+
+def runs() -> list[tuple[str, str, str]]:
+    found = RfmRun.objects.order_by("id").values_list("kind", "status", "as_of")
+    return [(kind, status, f"{as_of:%Y-%m-%dT%H:%M}" if as_of else "") for kind, status, as_of in found]
+
+
+@pytest.mark.parametrize(
+    ("now", "due"),
+    [
+        ("2026-03-01T02:00:00Z", "2026-03-01T02:00:00Z"),
+        ("2026-03-01T01:59:59.999999Z", "2026-02-28T02:00:00Z"),
+        ("2028-03-01T00:00:00Z", "2028-02-29T02:00:00Z"),  # a leap year
+        ("2026-03-29T03:30:00+02:00", "2026-03-28T02:00:00Z"),  # the night summer time begins in Europe
+        ("2026-10-25T02:30:00+01:00", "2026-10-24T02:00:00Z"),  # the hour that comes twice
+        ("2027-01-01T01:00:00Z", "2026-12-31T02:00:00Z"),
+    ],
+)
+def test_the_daily_run_is_due_at_two_utc(now: str, due: str) -> None:
+    assert daily_due(datetime.fromisoformat(now)) == datetime.fromisoformat(due)
+
+
+def test_there_is_one_daily_run_a_day_even_when_the_clock_is_set_back() -> None:
+    with time_machine.travel("2026-03-01T02:00:03Z", tick=True) as clock:
+        assert daily_is_missing()
+        run_daily()
+        run_daily()
+        clock.move_to("2026-03-01T02:40:00Z")
+        run_daily()
+        clock.move_to("2026-03-01T02:00:01Z")
+        run_daily()
+        assert not daily_is_missing()
+    assert runs() == [("daily", "done", "2026-03-01T02:00")]
+
+
+def test_a_scheduler_that_was_off_for_days_catches_up_with_one_run() -> None:
+    with time_machine.travel("2026-03-01T02:00:03Z", tick=True) as clock:
+        run_daily()
+        clock.move_to("2026-03-04T04:00:00Z")
+        assert daily_is_missing()
+        run_daily()
+    assert runs() == [("daily", "done", "2026-03-01T02:00"), ("daily", "done", "2026-03-04T02:00")]
+
+
+def test_a_startup_run_looks_at_what_happened_until_now() -> None:
+    before = timezone.now()
+    run_startup()
+    run = RfmRun.objects.get()
+    assert run.as_of and before <= run.as_of <= timezone.now()
+    assert (run.kind, run.status) == ("startup", "done")
+
+
+def test_a_requested_run_is_made_for_who_asked_by_the_policy_he_chose() -> None:
+    wish = request_rfm_run(requested_by="ann", policy=RfmPolicy.objects.active())
+    with pytest.raises(Busy, match="another requested run waits"):
+        request_rfm_run(requested_by="bob")
+    run_requested()
+    wish.refresh_from_db()
+    assert (wish.status, wish.requested_by, wish.policy_id) == ("done", "ann", RfmPolicy.objects.active().revision)
+    assert wish.started_at and wish.as_of and wish.requested_at <= wish.as_of == wish.started_at
+    assert request_rfm_run(requested_by="bob").status == "requested"
+
+
+def test_a_requested_run_that_fails_is_not_tried_for_ever() -> None:
+    RfmPolicy.objects.update(active=False)
+    request_rfm_run(requested_by="ann")
+    with pytest.raises(scheduled.JobFailed, match="DoesNotExist"):
+        run_requested()
+    run = RfmRun.objects.get()
+    assert (run.status, run.users) == ("failed", None)
+    assert "RfmPolicy matching query does not exist" in run.error
+    RfmPolicy.objects.update(active=True)
+
+
+def test_executions_are_forgotten_after_30_days() -> None:
+    job = DjangoJob.objects.create(id="compute_rfm_and_update_segments", job_state=b"")
+    for days in (29, 31):
+        DjangoJobExecution.objects.create(job=job, run_time=timezone.now() - timedelta(days=days))
+    prune_executions()
+    assert DjangoJobExecution.objects.get().run_time > timezone.now() - timedelta(days=30)
+
+
+@pytest.fixture
+def file_lock(request: pytest.FixtureRequest) -> Iterator[None]:
+    if request.config.getoption("database") != "sqlite":
+        pytest.skip("PostgreSQL's lock is tested with processes")
+    lock = FileLock("rfm")
+    assert lock.hold()
+    yield
+    lock.release()
+
+
+def test_on_sqlite_too_a_second_run_says_that_one_is_at_work(file_lock: None) -> None:
+    with pytest.raises(CommandError, match="another RFM run is at work: nothing was done") as refused:
+        call_command("compute_rfm")
+    assert refused.value.returncode == 75
+    assert runs() == []
