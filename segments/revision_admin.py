@@ -24,7 +24,7 @@ class RevisionAdmin(ReadOnlyAdmin):
     add_form_template = "segments/revision_form.html"
     change_form_template = "segments/revision_view.html"
 
-    def preview(self, revision: Any) -> dict[str, Any]:
+    def preview(self, revision: Any) -> Any:
         """What publishing would do, for the template `preview_template`; ValidationError when it must not be."""
         raise NotImplementedError
 

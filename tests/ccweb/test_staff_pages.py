@@ -1,6 +1,7 @@
 """The staff's pages: what they show is what the tables hold, what they do leaves a trace."""
 
 import csv
+import json
 from datetime import timedelta
 from decimal import Decimal
 
@@ -15,9 +16,9 @@ from django.urls import reverse
 from django.utils import timezone
 
 from actions.models import HourlyCount, OutboxMessage, UserAction
-from segments.models import RfmPolicy, RfmRun, RiskChange, UserSegment
+from segments.models import RecommendationPolicy, RfmPolicy, RfmRun, RiskChange, UserSegment
 from segments.rfm import compute_rfm_and_update_segments
-from tests.api import post
+from tests.api import get, post
 
 pytestmark = pytest.mark.django_db
 
@@ -198,3 +199,41 @@ def test_a_run_is_requested_once_at_a_time(staff: Client) -> None:
 def test_staff_who_are_not_signed_in_see_nothing() -> None:
     for url in (reverse("admin:index"), reverse("admin:user", args=[1]), reverse("admin:segments_usersegment_export")):
         assert Client().get(url).status_code == 302
+
+
+def recommendation_form(**changes: str) -> dict:
+    """The active policy as the form shows it, with changes."""
+    policy = RecommendationPolicy.objects.active()
+    fields = ("streak_step", "floor", "cap", "default_probability", "default_time_window")
+    form = {field: str(getattr(policy, field)) for field in fields}
+    return form | {"rules": json.dumps(policy.rules), "invariants": "[]", "note": "generous"} | changes
+
+
+def test_a_recommendation_policy_is_previewed_with_examples_and_published(staff: Client, population: None) -> None:
+    url = reverse("admin:segments_recommendationpolicy_add")
+    preview = staff.post(url, recommendation_form(default_probability="0.3"))
+    assert preview.context["preview"].changed == 2  # the Whale and the Medium, of unknown risk
+    assert b"streak" in preview.content
+    sealed = {"_publish": "Publish", "seal": preview.context["seal"]}
+    staff.post(url, recommendation_form(default_probability="0.3") | sealed)
+    assert get("user-segments/1/recommendation").json()["policy_revision"] == 2
+
+
+def test_an_unsafe_recommendation_policy_is_refused_with_a_counter_example(staff: Client, population: None) -> None:
+    url = reverse("admin:segments_recommendationpolicy_add")
+    invariant = '[{"kind": "at_most", "risk_profile": "High-Risk", "probability": "0.5"}]'
+    answer = staff.post(url, recommendation_form(invariants=invariant))
+    assert "preview" not in answer.context
+    assert b"High-Risk" in answer.content
+    assert b"Whale" in answer.content
+
+
+def test_the_kill_switch_answers_for_everybody_until_it_is_released(staff: Client, population: None) -> None:
+    add = reverse("admin:segments_killswitch_add")
+    form = {"probability": "0.05", "time_window": "any time", "note": "fraud"}
+    assert staff.post(add, form).status_code == 302
+    assert get("user-segments/1/recommendation").json()["recommended_reward_probability"] == 0.05
+    assert b"engaged already" in staff.post(add, form).content
+    staff.post(reverse("admin:segments_killswitch_release"))
+    assert get("user-segments/1/recommendation").json()["recommended_reward_probability"] != 0.05
+    assert LogEntry.objects.filter(content_type__model="killswitch").count() == 2
