@@ -17,7 +17,7 @@ class UnreadableFile(Exception):
 
 
 class Row(NamedTuple):
-    """One action as canonical text; event_id as 32 hexadecimal digits."""
+    """One action as canonical text; event_id as 32 hexadecimal digits, given by the file or derived."""
 
     line: int
     event_id: str
@@ -25,6 +25,7 @@ class Row(NamedTuple):
     action_type: str
     value: str
     action_timestamp: str
+    given: bool
 
 
 class BadRow(NamedTuple):
@@ -111,4 +112,4 @@ class ActionReader:
         action_type = self._fixed_type if self._type is None else action_type_of(cells[self._type].strip())
         given = "" if self._event_id is None else cells[self._event_id].strip()
         event_id = event_id_of(given) if given else self._event_ids.next(user_id, instant, value, action_type)
-        return Row(self._cells.line_num, event_id, user_id, action_type, value, instant)
+        return Row(self._cells.line_num, event_id, user_id, action_type, value, instant, bool(given))

@@ -16,7 +16,7 @@ from actions.csv_reading import BadRow, Row
 from actions.models import UserAction
 from actions.recording import record_actions
 from actions.signals import actions_imported
-from ccweb.api.erasure import erased_among
+from ccweb.api.erasure import erased_among_many
 from ccweb.api.idempotency import Event
 
 BATCH = 50_000
@@ -94,12 +94,14 @@ def _store(rows: Sequence[Row]) -> tuple[int, int, list[int]]:
         cursor.execute(CREATE)
         if connection.vendor == "postgresql":  # an erasure waits for this transaction, or is seen by it
             cursor.execute("LOCK TABLE user_actions IN ROW EXCLUSIVE MODE")
-        gone = erased_among({int(row.user_id) for row in rows})
+        gone = erased_among_many({int(row.user_id) for row in rows})
         kept = [row for row in rows if int(row.user_id) not in gone] if gone else rows
         _load(cursor, kept)
         cursor.execute(STORE, _prepared({"received_at": timezone.now()}))
         stored, conflicts = cursor.rowcount, []
-        if stored < len(kept):
+        if stored < len(kept) and any(row.given for row in kept):  # a derived one cannot stand for something else
+            if connection.vendor == "postgresql":
+                cursor.execute("ANALYZE incoming")  # else it reads all of user_actions for each batch
             cursor.execute(CONFLICTS)
             conflicts = [line for (line,) in cursor.fetchall()]
         cursor.execute("DROP TABLE incoming")
@@ -110,7 +112,7 @@ def _load(cursor: CursorWrapper, rows: Sequence[Row]) -> None:
     """Put the rows into `incoming`."""
     if connection.vendor == "postgresql":
         with cursor.copy(f"COPY incoming (line, {LISTED}) FROM STDIN") as copy:
-            copy.write("".join([f"{a}\t{b}\t{c}\t{d}\t{e}\t{f}\n" for a, b, c, d, e, f in rows]))
+            copy.write("".join([f"{a}\t{b}\t{c}\t{d}\t{e}\t{f}\n" for a, b, c, d, e, f, _ in rows]))
         return
     values = [[row.line, *_prepared(_event(row))] for row in rows]
     cursor.executemany(f"INSERT INTO incoming (line, {LISTED}) VALUES (%s, %s, %s, %s, %s, %s)", values)

@@ -5,7 +5,7 @@ the database who lacks ERASURE_KEY.
 """
 
 import uuid
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from functools import lru_cache
 from hashlib import blake2b
 
@@ -30,6 +30,15 @@ def erased_among(user_ids: Iterable[int]) -> set[int]:
     chunks = [tokens[start : start + CHUNK] for start in range(0, len(tokens), CHUNK)]
     erased = ErasedUser.objects.values_list("token", flat=True)
     return {by_token[token] for chunk in chunks for token in erased.filter(token__in=chunk)}
+
+
+def erased_among_many(user_ids: Collection[int]) -> set[int]:
+    """The same for tens of thousands: asks in the direction in which there is less to ask."""
+    count = ErasedUser.objects.count()
+    if not 0 < count <= len(user_ids):
+        return erased_among(user_ids) if count else set()
+    erased = set(ErasedUser.objects.values_list("token", flat=True))
+    return {user_id for user_id in user_ids if token_of(user_id) in erased}
 
 
 def mark_erased(user_id: int) -> bool:

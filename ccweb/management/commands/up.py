@@ -60,6 +60,7 @@ class Command(BaseCommand):
         supervisor = Supervisor(settings.BASE_DIR, settings.PORT, self._say)
         try:
             supervisor.start_parts()
+            settings.REDIS_URL = supervisor.redis_url  # read before it had an address; the demo's streaks go there
             password = self._prepare(folder)
             supervisor.start_workers()
             self._say(banner(supervisor.url, folder / "log", password))
