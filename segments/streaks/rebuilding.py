@@ -23,7 +23,7 @@ def rebuild(report: Callable[[int], None] = lambda written: None) -> int:
     """
     token = secrets.token_hex(8)
     if not store.lock_rebuild(token):
-        raise RebuildFailed("another rebuild is at work, or was killed less than a minute ago")
+        raise RebuildFailed("another rebuild is at work, or was killed less than five minutes ago")
     written = 0
     for some in all_runs():
         settle(store.restore(some))

@@ -14,7 +14,7 @@ from segments.streaks.connection import COMPLETE, command, run_script
 from segments.streaks.days import Run, today
 
 REBUILDING = "ccweb:streaks:rebuilding"  # held by whoever rebuilds
-LOCK_SECONDS = 60
+LOCK_SECONDS = 300  # longer than the statement takes before its first row
 NONE = Run(0, 0)
 Notes = dict[int, bytes]  # user_id -> our note as it stands in Redis, b"" for none
 
@@ -87,7 +87,7 @@ def lock_rebuild(token: str) -> bool:
 
 
 def hold_rebuild(token: str) -> bool:
-    """Keep the lock for another minute; False when Redis has lost it."""
+    """Keep the lock for another while; False when Redis has lost it."""
     return bool(command("SET", REBUILDING, token, "XX", "EX", LOCK_SECONDS))
 
 
