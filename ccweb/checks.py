@@ -18,7 +18,7 @@ from rest_framework.renderers import BrowsableAPIRenderer
 from ccweb.api.permissions import HasScope, IsKnown, needed_scope
 
 Apps = Sequence[AppConfig] | None
-PUBLIC = ("/healthz", "/readyz", "/metrics")  # the last one asks for the address by itself
+PUBLIC = ("/", "/api", "/healthz", "/readyz", "/metrics")  # a redirect, a 404; the last asks for the address itself
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 SECRET_KEY_CHARACTERS = 50
 

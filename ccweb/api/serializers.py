@@ -29,7 +29,7 @@ class StrictSerializer(serializers.Serializer):
                     errors[name] = error.detail
             elif required:
                 errors[name] = ValidationError("This field is required.", code="required").detail
-        if len(data) > len(cleaned) + len(errors):
+        if len(cleaned) < len(data):  # the quick question first: an item of a list has no time for more
             for name in data.keys() - self._plan.keys():
                 errors[name] = ValidationError("There is no such field.", code="unknown").detail
         if errors:

@@ -124,6 +124,7 @@ BAD = [
     ({"event_id": None}, {"/event_id": "format"}),
     ({"is_admin": True}, {"/is_admin": "unknown"}),
     ({"a/b~c": 1}, {"/a~1b~0c": "unknown"}),
+    ({"user_id": "1", "is_admin": True}, {"/user_id": "type", "/is_admin": "unknown"}),
 ]
 
 

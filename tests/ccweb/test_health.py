@@ -63,3 +63,13 @@ def test_a_frozen_redis_is_given_up(redis_server: Redis, settings: Settings) -> 
 def test_readiness_costs_one_query(django_assert_num_queries: DjangoAssertNumQueries) -> None:
     with django_assert_num_queries(1, connection=connection):
         Client().get("/readyz")
+
+
+@pytest.mark.parametrize("path", ["/api", "/api/", "/api/actions/", "/api/nothing"])
+def test_what_is_no_route_of_the_api_is_404_as_json(client: Client, path: str) -> None:
+    answer = client.post(path, b"{}", content_type="application/json")
+    assert (answer.status_code, answer["Content-Type"]) == (404, "application/problem+json")
+
+
+def test_the_root_leads_to_the_staff(client: Client) -> None:
+    assert client.get("/")["Location"] == "/admin/"
