@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from typing import Any
 
-from segments.models.segment import RiskProfile
+from segments.profiles import RiskProfile
 from segments.streaks.days import MAX_STREAK
 from segments.verification import AT_MOST, NEVER_LOWER, REWARDS
 

@@ -11,7 +11,7 @@ from decimal import Decimal
 from itertools import pairwise, product
 from typing import Any
 
-from segments.models.segment import RiskProfile
+from segments.profiles import RiskProfile
 from segments.reward_rules import RewardRules
 from segments.streaks.days import MAX_STREAK
 

@@ -63,10 +63,12 @@ def layer(name: str) -> int:
 
 
 def is_arithmetic(name: str) -> bool:
-    """Whether a module of an app knows neither rows nor requests: then models may ask it."""
-    app, rest = name.split(".")[:2]
-    path = ROOT / app / f"{rest}.py"
-    return path.exists() and all(part(i) is None or is_arithmetic(i) for i in imports(path))
+    """Whether a module knows no models: then they may ask it."""
+    *folder, last = name.split(".")
+    path = ROOT.joinpath(*folder, f"{last}.py")
+    if not path.exists():
+        return bool(folder) and is_arithmetic(".".join(folder))  # the last part is a name in the module
+    return "models" not in (*folder, last) and all(part(i) is None or is_arithmetic(i) for i in imports(path))
 
 
 CODE = sources("ccweb", *APPS)

@@ -6,7 +6,8 @@ from segments.models.recommendation import KillSwitch, RecommendationPolicy
 from segments.models.revision import Revision, RevisionQuerySet
 from segments.models.risk_change import RiskChange
 from segments.models.run import RfmRun
-from segments.models.segment import RiskProfile, UserSegment
+from segments.models.segment import UserSegment
+from segments.profiles import RiskProfile
 
 __all__ = [
     "KillSwitch",

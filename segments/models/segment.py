@@ -12,16 +12,8 @@ from django.utils import timezone
 from segments.models.change import SegmentChange
 from segments.models.policy import RfmPolicy
 from segments.models.run import RfmRun
+from segments.profiles import RiskProfile
 from segments.scoring import recency_days
-
-
-class RiskProfile(models.TextChoices):
-    """How risky a user's play is; set by staff, never by the batch."""
-
-    HIGH = "High-Risk"
-    MODERATE = "Moderate-Risk"
-    LOW = "Low-Risk"
-    UNKNOWN = "Unknown"
 
 
 class UserSegmentQuerySet(models.QuerySet["UserSegment"]):
