@@ -27,10 +27,10 @@ lint: .venv/tests ## style, types, migrations, Django's own checks
 	$(local) $(python) manage.py makemigrations --check --dry-run
 	$(local) $(python) manage.py check
 
-bench: .venv/tests ## ours, the peer and the floors side by side; writes docs/benchmarks.md (QUICK=1: two minutes)
+bench: .venv/bench ## ours, the peer and the floors side by side; writes docs/benchmarks.md (QUICK=1: two minutes)
 	@exec $(python) -m tests.benchmarks
 
-bench-rfm bench-http: bench-%: .venv/tests ## one part of the benchmarks
+bench-rfm bench-http: bench-%: .venv/bench ## one part of the benchmarks
 	@exec $(python) -m tests.benchmarks $*
 
 screenshots: .venv/tests ## pictures of the admin
@@ -51,5 +51,10 @@ screenshots: .venv/tests ## pictures of the admin
 	@echo 'Installing $< into .venv'
 	@$(python) -m pip install --quiet --disable-pip-version-check -r $<
 	@touch $@ .venv/runs
+
+.venv/bench: tests/benchmarks/peer/requirements.txt .venv/tests
+	@echo 'Installing $< into .venv'
+	@$(python) -m pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
 
 .PHONY: help run test test-long faults lint bench bench-rfm bench-http screenshots

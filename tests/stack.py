@@ -95,7 +95,7 @@ class Stack:
         self._programs.append(program)
         return program
 
-    def manage(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+    def manage(self, *arguments: str, check: bool = True, seconds: int = 300) -> subprocess.CompletedProcess[str]:
         """Runs a manage.py command to its end; AssertionError with its errors when it fails, unless check=False."""
         done = subprocess.run(
             [sys.executable, "manage.py", *arguments],
@@ -104,7 +104,7 @@ class Stack:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=300,
+            timeout=seconds,
             check=False,
         )
         assert not check or done.returncode == 0, done.stderr

@@ -1,0 +1,166 @@
+"""T4 to T7 and T10b: compute_rfm against the peer's loop and the bare aggregate, at several sizes."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import psycopg
+
+from tests.benchmarks.figures import Figures, Measured, ratio
+from tests.benchmarks.history import DAYS, END, add_day, fill, vacuum
+from tests.benchmarks.rig import Rig
+from tests.benchmarks.scale import Scale, say
+from tests.stack import ROOT
+
+AGGREGATE = "SELECT user_id, max(action_timestamp), count(*), sum(value) FROM user_actions GROUP BY user_id"
+# Its rows stay in the server: sending them would be the client's cost.
+BARE = f"SELECT count(*) FROM ({AGGREGATE} OFFSET 0) AS aggregate"
+NOTHING_JUDGED = "TRUNCATE user_segments, segment_changes, rfm_runs"
+GROUPS = "SELECT user_id, rfm_group FROM user_segments WHERE user_id = ANY(%s)"
+
+
+@dataclass
+class Batch:
+    """Everything that was measured at one size, one value a repetition; seconds, megabytes, rows, bytes of WAL."""
+
+    actions: int
+    aggregate: list[float] = field(default_factory=list)
+    first: list[float] = field(default_factory=list)
+    next_day: list[float] = field(default_factory=list)
+    unchanged: list[float] = field(default_factory=list)
+    peer_first: list[float] = field(default_factory=list)
+    peer_next_day: list[float] = field(default_factory=list)
+    memory: list[float] = field(default_factory=list)
+    rows: list[float] = field(default_factory=list)
+    wal: list[float] = field(default_factory=list)
+    users: int = 0
+
+
+class Judging:
+    """One database of one size, on which ours, the peer and the aggregate take turns."""
+
+    def __init__(self, rig: Rig, scale: Scale, actions: int, url: str | None = None) -> None:
+        self.found, self._scale, self._rig = Batch(actions), scale, rig
+        self.url = url or rig.database(f"history_{actions}")
+        if url is None:
+            fill(self.url, actions)
+        self._stack = rig.ours(self.url, redis_database=2)
+
+    def run(self) -> Batch:
+        """Nothing judged yet, so often; then day after day."""
+        say(f"RFM: {self.found.actions} actions are there")
+        self._aggregate()  # warms the cache for all
+        self.found.aggregate.clear()
+        for repetition in range(self._scale.runs):
+            self._first_run(repetition)
+        for day in range(1, self._scale.runs + 1):
+            self._next_day(day)
+        spent = {name: [round(s, 2) for s in getattr(self.found, name)] for name in ("aggregate", "first", "next_day")}
+        say(f"RFM: {self.found.actions} actions: {spent}")
+        return self.found
+
+    def _first_run(self, repetition: int) -> None:
+        self._execute(NOTHING_JUDGED)
+        self._aggregate()
+        if self._scale.sampled_users and not repetition:
+            peer = self._peer(END)
+            self.found.peer_first.append(peer["seconds"])
+        report = self._compute(END)
+        self.found.first.append(report["duration"])
+        self.found.users = report["users"]
+        if not repetition and self._scale.sampled_users:
+            self._compare(peer["groups"])
+
+    def _next_day(self, day: int) -> None:
+        as_of = add_day(self.url, day, self.found.actions // DAYS)
+        self._aggregate()
+        if self._scale.sampled_users:
+            self.found.peer_next_day.append(self._peer(as_of)["seconds"])
+        self.found.next_day.append(self._compute(as_of)["duration"])
+        before = self._wal()
+        report = self._compute(as_of)
+        self.found.wal.append(self._wal() - before)
+        self.found.unchanged.append(report["duration"])
+        self.found.rows.append(report["changed"])
+
+    def _compute(self, as_of: datetime) -> dict[str, Any]:
+        """manage.py compute_rfm --json; also notes the most memory it ever took."""
+        command = [sys.executable, "manage.py", "compute_rfm", "--as-of", as_of.isoformat(), "--json"]
+        environment = self._stack.environment | {"LOG_LEVEL": "WARNING"}  # a line a run would tear ours apart
+        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True)
+        assert process.stdout is not None
+        said = process.stdout.read()
+        _, status, used = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode:
+            raise RuntimeError(f"compute_rfm ended with {process.returncode}: {said}")
+        self.found.memory.append(used.ru_maxrss / 1000)
+        return json.loads(said)
+
+    def _peer(self, as_of: datetime) -> dict[str, Any]:
+        """The peer's query once, its loop for a sample of users, scaled to all; what it wrote is rolled back."""
+        arguments = ["-m", "tests.benchmarks.peer.rfm", as_of.isoformat(), str(self._scale.sampled_users)]
+        environment = self._rig.peer_environment(self.url)
+        said = subprocess.run(
+            [sys.executable, *arguments], cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True, check=True
+        ).stdout
+        done = json.loads(said)
+        return done | {"seconds": done["query"] + done["loop"] * done["users"] / len(done["groups"])}
+
+    def _compare(self, groups: dict[str, str]) -> None:
+        with closing(psycopg.connect(self.url)) as connection:
+            ours = dict(connection.execute(GROUPS, [[int(user_id) for user_id in groups]]).fetchall())
+        differing = [user_id for user_id, group in groups.items() if ours.get(int(user_id)) != group]
+        if differing:
+            raise RuntimeError(
+                f"the peer puts {len(differing)} of {len(groups)} users into other groups: {differing[:5]}"
+            )
+
+    def _aggregate(self) -> None:
+        vacuum(self.url)
+        with closing(psycopg.connect(self.url)) as connection:
+            connection.execute("SET max_parallel_workers_per_gather = 0")
+            begin = time.perf_counter()
+            connection.execute(BARE)
+            self.found.aggregate.append(time.perf_counter() - begin)
+
+    def _wal(self) -> float:
+        with closing(psycopg.connect(self.url)) as connection:
+            return float(connection.execute("SELECT pg_current_wal_insert_lsn() - '0/0'").fetchone()[0])  # type: ignore[index]
+
+    def _execute(self, statement: str) -> None:
+        with closing(psycopg.connect(self.url, autocommit=True)) as connection:
+            connection.execute(statement)
+
+
+def figures(batches: Sequence[Batch]) -> Figures:
+    """T4 to T7 and T10b, of the largest size."""
+    largest, runs = batches[-1], len(batches[-1].first)
+    found = {
+        "T4a": ratio(largest.peer_next_day, largest.next_day),
+        "T4b": ratio(largest.next_day, largest.aggregate[runs:]),
+        "T5a": ratio(largest.unchanged, largest.aggregate[runs:]),
+        "T5b": Measured.of(largest.rows),
+        "T6a": ratio(largest.peer_first, largest.first),
+        "T6b": ratio(largest.first, largest.aggregate[:runs]),
+        "T10b": Measured.of([max(max(batch.memory) for batch in batches)]),
+    }
+    if len(batches) > 1:
+        found["T7"] = Measured.of([_dearest_against_cheapest(batches)])
+    return found
+
+
+def _dearest_against_cheapest(batches: Sequence[Batch]) -> float:
+    """Of every kind of run, microseconds an action at each size."""
+    ratios = []
+    for kind in ("first", "next_day", "unchanged"):
+        costs = [Measured.of(getattr(batch, kind)).value / batch.actions for batch in batches]
+        ratios.append(max(costs) / min(costs))
+    return max(ratios)

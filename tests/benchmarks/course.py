@@ -1,0 +1,64 @@
+"""One run of the benchmarks from the start to the figures."""
+
+from dataclasses import dataclass, field
+
+from tests.benchmarks import batch
+from tests.benchmarks.backlog import drain_rates
+from tests.benchmarks.figures import Figures, Measured
+from tests.benchmarks.importing import import_rate
+from tests.benchmarks.load import Load
+from tests.benchmarks.pages import page_costs
+from tests.benchmarks.rig import Rig
+from tests.benchmarks.scale import Scale, say
+from tests.benchmarks.servers import Choice, compare_servers
+from tests.benchmarks.serving import Serving
+
+
+@dataclass
+class Results:
+    """The figures, and what else the document shows."""
+
+    figures: Figures = field(default_factory=dict)
+    loads: dict[tuple[str, str], list[Load]] = field(default_factory=dict)
+    floors: dict[str, list[float]] = field(default_factory=dict)
+    work: dict[str, dict[str, int]] = field(default_factory=dict)
+    choice: Choice | None = None
+    batches: list[batch.Batch] = field(default_factory=list)
+    drains: dict[int, list[float]] = field(default_factory=dict)
+    pages: dict[int, dict[str, float]] = field(default_factory=dict)
+
+
+def run(scale: Scale, part: str | None) -> Results:
+    """All of it, or the part `http` or `rfm`."""
+    results = Results()
+    say("starting PostgreSQL, Redis and Apache Kafka")
+    with Rig() as rig:
+        if part != "rfm":
+            _serve(rig, scale, results)
+        if part != "http":
+            _judge(rig, scale, results)
+    return results
+
+
+def _serve(rig: Rig, scale: Scale, results: Results) -> None:
+    serving = Serving(rig, scale)
+    serving.run()
+    results.figures |= serving.figures()
+    results.loads, results.floors, results.work = serving.loads, serving.floors, serving.work
+    if scale.servers:
+        results.choice = compare_servers(rig, scale, serving)
+    serving.close()
+    results.drains = drain_rates(rig, scale)
+    rates = results.drains[max(results.drains)]
+    results.figures["T8"] = Measured.of([rate / serving.peak for rate in rates])
+
+
+def _judge(rig: Rig, scale: Scale, results: Results) -> None:
+    results.figures["T9"], imported = import_rate(rig, scale)
+    for actions in scale.actions:
+        url = imported if actions == scale.lines else None
+        judging = batch.Judging(rig, scale, actions, url)
+        results.batches.append(judging.run())
+        if scale.is_full:
+            results.pages[actions] = page_costs(rig, judging.url)
+    results.figures |= batch.figures(results.batches)

@@ -1,0 +1,85 @@
+"""The figures that are published, each beside its goal; all are ratios, but for rows and megabytes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import median
+
+
+@dataclass(frozen=True)
+class Goal:
+    """What a figure must reach: at least, or at most."""
+
+    id: str
+    what: str
+    least: float | None = None
+    most: float | None = None
+    unit: str = "x"
+
+    def is_met(self, value: float) -> bool:
+        """Whether the value reaches it."""
+        return (self.least is None or value >= self.least) and (self.most is None or value <= self.most)
+
+    def __str__(self) -> str:
+        sign, bound = (">=", self.least) if self.least is not None else ("<=", self.most)
+        return f"{sign} {bound:g}{self.unit}"
+
+
+GOALS = [
+    Goal("T1a", "POST one action, requests/s against the peer", least=5),
+    Goal("T1b", "POST one action, CPU a request: the peer's against ours (web and relay)", least=4),
+    Goal("T1c", "POST one action, requests/s against pgbench inserts of the row", least=0.2),
+    Goal("T2a", "POST lists of 100, events/s against the peer", least=6),
+    Goal("T2b", "POST lists of 1,000, events/s against the peer", least=12),
+    Goal("T2c", "POST lists of 100, events/s against COPY of such lists", least=0.65),
+    Goal("T2d", "POST lists of 1,000, events/s against COPY of such lists", least=0.65),
+    Goal("T3a", "GET recommendation, requests/s against the peer", least=6),
+    Goal("T3b", "GET recommendation, requests/s against two raw loops", least=0.35),
+    Goal("T4a", "RFM of an ordinary next day, times faster than the peer", least=150),
+    Goal("T4b", "RFM of an ordinary next day, time against the bare aggregate", most=0.75),
+    Goal("T5a", "RFM when nothing changed, time against the bare aggregate", most=0.6),
+    Goal("T5b", "RFM when nothing changed, rows written", most=0, unit=" rows"),
+    Goal("T6a", "RFM, first run, times faster than the peer", least=150),
+    Goal("T6b", "RFM, first run, time against the bare aggregate", most=1.0),
+    Goal("T7", "RFM, cost of an action: the dearest size against the cheapest", most=1.5),
+    Goal("T8", "Relay, drain of a backlog against the peak POST rate", least=5),
+    Goal("T9", "Import from CSV, rows/s against COPY", least=0.3),
+    Goal("T10a", "Memory of a web process after all loads", most=150, unit=" MB"),
+    Goal("T10b", "Memory of compute_rfm, the largest of all sizes", most=100, unit=" MB"),
+]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A median, and the least and greatest of the repetitions."""
+
+    value: float
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> "Measured":
+        """From one value a repetition."""
+        return cls(median(values), min(values), max(values))
+
+    def text(self, unit: str) -> str:
+        """Such as 5.31x (4.92 to 5.60)."""
+        spread = f" ({_short(self.low)} to {_short(self.high)})" if self.low != self.high else ""
+        return f"{_short(self.value)}{unit}{spread}"
+
+
+Figures = dict[str, Measured]
+
+
+def ratio(ours: Sequence[float], other: Sequence[float]) -> Measured:
+    """The ratio of the medians; its spread is that of the repetitions one by one, which ran next to each other."""
+    each = [a / b for a, b in zip(ours, other, strict=False)]
+    return Measured(median(ours) / median(other), min(each), max(each))
+
+
+def single(value: float) -> Measured:
+    """What was measured once."""
+    return Measured(value, value, value)
+
+
+def _short(number: float) -> str:
+    return f"{number:.0f}" if abs(number) >= 100 or number == int(number) else f"{number:.3g}"

@@ -1,0 +1,52 @@
+"""Sixty days of actions of 500,000 users, made by PostgreSQL itself; who acts follows Zipf's law."""
+
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import psycopg
+
+DAYS, USERS = 60, 500_000
+# Everything ends at a batch's moment; the days after it are added one by one.
+END = datetime.now(UTC).replace(hour=2, minute=0, second=0, microsecond=0) - timedelta(days=10)
+# user_id is distributed as 1/rank: the inverse of its cumulative distribution, applied to a uniform number.
+GENERATED = f"""SELECT gen_random_uuid() AS event_id, floor({USERS} ^ random())::bigint AS user_id,
+    'purchase' AS action_type, round((random() ^ 3 * 50)::numeric, 2) AS value,
+    %(begin)s::timestamptz + n * (%(end)s::timestamptz - %(begin)s::timestamptz) / %(rows)s AS action_timestamp
+    FROM generate_series(1, %(rows)s) AS n"""
+COLUMNS = "event_id, user_id, action_type, value, action_timestamp"
+INSERT = f"INSERT INTO user_actions ({COLUMNS}, received_at) SELECT {COLUMNS}, action_timestamp FROM ({GENERATED}) AS g"
+
+
+def fill(url: str, rows: int) -> None:
+    """Sixty days up to END in an empty database, as autovacuum would leave it."""
+    _insert(url, rows, END - timedelta(days=DAYS), END)
+    vacuum(url)
+
+
+def add_day(url: str, day: int, rows: int) -> datetime:
+    """The actions of the day-th day after END, in the order of arrival; returns its end."""
+    begin = END + timedelta(days=day - 1)
+    _insert(url, rows, begin, begin + timedelta(days=1))
+    return begin + timedelta(days=1)
+
+
+def vacuum(url: str) -> None:
+    """What autovacuum does sooner or later, now."""
+    with closing(psycopg.connect(url, autocommit=True)) as connection:
+        connection.execute("VACUUM (ANALYZE) user_actions")
+
+
+def write_csv(url: str, rows: int, file: Path) -> None:
+    """The same sixty days as a CSV file, with a header line."""
+    values = {"begin": END - timedelta(days=DAYS), "end": END, "rows": rows}
+    with closing(psycopg.connect(url)) as connection, file.open("wb") as out:
+        cursor = psycopg.ClientCursor(connection)
+        with cursor.copy(cursor.mogrify(f"COPY ({GENERATED}) TO STDOUT (FORMAT csv, HEADER)", values)) as copy:
+            for block in copy:
+                out.write(block)
+
+
+def _insert(url: str, rows: int, begin: datetime, end: datetime) -> None:
+    with psycopg.connect(url) as connection:
+        connection.execute(INSERT, {"begin": begin, "end": end, "rows": rows})

@@ -1,0 +1,84 @@
+"""One load on one server: wrk outside, the server's own CPU time from /proc, both over the same seconds."""
+
+import json
+import os
+import random
+import shutil
+import subprocess
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from tests.parts import Missing
+from tests.services import Service
+
+CONNECTIONS = 16
+SCRIPT = Path(__file__).with_name("load.lua")
+TICK = os.sysconf("SC_CLK_TCK")
+
+
+class Kind(NamedTuple):
+    """What is sent: the kind load.lua knows, how many events a request carries, and seconds the peer needs for one."""
+
+    name: str
+    events: int = 1
+    patience: int = 0
+
+
+ONE, READ = Kind("one"), Kind("get")
+HUNDRED, THOUSAND = Kind("list", 100, patience=4), Kind("list", 1000, patience=25)
+
+
+@dataclass(frozen=True)
+class Load:
+    """What one run measured; CPU in milliseconds a request by process name, latencies in milliseconds."""
+
+    requests: int
+    rate: float
+    events: float  # a second
+    cpu: dict[str, float]
+    p50: float
+    p99: float
+
+
+def need_wrk() -> None:
+    """Raises Missing without the load generator."""
+    if shutil.which("wrk") is None:
+        raise Missing("wrk, the load generator, is not installed: apt-get install wrk")
+
+
+def drive(url: str, kind: Kind, *, seconds: int, users: int, key: str, cpu_of: Mapping[str, Service]) -> Load:
+    """Send for `seconds` over 16 connections; RuntimeError when an error was answered.
+
+    The rate is connections / mean latency (Little's law): a run ends in the middle of lists, which counting would lose.
+    """
+    pids = {name: service.pids() for name, service in cpu_of.items()}
+    before = {name: cpu_seconds(pids[name]) for name in pids}
+    command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "--timeout", "60s", "-s", str(SCRIPT), url, "--"]
+    command += [kind.name, str(kind.events), str(users), key, str(random.randrange(10**6))]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=seconds + 60)
+    used = {name: cpu_seconds(pids[name]) - before[name] for name in pids}
+    if done.returncode or not done.stdout:
+        raise RuntimeError(f"wrk failed: {done.stderr or done.stdout}")
+    said = json.loads(done.stdout.splitlines()[-1])
+    if said["wrong"] or said["broken"] or not said["requests"]:
+        raise RuntimeError(f"{url} did not serve the load {kind}: {said}")
+    rate = CONNECTIONS / said["mean"]
+    cpu = {name: 1000 * seconds / said["requests"] for name, seconds in used.items()}
+    return Load(said["requests"], rate, rate * kind.events, cpu, said["p50"], said["p99"])
+
+
+def cpu_seconds(pids: Iterable[int]) -> float:
+    """User and system time of the processes so far."""
+    return sum(_ticks(pid) for pid in pids) / TICK
+
+
+def _ticks(pid: int) -> int:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return int(fields[11]) + int(fields[12])
+
+
+def resident_mb(pids: Iterable[int]) -> list[float]:
+    """Resident memory of each process."""
+    return [int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6 for pid in pids]

@@ -1,0 +1,111 @@
+"""What the benchmarks run on: one PostgreSQL, Redis and Apache Kafka, and the servers that are compared on them."""
+
+import os
+import sys
+from collections.abc import Mapping
+from contextlib import ExitStack
+from functools import cached_property
+from pathlib import Path
+from typing import Self
+
+from tests.services import Kafka, Postgres, Redis
+from tests.stack import Program, Stack, call
+
+DATABASE = {  # PostgreSQL's defaults but for these; synchronous_commit stays on
+    "shared_buffers": "1GB",
+    "max_wal_size": "8GB",
+    "checkpoint_timeout": "30min",  # a checkpoint would hit whoever is measured just then
+    "track_io_timing": "off",
+}
+SCOPES = ("actions:write", "actions:read", "segments:read")
+UNLIMITED = "1000000/min"
+
+
+class Server(Program):
+    """A web server by its own command line, with the port for {port}."""
+
+    def __init__(self, name: str, command: str, environment: Mapping[str, str], probe: str = "/healthz") -> None:
+        super().__init__(name, environment)
+        self._line, self._probe = command, probe
+
+    def _command(self) -> list[str]:
+        return ["sh", "-c", f"exec {self._line.format(port=self.port)}"]
+
+    def _answers(self) -> bool:
+        try:
+            return call(self.address, "GET", self._probe, timeout=5).status < 500
+        except OSError:
+            return False
+
+
+class Rig:
+    """The services, started once; each system has a database of its own, made from one migrated template."""
+
+    def __init__(self) -> None:
+        self._running = ExitStack()
+        self.postgres, self.redis, self.kafka = Postgres(DATABASE), Redis(), Kafka()
+
+    def __enter__(self) -> Self:
+        for service in (self.postgres, self.redis, self.kafka):
+            self._running.enter_context(service)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._running.close()
+
+    def database(self, name: str) -> str:
+        """A migrated, empty database; returns its URL."""
+        return self.postgres.create_database(name, self._template)
+
+    @cached_property
+    def _template(self) -> str:
+        self.ours(self.postgres.create_database("migrated")).manage("migrate")
+        return "migrated"
+
+    def ours(self, database_url: str, redis_database: int = 0) -> Stack:
+        """Ours as production runs it, on a database; nothing is started yet."""
+        production = {
+            "DEBUG": "0",
+            "SECRET_KEY": "a benchmark keeps no secrets, but its key must be long enough for the checks",
+            "ALLOWED_HOSTS": "127.0.0.1",
+            "RELAY_IN_WEB": "0",
+            "THROTTLE_KEY": UNLIMITED,  # counted as ever, never reached
+            "THROTTLE_ADDRESS": UNLIMITED,
+        }
+        redis_url = f"{self.redis.url}/{redis_database}"
+        stack = Stack(database_url=database_url, redis_url=redis_url, kafka_broker=self.kafka.address, **production)
+        return self._running.enter_context(stack)
+
+    def peer(self, database_url: str, redis_database: int = 0) -> Server:
+        """The peer's web process."""
+        command = "uvicorn tests.benchmarks.peer.app:app --port {port} --workers 2"
+        server = Server("peer", command, self.peer_environment(database_url, redis_database), "/docs")
+        self._running.callback(server.close)
+        return server
+
+    def peer_environment(self, database_url: str, redis_database: int = 0) -> dict[str, str]:
+        """What the peer reads."""
+        return {
+            "PATH": search_path(),
+            "PEER_DATABASE_URL": database_url,
+            "PEER_REDIS_URL": f"{self.redis.url}/{redis_database}",
+            "PEER_KAFKA_BROKER": self.kafka.address,
+        }
+
+    def gunicorn(self, stack: Stack) -> Server:
+        """Ours under the other server."""
+        command = "gunicorn --bind 127.0.0.1:{port} --workers 2 --worker-class gthread --threads 2 ccweb.wsgi"
+        server = Server("gunicorn", command, stack.environment)
+        self._running.callback(server.close)
+        return server
+
+
+def search_path() -> str:
+    """PATH with the programs of this Python first."""
+    return f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+
+
+def create_key(stack: Stack) -> str:
+    """A new API key of ours."""
+    scopes = [part for scope in SCOPES for part in ("--scope", scope)]
+    return stack.manage("create_api_key", "benchmark", *scopes).stdout.split()[-1]

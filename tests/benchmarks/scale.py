@@ -1,0 +1,35 @@
+"""How much is done: all of it in half an hour, or enough to see a regression in two minutes."""
+
+import time
+from dataclasses import dataclass
+
+BEGIN = time.monotonic()
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Repetitions, seconds of each load, and sizes (actions, messages, lines)."""
+
+    repetitions: int
+    seconds: int
+    actions: tuple[int, ...]
+    runs: int
+    sampled_users: int
+    messages: tuple[int, ...]
+    lines: int
+    servers: int
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the growth is measured too."""
+        return len(self.actions) > 1
+
+
+FULL = Scale(5, 6, (1_000_000, 3_000_000, 10_000_000), 3, 5_000, (10_000, 30_000, 100_000), 10_000_000, 3)
+QUICK = Scale(2, 2, (1_000_000,), 2, 1_000, (20_000,), 200_000, 0)
+
+
+def say(text: str) -> None:
+    """A line of progress with the minutes and seconds since the start."""
+    spent = int(time.monotonic() - BEGIN)
+    print(f"{spent // 60:2d}:{spent % 60:02d}  {text}", flush=True)

@@ -1,0 +1,161 @@
+"""T1 to T3: POST of one action, of lists, GET of a recommendation; ours, the peer and a floor in turn."""
+
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import psycopg
+
+from tests.benchmarks import floors
+from tests.benchmarks.figures import Figures, Measured, ratio
+from tests.benchmarks.load import HUNDRED, ONE, READ, THOUSAND, Kind, Load, drive, resident_mb
+from tests.benchmarks.messages import count_messages
+from tests.benchmarks.rig import Rig, create_key
+from tests.benchmarks.scale import Scale, say
+from tests.processes import wait_for
+from tests.stack import call
+
+USERS = 50_000
+HISTORY = f"""INSERT INTO user_actions (event_id, user_id, action_type, value, action_timestamp, received_at)
+    SELECT gen_random_uuid(), floor(random() * {USERS})::bigint + 1, 'purchase', round((random() * 60)::numeric, 2),
+        now() - random() * interval '10 days', now() FROM generate_series(1, 200000)"""
+KINDS = {"one": ONE, "hundred": HUNDRED, "thousand": THOUSAND, "read": READ}
+TOPICS = {"ours": "topic_user_actions", "peer": "topic_peer_actions"}
+
+
+class Serving:
+    """The systems side by side, and every run of each by kind."""
+
+    def __init__(self, rig: Rig, scale: Scale) -> None:
+        self._rig, self._scale = rig, scale
+        self.loads: dict[tuple[str, str], list[Load]] = defaultdict(list)
+        self.floors: dict[str, list[float]] = defaultdict(list)
+        self.least: dict[str, int] = defaultdict(int)  # events answered
+        self.most: dict[str, int] = defaultdict(int)  # and those in flight when wrk hung up
+        self._prepare()
+
+    def _prepare(self) -> None:
+        say("serving: 200,000 actions of 50,000 users")
+        self.urls = {"ours": self._rig.database("ours")}
+        with psycopg.connect(self.urls["ours"], autocommit=True) as connection:
+            connection.execute(HISTORY)
+            connection.execute("VACUUM ANALYZE user_actions")
+        self.stack = self._rig.ours(self.urls["ours"])
+        self.key = create_key(self.stack)
+        self.stack.manage("compute_rfm")
+        rebuild = partial(self.stack.manage, "rebuild_streaks", check=False)  # a busy machine: Redis is slow at times
+        wait_for(lambda: rebuild().returncode == 0, "the streaks")
+        for name in ("peer", "floor"):
+            self.urls[name] = self._rig.postgres.create_database(name, "ours")
+        self.relay, self.peer = self.stack.program("relay"), self._rig.peer(self.urls["peer"])
+        self.rows_before = {name: self._rows(name) for name in TOPICS}
+        for program in (self.stack.web, self.relay, self.peer):
+            program.start()
+        self._compare_answers()
+
+    def run(self) -> None:
+        """All repetitions; every other one in the opposite order."""
+        for name in ("one", "read"):  # neither a cold cache nor a first connection is measured
+            self._ours(name, 1)
+            self._peer(name, 1)
+        self.loads.clear()
+        for repetition in range(self._scale.repetitions):
+            for name in KINDS:
+                turns: list[Callable[[str, int], None]] = [self._ours, self._peer, self._floor]
+                for turn in turns[:: -1 if repetition % 2 else 1]:
+                    turn(name, self._scale.seconds)
+            say(f"serving: repetition {repetition + 1} of {self._scale.repetitions}")
+        self._check_the_work()
+
+    def figures(self) -> Figures:
+        """T1 to T3 and T10a."""
+        rates = {who: [load.events for load in loads] for who, loads in self.loads.items()}
+        cpu = {who: [sum(load.cpu.values()) for load in loads] for who, loads in self.loads.items()}
+        found = {"T1b": ratio(cpu["peer", "one"], cpu["ours", "one"])}
+        for against_peer, against_floor, name in (
+            ("T1a", "T1c", "one"),
+            ("T2a", "T2c", "hundred"),
+            ("T2b", "T2d", "thousand"),
+            ("T3a", "T3b", "read"),
+        ):
+            found[against_peer] = ratio(rates["ours", name], rates["peer", name])
+            found[against_floor] = ratio(rates["ours", name], self.floors[name])
+        # The first process only minds the workers.
+        return found | {"T10a": Measured.of([max(resident_mb(self.stack.web.pids()[1:]))])}
+
+    def close(self) -> None:
+        """Stop the servers: what is measured next has the machine for itself."""
+        for program in (self.stack.web, self.relay, self.peer):
+            program.close()
+
+    @property
+    def peak(self) -> float:
+        """The most actions a second that were ever accepted one by one."""
+        return max(load.rate for load in self.loads["ours", "one"])
+
+    def drive_ours(self, url: str, kind: Kind, seconds: int, **cpu_of: Any) -> Load:
+        """One load on a server of ours, until the relay has delivered what it brought."""
+        load = drive(url, kind, seconds=seconds, users=USERS, key=self.key, cpu_of=cpu_of)
+        self._note("ours", kind, load)
+        self._wait_for_the_relay()
+        return load
+
+    def _ours(self, name: str, seconds: int) -> None:
+        url = f"{self.stack.url}/api/actions"
+        load = self.drive_ours(url, KINDS[name], seconds, web=self.stack.web, relay=self.relay)
+        self.loads["ours", name].append(load)
+
+    def _peer(self, name: str, seconds: int) -> None:
+        kind = KINDS[name]
+        url = f"http://{self.peer.address}/api/actions{'/list' if kind.name == 'list' else ''}"
+        load = drive(url, kind, seconds=max(seconds, kind.patience), users=USERS, key="", cpu_of={"web": self.peer})
+        self.loads["peer", name].append(load)
+        self._note("peer", kind, load)
+        time.sleep(0.5)  # its producer may still be sending
+
+    def _floor(self, name: str, seconds: int) -> None:
+        url, kind = self.urls["floor"], KINDS[name]
+        if kind == READ:
+            value = floors.raw_reads(url, f"{self._rig.redis.url}/0", seconds=seconds, users=USERS)
+        elif kind == ONE:
+            value = floors.pgbench_inserts(url, seconds=seconds, users=USERS)
+        else:
+            value = floors.copied_lists(url, size=kind.events, seconds=seconds / 2, users=USERS)
+        self.floors[name].append(value)
+
+    def _note(self, system: str, kind: Kind, load: Load) -> None:
+        if kind != READ:
+            self.least[system] += load.requests * kind.events
+            self.most[system] += (load.requests + 16) * kind.events
+
+    def _wait_for_the_relay(self) -> None:
+        with psycopg.connect(self.urls["ours"], autocommit=True) as connection:
+            wait_for(lambda: not connection.execute("SELECT 1 FROM outbox LIMIT 1").fetchone(), "the relay", 600)
+
+    def _rows(self, system: str) -> int:
+        with psycopg.connect(self.urls[system]) as connection:
+            return connection.execute("SELECT count(*) FROM user_actions").fetchone()[0]  # type: ignore[index]
+
+    def _compare_answers(self) -> None:
+        headers = {"X-Forwarded-Proto": "https", "Authorization": f"Api-Key {self.key}"}
+        for user_id in range(1, USERS, USERS // 200):
+            path = f"/api/user-segments/{user_id}/recommendation"
+            ours = call(self.stack.web.address, "GET", path, headers=headers).json()
+            theirs = call(self.peer.address, "GET", path).json()
+            if ours["degraded"]:  # a busy machine: Redis took longer than its 0.1 s
+                time.sleep(6)
+                ours = call(self.stack.web.address, "GET", path, headers=headers).json()
+            if {name: ours[name] for name in theirs} != theirs:
+                raise RuntimeError(f"the answers differ for user {user_id}: {ours} and {theirs}")
+
+    def _check_the_work(self) -> None:
+        """Every event that was answered is a row and a message, in both systems."""
+        self.work = {}
+        for system, topic in TOPICS.items():
+            rows = self._rows(system) - self.rows_before[system]
+            messages = count_messages(self._rig.kafka.address, topic, rows)
+            if not self.least[system] <= rows <= self.most[system] or messages != rows:
+                raise RuntimeError(f"{system}: {self.least[system]} answered, {rows} rows, {messages} messages")
+            self.work[system] = {"answered": self.least[system], "rows": rows, "messages": messages}

@@ -1,0 +1,39 @@
+"""What is said about figures; the measuring itself is `make bench`."""
+
+from pathlib import Path
+
+from tests.benchmarks.figures import GOALS, Measured, ratio, single
+from tests.benchmarks.guard import dropped, keep
+from tests.benchmarks.report import NOTES, table
+
+
+def test_a_ratio_is_that_of_the_medians_and_its_spread_that_of_neighbours() -> None:
+    assert ratio([10, 20, 60], [5, 4, 6]) == Measured(4, 2, 10)
+
+
+def test_every_target_has_a_row_that_says_whether_it_is_met() -> None:
+    rows = table({goal.id: single(goal.least if goal.least is not None else goal.most or 0) for goal in GOALS})
+    assert len(rows) == len(GOALS) + 2
+    assert all(row.endswith("| yes |") for row in rows[2:])
+
+
+def test_a_figure_beyond_its_goal_is_not_met() -> None:
+    assert table({"T1a": single(4.9)})[-1].endswith("| 4.9x | >= 5x | no |")
+    assert table({"T5b": single(1)})[-1].endswith("| 1 rows | <= 0 rows | no |")
+
+
+def test_the_guard_reports_what_is_a_third_worse_and_nothing_else(tmp_path: Path) -> None:
+    committed = tmp_path / "benchmarks.json"
+    keep({"T1a": single(6), "T3a": single(6), "T5a": single(0.5), "T9": single(0.3)}, committed)
+    now = {"T1a": single(3.9), "T3a": single(4.1), "T5a": single(0.8), "T9": single(0.9), "T8": single(1)}
+    assert [line.split()[0] for line in dropped(now, committed)] == ["T1a", "T5a"]
+
+
+def test_the_guard_has_nothing_to_say_before_the_first_full_run(tmp_path: Path) -> None:
+    assert not list(dropped({"T1a": single(1)}, tmp_path / "none.json"))
+
+
+def test_the_prose_leaves_a_place_for_everything_that_is_measured() -> None:
+    text = NOTES.read_text()
+    for part in ("table", "summary", "machine", "work", "loads", "growth", "servers"):
+        assert f"<!-- {part} -->" in text
