@@ -1,12 +1,22 @@
 """/metrics: what the operator's alerts read, of all worker processes together."""
 
 import os
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
 from django.http import Http404, HttpRequest, HttpResponse
-from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    REGISTRY,
+    CollectorRegistry,
+    Counter,
+    Histogram,
+    Metric,
+    generate_latest,
+)
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+from prometheus_client.registry import Collector
 
 from ccweb.api.permissions import may_see_metrics
 from ccweb.gauges import DeploymentCollector
@@ -66,11 +76,24 @@ def _registry() -> CollectorRegistry:
     registry = CollectorRegistry()
     if folder := os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
         _forget_dead_workers(folder)
-        MultiProcessCollector(registry, folder)  # type: ignore[no-untyped-call]
+        registry.register(AllWorkers(folder))
     else:
         registry.register(REGISTRY)
     registry.register(DeploymentCollector())
     return registry
+
+
+class AllWorkers(Collector):
+    """What the workers of this server have counted, the dead ones too."""
+
+    def __init__(self, folder: str) -> None:
+        self._folder = Path(folder)
+
+    def collect(self) -> Iterable[Metric]:
+        """Their metrics, added up; a file that a starting worker has only just created is empty and left out."""
+        files = [str(file) for file in self._folder.glob("*.db") if file.exists() and file.stat().st_size]
+        merged: Iterable[Metric] = MultiProcessCollector.merge(files, accumulate=True)  # type: ignore[no-untyped-call]
+        return merged
 
 
 def _forget_dead_workers(folder: str) -> None:

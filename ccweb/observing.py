@@ -10,10 +10,16 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 
 from ccweb import metrics
+from ccweb.api.errors import RETRY_AFTER_SECONDS, database_is_away, plain_problem, unavailable
 from ccweb.api.tracing import request_id
 
 ACCEPTABLE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
+REFUSAL = "ccweb.refusal"  # in the WSGI environment: the status
+REFUSALS = {
+    408: "The body did not arrive in time.",
+    503: "Every worker is busy; try again.",
+}
 QUIET = {"healthz", "readyz", "metrics"}  # asked every few seconds, by machines
 log = logging.getLogger("ccweb.requests")
 
@@ -30,12 +36,23 @@ class Observed:
         token = request_id.set(current)
         try:
             begun = time.perf_counter()
-            response = self.get_response(request)
+            response = refused(request) or self.get_response(request)
             response["X-Request-ID"] = current
             _note(request, response, time.perf_counter() - begun)
             return response
         finally:
             request_id.reset(token)
+
+    def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
+        """503 where a view outside DRF, such as the admin's, met a database that is away."""
+        return unavailable(request, error) if database_is_away(error) else None
+
+
+def refused(request: HttpRequest) -> HttpResponse | None:
+    """What the server's side of Django (ccweb.serving) has refused already."""
+    status = request.META.get(REFUSAL)
+    headers = {"Retry-After": RETRY_AFTER_SECONDS} if status == 503 else None
+    return plain_problem(status, REFUSALS[status], headers) if status else None
 
 
 def id_of(request: HttpRequest) -> str:

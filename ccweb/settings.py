@@ -137,6 +137,7 @@ DATABASES = {
         "OPTIONS": (POSTGRESQL if IS_POSTGRESQL else SQLITE) | DATABASE.get("OPTIONS", {}),
         "CONN_MAX_AGE": None if IS_POSTGRESQL else 0,
         "CONN_HEALTH_CHECKS": True,
+        **({"ENGINE": "ccweb.api.postgresql"} if IS_POSTGRESQL else {}),  # Django's, which fails in time
     }
 }
 SILENCED_SYSTEM_CHECKS = ["models.W040"]  # SQLite ignores INCLUDE columns, which is all right there

@@ -1,5 +1,7 @@
 """Every route: the API under /api, the staff under /admin."""
 
+import sys
+
 from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
 from django.urls import URLPattern, URLResolver, include, path, re_path, register_converter
@@ -7,7 +9,7 @@ from django.views import defaults
 from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
-from ccweb.api.errors import no_such_resource, plain_problem
+from ccweb.api.errors import database_is_away, no_such_resource, plain_problem, unavailable
 from ccweb.api.identity import UserIdConverter
 from ccweb.health import healthz, readyz
 from ccweb.metrics import metrics
@@ -40,6 +42,8 @@ def handler400(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 def handler500(request: HttpRequest) -> HttpResponse:
     """What failed outside a view: JSON under /api, a page elsewhere; the traceback is in the log."""
+    if database_is_away(error := sys.exc_info()[1]):  # as Django has it, in a middleware
+        return unavailable(request, error)
     if request.path.startswith("/api/"):
         return plain_problem(500, "Something unforeseen went wrong; it is logged.")
     return defaults.server_error(request)

@@ -14,9 +14,14 @@ from django.core.exceptions import ImproperlyConfigured  # noqa: E402
 from django.core.wsgi import get_wsgi_application  # noqa: E402
 
 try:
-    application = workers.only_the_request(get_wsgi_application())
+    django = get_wsgi_application()
 except ImproperlyConfigured as error:
     workers.give_up(f"ccweb: {error}")
+
+import ccweb.urls  # noqa: E402, F401  every module is loaded before the first request comes
+from ccweb.serving import Front  # noqa: E402
+
+application = workers.only_the_request(Front(django))
 workers.end_with_server()
 
 if settings.API_IS_OPEN:

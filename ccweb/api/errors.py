@@ -1,11 +1,12 @@
 """Every error as application/problem+json (RFC 9457)."""
 
 import logging
+import time
 from http import HTTPStatus
 from typing import Any
 
 from django.core.exceptions import PermissionDenied
-from django.db import InterfaceError, OperationalError
+from django.db import InterfaceError, OperationalError, connection
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.csrf import csrf_exempt
 from rest_framework import exceptions
@@ -17,6 +18,10 @@ from rest_framework.views import set_rollback
 log = logging.getLogger(__name__)
 PROBLEM_JSON = "application/problem+json"
 RETRY_AFTER_SECONDS = "2"
+AWAY = "The database does not answer; try again."
+READ_ONLY = "25006"  # an SQLSTATE
+QUIET_FOR = 10.0  # seconds
+_noted: dict[str, float] = {}
 
 
 def problem(status: int, detail: str, **more: Any) -> dict[str, Any]:
@@ -29,6 +34,15 @@ def plain_problem(status: int, detail: str, headers: dict[str, str] | None = Non
     return JsonResponse(problem(status, detail), status=status, content_type=PROBLEM_JSON, headers=headers)
 
 
+def unavailable(request: HttpRequest, error: BaseException | None) -> HttpResponse:
+    """503 outside DRF, because of a database error."""
+    note_database_error(error)
+    headers = {"Retry-After": RETRY_AFTER_SECONDS}
+    if request.path.startswith("/api/"):
+        return plain_problem(503, AWAY, headers)
+    return HttpResponse(f"{AWAY}\n", status=503, content_type="text/plain", headers=headers)
+
+
 @csrf_exempt  # or a POST would get Django's page about a missing token
 def no_such_resource(request: HttpRequest) -> HttpResponse:
     """404 for every path under /api that is not a route."""
@@ -37,8 +51,8 @@ def no_such_resource(request: HttpRequest) -> HttpResponse:
 
 def problem_response(error: Exception, context: dict[str, Any]) -> Response:
     """DRF's EXCEPTION_HANDLER; what nobody foresaw is logged with its traceback and answered with 500."""
-    if isinstance(error, (OperationalError, InterfaceError)):
-        log.error("the database did not answer: %s", error)
+    if database_is_away(error):
+        note_database_error(error)
         error = Unavailable()
     error = _as_api_exception(error)
     if not isinstance(error, exceptions.APIException):
@@ -49,12 +63,31 @@ def problem_response(error: Exception, context: dict[str, Any]) -> Response:
     return Response(_body(error), status=error.status_code, headers=_headers(error), content_type=PROBLEM_JSON)
 
 
+def database_is_away(error: BaseException | None) -> bool:
+    """Whether the error is the database's state and not ours: no connection, no time, no room, or only a replica."""
+    return isinstance(error, OperationalError | InterfaceError) or _sqlstate(error) == READ_ONLY
+
+
+def note_database_error(error: BaseException | None) -> None:
+    """Log what the database said, each kind once in QUIET_FOR a process: in an outage every request meets it."""
+    if _sqlstate(error) == READ_ONLY:
+        connection.close()  # the next one may find the server that has become the primary
+    kind, now = _sqlstate(error) or type(error).__name__, time.monotonic()
+    if now - _noted.get(kind, -QUIET_FOR) >= QUIET_FOR:
+        _noted[kind] = now
+        log.error("the database is away, requests get 503: %s", " ".join(str(error).split()))
+
+
+def _sqlstate(error: BaseException | None) -> str | None:
+    return getattr(error.__cause__, "sqlstate", None) if error else None
+
+
 class Unavailable(exceptions.APIException):
     """503: a dependency is away; nothing is known to be stored, a retry with the same event_id is safe."""
 
     status_code = 503
     default_code = "unavailable"
-    default_detail = "The database does not answer; try again."
+    default_detail = AWAY
     wait = RETRY_AFTER_SECONDS
 
 

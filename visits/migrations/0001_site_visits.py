@@ -7,26 +7,35 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
-    dependencies = [
-    ]
+    dependencies = []
 
     operations = [
         migrations.CreateModel(
-            name='SiteVisit',
+            name="SiteVisit",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('event_id', models.UUIDField(default=ccweb.api.identity.new_event_id, unique=True)),
-                ('user_id', models.BigIntegerField(validators=[django.core.validators.MinValueValidator(1), django.core.validators.MaxValueValidator(9223372036854775807)])),
-                ('source', models.CharField(max_length=64)),
-                ('visit_timestamp', models.DateTimeField(default=django.utils.timezone.now)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("event_id", models.UUIDField(default=ccweb.api.identity.new_event_id, unique=True)),
+                (
+                    "user_id",
+                    models.BigIntegerField(
+                        validators=[
+                            django.core.validators.MinValueValidator(1),
+                            django.core.validators.MaxValueValidator(9223372036854775807),
+                        ]
+                    ),
+                ),
+                ("source", models.CharField(max_length=64)),
+                ("visit_timestamp", models.DateTimeField(default=django.utils.timezone.now)),
             ],
             options={
-                'db_table': 'site_visits',
-                'ordering': ['-id'],
-                'indexes': [models.Index(fields=['user_id', 'visit_timestamp'], name='site_visits_user'), models.Index(fields=['visit_timestamp', 'source'], name='site_visits_recent')],
+                "db_table": "site_visits",
+                "ordering": ["-id"],
+                "indexes": [
+                    models.Index(fields=["user_id", "visit_timestamp"], name="site_visits_user"),
+                    models.Index(fields=["visit_timestamp", "source"], name="site_visits_recent"),
+                ],
             },
         ),
     ]

@@ -1,0 +1,66 @@
+"""The requests that the web process is answering now, and until when each must be answered.
+
+Only the web server registers requests (ccweb.serving); elsewhere nothing here has an effect.
+"""
+
+import math
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from threading import get_ident
+
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+DEADLINE = 4.0  # seconds from the first byte to the answer; what still waits for PostgreSQL then gets 503
+_in_flight: dict[int, "Flight"] = {}  # by thread
+
+
+@dataclass(slots=True, eq=False)
+class Flight:
+    """One request in one thread; moments are those of time.monotonic()."""
+
+    deadline: float
+    reading_since: float | None = None  # its body
+    working_since: float | None = None  # on `database`
+    database: BaseDatabaseWrapper | None = None
+
+
+@contextmanager
+def flight() -> Iterator[Flight]:
+    """Register the request that this thread answers inside."""
+    mine = _in_flight[get_ident()] = Flight(time.monotonic() + DEADLINE)
+    try:
+        yield mine
+    finally:
+        _in_flight.pop(get_ident(), None)
+
+
+def flights() -> list[Flight]:
+    """All of this process."""
+    return list(_in_flight.values())
+
+
+def current() -> Flight | None:
+    """The one of this thread, None when it answers no request of the web server."""
+    return _in_flight.get(get_ident())
+
+
+def time_left() -> float:
+    """Seconds until this thread's deadline, infinite when it has none."""
+    mine = current()
+    return mine.deadline - time.monotonic() if mine else math.inf
+
+
+@contextmanager
+def within(seconds: float) -> Iterator[None]:
+    """A deadline of its own for a part of a request; then its query fails with OperationalError."""
+    mine = current()
+    if mine is None:
+        yield
+        return
+    whole, mine.deadline = mine.deadline, min(mine.deadline, time.monotonic() + seconds)
+    try:
+        yield
+    finally:
+        mine.deadline = whole

@@ -1,0 +1,41 @@
+"""Django's PostgreSQL, for which no request of the web server waits longer than its deadline.
+
+In a request, connecting asks first whether anybody answers, because libpq waits two seconds at least for a server that
+was frozen; and the session gets timeouts, which the batch, imports and migrations must not have.
+"""
+
+from typing import Any
+
+import psycopg
+from django.db.backends.postgresql import base
+
+from ccweb.api import deadlines
+from ccweb.api.postgresql import silence
+
+TIMEOUTS = {"lock_timeout": "2s", "statement_timeout": "3500ms", "idle_in_transaction_session_timeout": "10s"}
+SET_TIMEOUTS = f"SELECT {', '.join(f'set_config({name!r}, {value!r}, false)' for name, value in TIMEOUTS.items())}"
+
+
+class DatabaseWrapper(base.DatabaseWrapper):
+    """A connection that fails in time."""
+
+    def get_new_connection(self, conn_params: Any) -> Any:
+        """A connection; OperationalError at once where the server is known not to answer, or the time is up."""
+        if deadlines.current():
+            self._give_up_early()
+        return super().get_new_connection(conn_params)
+
+    def init_connection_state(self) -> None:
+        """As Django does, and the timeouts."""
+        super().init_connection_state()
+        if deadlines.current():
+            self.connection.execute(SET_TIMEOUTS)
+
+    def _give_up_early(self) -> None:
+        left = deadlines.time_left()
+        if left <= 0:
+            raise psycopg.OperationalError("the request's time is up")
+        if silence.known():
+            raise psycopg.OperationalError("PostgreSQL does not answer; it is asked again several times a second")
+        if not silence.answers(min(left, silence.PATIENCE)):
+            raise psycopg.OperationalError("PostgreSQL does not answer")

@@ -1,0 +1,118 @@
+"""Request bodies, read before a request takes a slot, and given up when they do not come (Linux).
+
+The server has no timeout for a body, and a thread that reads one cannot be told to stop. What helps is to shut the
+socket, which has to be found first, among those of this process.
+"""
+
+import io
+import os
+import socket
+import stat
+import struct
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any, NamedTuple
+
+from ccweb.api.deadlines import Flight, flights
+from ccweb.api.middleware import MAX_DISCARDED_BYTES
+from ccweb.api.parsing import MAX_LIST_BYTES
+
+LATE = 5.0  # seconds without a byte, and to watch one that drips
+ESTABLISHED = 1
+
+
+def receive(environ: dict[str, Any], flight: Flight) -> bool:
+    """Read the body into memory; one that is too large to nowhere. False when it was given up."""
+    text = environ.get("CONTENT_LENGTH") or "0"
+    length = int(text) if text.isascii() and text.isdigit() else 0
+    if not 0 < length <= MAX_DISCARDED_BYTES:
+        return True
+    flight.reading_since = begun = time.monotonic()
+    read = environ["wsgi.input"].read
+    body, left = b"", length
+    while left and (chunk := read(min(left, MAX_LIST_BYTES))):
+        left -= len(chunk)
+        body = body + chunk if length <= MAX_LIST_BYTES else b""
+    flight.reading_since = None
+    environ["wsgi.input"] = io.BytesIO(body)
+    return not left or time.monotonic() - begun < LATE
+
+
+class Connection(NamedTuple):
+    """What the kernel knows of a client's connection; times in seconds."""
+
+    state: int
+    silent_for: float  # since we sent
+    quiet_for: float  # since the client sent
+    acknowledged: int  # bytes of ours
+    received: int
+
+    @property
+    def has_request(self) -> bool:
+        """Whether the client has begun a request that is not answered yet."""
+        return (
+            self.state == ESTABLISHED
+            and self.received > 0
+            and (self.quiet_for < self.silent_for or not self.acknowledged)
+        )
+
+
+class LateBodies:
+    """Finds the connections whose bodies do not come."""
+
+    def __init__(self) -> None:
+        self._dripping: dict[tuple[Any, ...], tuple[float, int]] = {}
+
+    def cut(self) -> int:
+        """Shut those that are late for reading, when a thread waits for one; returns how many."""
+        now = time.monotonic()
+        if not any(f.reading_since is not None and now - f.reading_since > LATE for f in flights()):
+            self._dripping.clear()
+            return 0
+        return sum(self._cut_if_late(client, now) for client in clients())
+
+    def _cut_if_late(self, client: socket.socket, now: float) -> bool:
+        known = ask_kernel(client)
+        if not known.has_request:
+            return False
+        peer = client.getpeername()
+        since, acknowledged = self._dripping.setdefault(peer, (now, known.acknowledged))
+        if acknowledged != known.acknowledged:  # it was answered meanwhile
+            self._dripping[peer] = now, known.acknowledged
+        late = known.quiet_for > LATE or now - self._dripping[peer][0] > LATE
+        if late:
+            client.shutdown(socket.SHUT_RD)
+        return late
+
+
+def clients() -> Iterator[socket.socket]:
+    """The connections of clients, as copies that are closed after use."""
+    sockets = [copy for fd in os.listdir("/proc/self/fd") if (copy := _socket(int(fd)))]
+    try:
+        ports = {s.getsockname()[1] for s in sockets if s.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)}
+        for client in sockets:
+            with suppress(OSError):  # it is gone
+                if client.getsockname()[1] in ports and client.getpeername():
+                    yield client
+    finally:
+        for copy in sockets:
+            copy.close()
+
+
+def ask_kernel(client: socket.socket) -> Connection:
+    """TCP_INFO, of which the layout is part of Linux's interface."""
+    info = client.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 136)
+    sent, received = struct.unpack_from("I", info, 44)[0], struct.unpack_from("I", info, 52)[0]
+    acknowledged, bytes_received = struct.unpack_from("QQ", info, 120)
+    return Connection(info[0], sent / 1000, received / 1000, acknowledged, bytes_received)
+
+
+def _socket(fd: int) -> socket.socket | None:
+    with suppress(OSError):  # it is closed meanwhile
+        if stat.S_ISSOCK(os.stat(fd).st_mode):
+            copy = socket.socket(fileno=os.dup(fd))
+            if copy.family in (socket.AF_INET, socket.AF_INET6) and copy.type == socket.SOCK_STREAM:
+                return copy
+            copy.close()
+    return None

@@ -1,0 +1,92 @@
+"""Few requests work at a time, each on a database connection of its slot; the others wait without holding one.
+
+The server has many threads, so that a slow body or a wait for the database does not keep /healthz from its answer.
+Only WORKING of them run Python at a time: more would take turns at the interpreter's lock and all be slower.
+"""
+
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+
+from django.db import DEFAULT_DB_ALIAS, connections
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from ccweb.api.deadlines import Flight
+
+WORKING = 2  # requests at a time in a worker
+WATCHING = 1  # beside them, for WATCHED_BY_MACHINES
+WATCHED_BY_MACHINES = ("/readyz", "/metrics")
+PATIENCE = 1.5  # seconds to wait for a slot
+
+
+class Waiter:
+    """A thread in the queue; `turn` is released when `database` is its own."""
+
+    def __init__(self) -> None:
+        self.database: BaseDatabaseWrapper | None = None
+        self.turn = threading.Lock()
+        self.turn.acquire()
+
+
+class Slots:
+    """A number of slots, each with its database connection, given in the order of arrival."""
+
+    def __init__(self, count: int) -> None:
+        self.databases = [connections.create_connection(DEFAULT_DB_ALIAS) for _ in range(count)]
+        for database in self.databases:
+            database.inc_thread_sharing()  # by one thread after another
+        self._lock = threading.Lock()
+        self._free = list(self.databases)
+        self._queue: deque[Waiter] = deque()
+
+    @contextmanager
+    def taken(self, flight: Flight) -> Iterator[bool]:
+        """Work in a slot, its connection being this thread's `connection`; False when none is free in time."""
+        database = self._take(PATIENCE)
+        if database is None:
+            yield False
+            return
+        connections[DEFAULT_DB_ALIAS] = flight.database = database
+        flight.working_since = time.monotonic()
+        try:
+            yield True
+        finally:
+            flight.database = None
+            del connections[DEFAULT_DB_ALIAS]
+            self._give_back(database)
+
+    def _take(self, seconds: float) -> BaseDatabaseWrapper | None:
+        with self._lock:
+            if self._free:
+                return self._free.pop()
+            waiter = Waiter()
+            self._queue.append(waiter)
+        if not waiter.turn.acquire(timeout=seconds):
+            with self._lock:
+                if waiter.database is None:  # else its turn has come in this very moment
+                    self._queue.remove(waiter)
+        return waiter.database
+
+    def _give_back(self, database: BaseDatabaseWrapper) -> None:
+        with self._lock:
+            if self._queue:
+                waiter = self._queue.popleft()
+                waiter.database = database
+                waiter.turn.release()
+            else:
+                self._free.append(database)
+
+
+_working, _watching = Slots(WORKING), Slots(WATCHING)
+
+
+def slot(path: str, flight: Flight) -> AbstractContextManager[bool]:
+    """A slot for a request to this path."""
+    return (_watching if path in WATCHED_BY_MACHINES else _working).taken(flight)
+
+
+def databases() -> list[BaseDatabaseWrapper]:
+    """The connections of all slots."""
+    return [*_working.databases, *_watching.databases]

@@ -1,0 +1,214 @@
+"""PostgreSQL dies, freezes, restarts, is cut off, locked or full: promises rows 16, 18, 19, 20, 24, 25."""
+
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+
+import psycopg
+import pytest
+
+from tests.faults.load import Load, figures, period
+from tests.faults.partition import PartitionedPostgres
+from tests.plugin import CLOSED
+from tests.processes import send, wait_for
+from tests.services import Postgres, create_database, need
+from tests.stack import Stack
+
+pytestmark = pytest.mark.stack
+DEADLINE = 5  # seconds: promise 12
+RECOVERY = 2  # seconds: promise 16
+OPEN = {"THROTTLE_KEY": "99999999/min", "THROTTLE_ADDRESS": "99999999/min"}
+Start = Callable[[Postgres], Stack]
+
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    """Starts the web process on a PostgreSQL of the test's own."""
+    with ExitStack() as things:
+
+        def on(database: Postgres) -> Stack:
+            things.enter_context(database)
+            url = create_database(database.url, "ccweb")
+            stack = Stack(database_url=url, redis_url=f"redis://{CLOSED}/0", kafka_broker=CLOSED, **OPEN)
+            things.enter_context(stack)
+            stack.manage("migrate")
+            stack.web.start()
+            return stack
+
+        yield on
+
+
+def judge(load: Load, moments: list[float], recovered: float, name: str) -> None:
+    """What every fault has to come to: 503 in time, liveness throughout, recovery, nothing lost, no hung thread."""
+    begin, end = moments
+    hurt = load.between(begin - DEADLINE, end)
+    print(f"\n{name}: {figures(load.between(begin, end))}; first success {recovered:.2f} s after the end")
+    print(f"{name}: /healthz {figures(load.between(begin, end, '/healthz'))}")
+    print(f"{name}: /readyz {figures(load.between(begin, end, '/readyz'))}")
+    assert {s.status for s in hurt} == {201, 503}
+    assert max(s.seconds for s in hurt) <= DEADLINE
+    assert {s.status for s in load.between(begin, end, "/healthz")} == {200}
+    assert recovered <= RECOVERY
+    load.settle()
+    load.stack.web.stop()  # which a hung thread would hold up until the server kills its worker
+    log = load.stack.web.log.read_text()
+    assert "Killing worker" not in log
+    assert "Traceback" not in log
+
+
+@pytest.mark.parametrize("seconds", [5, pytest.param(60, marks=pytest.mark.long)])
+def test_a_frozen_server_costs_503_in_time_and_no_restart(start: Start, seconds: float) -> None:
+    database = need(Postgres)
+    with Load(start(database)) as load:
+        load.wait_for_success()
+        with period() as moments:
+            database.freeze()
+            time.sleep(seconds)
+            assert load.stack.call("GET", "/readyz").status == 503
+        database.thaw()
+        recovered = load.wait_for_success()
+    judge(load, moments, recovered, f"frozen {seconds} s")
+
+
+@pytest.mark.parametrize("times", [1, pytest.param(10, marks=pytest.mark.long)])
+def test_a_killed_backend_resets_the_server_and_loses_nothing(start: Start, times: int) -> None:
+    database = need(Postgres)
+    with Load(start(database)) as load:
+        for _ in range(times):
+            load.wait_for_success()
+            with period() as moments:
+                kill_a_backend(database)
+                wait_for(lambda: connects(database), "the server to come back", 30)
+            recovered = load.wait_for_success()
+            assert recovered <= RECOVERY
+    judge(load, moments, recovered, f"backend killed {times} times, the last")
+
+
+@pytest.mark.parametrize("times", [1, pytest.param(3, marks=pytest.mark.long)])
+def test_a_restart_leaves_no_stale_connection(start: Start, times: int) -> None:
+    database = need(Postgres)
+    with Load(start(database)) as load:
+        for _ in range(times):
+            load.wait_for_success()
+            with period() as moments:
+                database.stop()
+                database.start()
+            recovered = load.wait_for_success()
+            time.sleep(1)
+    judge(load, moments, recovered, f"restarted {times} times, the last")
+    assert {s.status for s in load.between(moments[1], time.monotonic())} == {201}
+
+
+@pytest.mark.parametrize("seconds", [5, pytest.param(60, marks=pytest.mark.long)])
+def test_a_partition_heals_by_itself(start: Start, seconds: float) -> None:
+    database = need(PartitionedPostgres)
+    with Load(start(database)) as load:
+        load.wait_for_success()
+        with period() as moments:
+            database.cut_off()
+            time.sleep(seconds)
+        database.reconnect()
+        recovered = load.wait_for_success()
+    judge(load, moments, recovered, f"cut off {seconds} s")
+
+
+@pytest.mark.parametrize("seconds", [5, pytest.param(30, marks=pytest.mark.long)])
+def test_a_locked_table_costs_503_in_time(start: Start, seconds: float) -> None:
+    database = need(Postgres)
+    with Load(start(database)) as load:
+        load.wait_for_success()
+        with period() as moments, psycopg.connect(load.stack.database_url) as connection:
+            connection.execute("LOCK TABLE user_actions")
+            time.sleep(seconds)
+        recovered = load.wait_for_success()
+    judge(load, moments, recovered, f"locked {seconds} s")
+
+
+def test_few_connections_serve_many_clients(start: Start) -> None:
+    database = need(lambda: Postgres({"max_connections": "12"}))
+    with Load(start(database), writers=50) as load:
+        load.wait_for_success()
+        with period() as moments:
+            time.sleep(5)
+    print(f"\n50 clients, 12 connections: {figures(load.between(*moments))}")
+    assert {s.status for s in load.between(*moments)} == {201}
+    load.settle()
+
+
+def test_exhausted_connections_cost_503_until_there_are_some(start: Start) -> None:
+    database = need(lambda: Postgres({"max_connections": "12"}))
+    with Load(start(database)) as load:
+        load.wait_for_success()
+        with period() as moments:
+            greedy = take_all_connections(database)
+            time.sleep(3)
+        for connection in greedy:
+            connection.close()
+        recovered = load.wait_for_success()
+    judge(load, moments, recovered, "connections exhausted")
+
+
+@pytest.mark.parametrize("path", ["/api/actions", "/api/user-segments/1/recommendation"])
+def test_without_a_database_the_api_says_503_and_when_to_come_back(start: Start, path: str) -> None:
+    database = need(Postgres)
+    stack = start(database)
+    database.kill()
+    answer = stack.call("GET", path)
+    assert answer.status == 503
+    assert (answer.headers["Content-Type"], answer.headers["Retry-After"]) == ("application/problem+json", "2")
+    assert stack.call("GET", "/healthz").status == 200
+    assert stack.call("GET", "/readyz").status == 503
+    assert b"ccweb_database_up 0" in stack.call("GET", "/metrics").body
+
+
+def test_without_a_database_the_admin_says_503_and_not_500(start: Start) -> None:
+    database = need(Postgres)
+    stack = start(database)
+    database.kill()
+    session = {"Cookie": "sessionid=abcdefghijklmnopqrstuvwxyz012345"}
+    answer = stack.call("GET", "/admin/", headers=session)
+    assert (answer.status, answer.headers["Retry-After"]) == (503, "2")
+    assert b"Traceback" not in answer.body
+    assert "Traceback" not in stack.web.log.read_text()
+
+
+def connects(database: Postgres) -> bool:
+    """Whether the server lets a new client in."""
+    try:
+        psycopg.connect(database.url, connect_timeout=2).close()
+    except psycopg.OperationalError:
+        return False
+    return True
+
+
+def kill_a_backend(database: Postgres) -> None:
+    """kill -9 one that serves the web process, upon which PostgreSQL ends all the others and recovers."""
+    one = "SELECT pid FROM pg_stat_activity WHERE datname = 'ccweb' AND backend_type = 'client backend'"
+    with psycopg.connect(database.url, autocommit=True) as connection:
+        backend = connection.execute(one).fetchone()
+        assert backend
+        send(signal.SIGKILL, [backend[0]])
+        wait_for(lambda: connection.closed or not answers(connection), "the server to end the others", 10)
+
+
+def answers(connection: psycopg.Connection) -> bool:
+    """Whether a query still works."""
+    try:
+        connection.execute("SELECT 1")
+    except psycopg.OperationalError:
+        return False
+    return True
+
+
+def take_all_connections(database: Postgres) -> list[psycopg.Connection]:
+    """End the web process's sessions and take their places, until it has none."""
+    end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'ccweb'"
+    taken = [psycopg.connect(database.url, autocommit=True)]
+    while taken[0].execute(end).rowcount:
+        try:
+            while len(taken) < 100:
+                taken.append(psycopg.connect(database.url))
+        except psycopg.OperationalError:
+            continue
+    return taken
