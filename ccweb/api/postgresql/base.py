@@ -4,6 +4,7 @@ In a request, connecting asks first whether anybody answers, because libpq waits
 was frozen; and the session gets timeouts, which the batch, imports and migrations must not have.
 """
 
+import select
 from typing import Any
 
 import psycopg
@@ -30,6 +31,16 @@ class DatabaseWrapper(base.DatabaseWrapper):
         super().init_connection_state()
         if deadlines.current():
             self.connection.execute(SET_TIMEOUTS)
+
+    def is_usable(self) -> bool:
+        """Whether the server still holds the connection, asked of the socket and not by a query before each request.
+
+        A server that ended the session has said so, or closed: then there is something to read where nothing should be.
+        """
+        if self.connection is None or self.connection.closed:
+            return False
+        readable, _, _ = select.select([self.connection.fileno()], [], [], 0)
+        return not readable or super().is_usable()
 
     def _give_up_early(self) -> None:
         left = deadlines.time_left()
