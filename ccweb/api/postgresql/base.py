@@ -39,8 +39,9 @@ class DatabaseWrapper(base.DatabaseWrapper):
         """
         if self.connection is None or self.connection.closed:
             return False
-        readable, _, _ = select.select([self.connection.fileno()], [], [], 0)
-        return not readable or super().is_usable()
+        socket = select.poll()  # not select(), which knows no descriptor above 1023
+        socket.register(self.connection.fileno(), select.POLLIN)
+        return not socket.poll(0) or super().is_usable()
 
     def _give_up_early(self) -> None:
         left = deadlines.time_left()
