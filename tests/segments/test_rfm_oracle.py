@@ -81,6 +81,23 @@ def test_quintiles_put_equal_users_on_equal_scores(done: list[Action]) -> None:
         transaction.set_rollback(True)
 
 
+def test_ten_different_users_are_two_in_each_quintile() -> None:
+    for user in range(1, 11):
+        store([Action(user, AS_OF - 2 * (10 - user) * DAY, Decimal("0.29"))] * user)
+    publish_rfm_policy(kind=RfmPolicy.Kind.QUANTILE, rules=RfmPolicy.objects.active().rules)
+    compute_rfm_and_update_segments(as_of=AS_OF)
+    scores = [(row.recency_score, row.frequency_score, row.monetary_score) for _, row in sorted(stored_rows().items())]
+    assert scores == [(n, n, n) for n in (1, 1, 2, 2, 3, 3, 4, 4, 5, 5)]
+
+
+def test_sums_of_exactly_20_reach_20() -> None:
+    cents = [(first, second, 2000 - first - second) for first in range(1, 1000, 37) for second in range(1, 1000, 41)]
+    for user, parts in enumerate(cents, 1):  # floats fall short in one case of seven
+        store([Action(user, AS_OF, Decimal(part) / 100) for part in parts])
+    compute_rfm_and_update_segments(as_of=AS_OF)
+    assert {(row.monetary, row.monetary_score) for row in stored_rows().values()} == {(Decimal(20), 3)}
+
+
 THREE = ["1997-04-01T02:00:00Z", "1997-05-02T02:00:00Z", "1998-03-07T12:34:56.789Z"]
 TEN = [f"1997-{month:02}-11T02:00:00Z" for month in range(1, 11)]
 
