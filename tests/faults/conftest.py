@@ -1,0 +1,75 @@
+"""A deployment to be broken, the seed of the run, and the table of figures at its end."""
+
+import os
+import secrets
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from datetime import UTC, datetime
+
+import pytest
+
+from tests.faults.figures import PROPERTY, Figure, table, write
+from tests.faults.world import World
+from tests.mock_cluster import MockCluster
+from tests.services import Kafka, Postgres, need
+
+os.environ.setdefault("FAULT_SEED", str(secrets.randbelow(2**32)))  # inherited by xdist's workers
+STARTED = time.monotonic()
+
+
+@pytest.fixture
+def seed() -> int:
+    """FAULT_SEED: the same one repeats the choices of a run."""
+    print(f"FAULT_SEED={os.environ['FAULT_SEED']}")
+    return int(os.environ["FAULT_SEED"])
+
+
+@pytest.fixture(scope="session")
+def minutes() -> float:
+    """How long the long faults last; FAULT_MINUTES shortens them."""
+    return float(os.environ.get("FAULT_MINUTES", "10"))
+
+
+@pytest.fixture(scope="session")
+def world() -> Iterator[World]:
+    """One deployment for many faults: each has to leave it well."""
+    with ExitStack() as things:
+        postgres = things.enter_context(need(Postgres))
+        kafka = things.enter_context(need(Kafka))
+        yield things.enter_context(World(postgres, kafka))
+
+
+@pytest.fixture
+def failing(postgres_of_mocks: Postgres) -> Iterator[World]:
+    """A deployment on a Kafka cluster that fails on command."""
+    with MockCluster() as cluster:
+        cluster.create_topic("topic_user_actions")
+        with World(postgres_of_mocks, cluster, relays=1) as world:
+            yield world
+
+
+@pytest.fixture(scope="session")
+def postgres_of_mocks() -> Iterator[Postgres]:
+    """A server for the worlds whose database is not what fails."""
+    with need(Postgres) as server:
+        yield server
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print the figures, and write them into the document when `make faults` asks for it."""
+    reports = [report for kind in ("passed", "failed") for report in terminalreporter.getreports(kind)]
+    figures: list[Figure] = [
+        value
+        for report in reports
+        if report.when == "call"
+        for name, value in report.user_properties
+        if name == PROPERTY
+    ]
+    if not figures:
+        return
+    seed = f"FAULT_SEED={os.environ['FAULT_SEED']}"
+    terminalreporter.write_line(f"\n{table(figures)}\n{seed}")
+    if os.environ.get("FAULT_FIGURES") == "1":
+        minutes = (time.monotonic() - STARTED) / 60
+        write(figures, f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, {minutes:.0f} minutes, `{seed}`.")

@@ -1,0 +1,78 @@
+"""Our own processes die, freeze or are told to stop."""
+
+import random
+import signal
+import time
+
+import pytest
+
+from tests.faults.figures import Recorder, judge
+from tests.faults.world import World
+from tests.processes import send, wait_for
+
+pytestmark = pytest.mark.stack
+BATCH = 200  # what a relay may deliver twice when it dies
+RESPAWN = 6.0  # seconds: granian gives up a server whose new worker dies within 5.5 s
+
+
+@pytest.mark.parametrize("times", [1, pytest.param(20, marks=pytest.mark.long)])
+def test_a_killed_web_worker_loses_nothing(world: World, seed: int, record_property: Recorder, times: int) -> None:
+    choose, recovery = random.Random(seed), 0.0
+    with world.traffic(seed) as traffic:
+        for _ in range(times):
+            server, *workers = world.stack.web.pids()
+            victim = choose.choice(workers)
+            send(signal.SIGKILL, [victim])
+            killed = time.monotonic()
+            wait_for(lambda v=victim: len(p := world.stack.web.pids()) == 3 and v not in p, "a new worker", 30)  # type: ignore[misc]
+            recovery = max(recovery, traffic.wait_for_ack(killed) - killed)
+            time.sleep(RESPAWN if times > 1 else 0)
+    judge(record_property, f"1 web worker killed x{times}", world.settle(traffic), recovery=recovery)
+
+
+@pytest.mark.parametrize("times", [3, pytest.param(20, marks=pytest.mark.long)])
+def test_a_killed_relay_loses_nothing(world: World, seed: int, record_property: Recorder, times: int) -> None:
+    choose, recovery = random.Random(seed), 0.0
+    with world.traffic(seed) as traffic:
+        for number in range(times):
+            time.sleep(choose.uniform(0.2, 0.8))
+            victim = world.relays[number % 2]  # when it leads or when it waits: what is killed last has started last
+            victim.kill()
+            recovery = max(recovery, world.wait_for_delivery())
+            victim.start()
+    found = world.settle(traffic)
+    judge(record_property, f"4 relay killed x{times}", found, recovery=recovery, duplicates=BATCH * times)
+
+
+@pytest.mark.parametrize("seconds", [3, pytest.param(60, marks=pytest.mark.long)])
+def test_a_frozen_relay_is_replaced_and_fenced(
+    world: World, seed: int, record_property: Recorder, seconds: float
+) -> None:
+    with world.traffic(seed) as traffic:
+        victim = world.leader()
+        victim.freeze()
+        recovery = world.wait_for_delivery()
+        time.sleep(seconds)
+        victim.thaw()
+        time.sleep(1)
+        world.wait_for_delivery()
+    assert world.leader() is not victim
+    found = world.settle(traffic)
+    judge(record_property, f"5 relay frozen {seconds:.0f} s", found, recovery=recovery, duplicates=BATCH)
+
+
+@pytest.mark.parametrize("times", [1, pytest.param(10, marks=pytest.mark.long)])
+def test_a_stopped_relay_finishes_its_batch(world: World, seed: int, record_property: Recorder, times: int) -> None:
+    slowest = recovery = 0.0
+    with world.traffic(seed) as traffic:
+        for _ in range(times):
+            victim = world.leader()
+            told = time.monotonic()
+            victim.stop()
+            slowest = max(slowest, time.monotonic() - told)
+            recovery = max(recovery, world.wait_for_delivery())
+            victim.start()
+            time.sleep(0.5)
+    notes = f"stopped within {slowest:.1f} s"
+    judge(record_property, f"6 relay stopped x{times}", world.settle(traffic), recovery=recovery, notes=notes)
+    assert slowest <= 10

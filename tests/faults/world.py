@@ -1,0 +1,132 @@
+"""A deployment to be broken: PostgreSQL with its real durability, Kafka, the web process, two relays."""
+
+import contextlib
+import os
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import Self
+
+import psycopg
+
+from ccweb.api.leadership import SessionLock
+from tests.faults.accounting import Account, account, prove_that_it_sees, read_messages, read_rows
+from tests.faults.traffic import Sent, Traffic, attempt
+from tests.mock_cluster import MockCluster
+from tests.processes import wait_for
+from tests.services import Kafka, Postgres, create_database
+from tests.stack import Program, Stack
+from tests.topics import read_topic
+
+TOPIC = "topic_user_actions"
+FURTHEST = "SELECT coalesce(max(id), 0) FROM outbox"
+BEHIND = "SELECT count(*) FROM outbox WHERE id <= %s AND quarantined_at IS NULL"
+LEADERS = """SELECT application_name FROM pg_locks JOIN pg_stat_activity USING (pid)
+    WHERE locktype = 'advisory' AND granted AND objsubid = 1 AND (classid::bigint << 32) | objid::bigint = %s"""
+DRAIN_SECONDS = 300
+
+
+class World:
+    """Starts everything; `kafka` may be a failing mock. What a fault has killed is started again by `repair`."""
+
+    def __init__(self, postgres: Postgres, kafka: Kafka | MockCluster, *, relays: int = 2) -> None:
+        self.postgres, self.kafka = postgres, kafka
+        self.known: set[str] = set()  # event_ids of the faults before
+        self._things = ExitStack()
+        self.stack = self._things.enter_context(
+            Stack(
+                database_url=create_database(postgres.url, f"ccweb_{uuid.uuid4().hex[:8]}"),
+                redis_url=os.environ["REDIS_URL"],
+                kafka_broker=kafka.address,
+                RELAY_IN_WEB="0",
+                THROTTLE_KEY="99999999/min",
+                THROTTLE_ADDRESS="99999999/min",
+            )
+        )
+        self.relays = [self.stack.program("relay", PGAPPNAME=f"relay-{number}") for number in range(relays)]
+
+    def __enter__(self) -> Self:
+        with self._things.pop_all() as things:  # ends it all when the start fails
+            self.stack.manage("migrate")
+            for program in self.programs:
+                program.start()
+            self._things = things.pop_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._things.close()
+
+    @property
+    def programs(self) -> list[Program]:
+        """The web process and the relays."""
+        return [self.stack.web, *self.relays]
+
+    @property
+    def web(self) -> str:
+        """Where the web process listens."""
+        return self.stack.web.address
+
+    @contextlib.contextmanager
+    def traffic(self, seed: int, **more: float) -> Iterator[Traffic]:
+        """Clients on this deployment, after everything is up and one action went all the way."""
+        self.repair()
+        self.canary()
+        with Traffic(self.web, seed=seed, **more) as traffic:  # type: ignore[arg-type]
+            traffic.wait_for_ack()
+            yield traffic
+
+    def leader(self) -> Program:
+        """The relay that leads now, waited for."""
+        key, found = SessionLock("relay").key, []
+
+        def leads() -> bool:
+            with psycopg.connect(self.stack.database_url) as database:
+                found[:] = [row[0] for row in database.execute(LEADERS, [key])]
+            return bool(found)
+
+        wait_for(leads, "a relay to lead", 30)
+        return self.relays[int(found[0].rpartition("-")[2])]
+
+    def repair(self) -> None:
+        """Starts what has ended, as a supervisor does."""
+        for program in self.programs:
+            if not program.pids():
+                program.start()
+
+    def canary(self) -> Sent:
+        """One action that must be in the row and in the topic, or the checker is blind."""
+        canary = Sent(str(uuid.uuid4()), 999, "9.99")
+        while canary.verdict != "acked":
+            canary.attempts.append(attempt(self.web, canary.body()))
+            assert len(canary.attempts) < 50, canary.attempts[-1]
+        self.known.add(canary.event_id)
+        return canary
+
+    def wait_for_delivery(self, seconds: float = DRAIN_SECONDS) -> float:
+        """Wait until Kafka has all that is committed now; returns how long that took, the database's absence included.
+
+        What is stored meanwhile is not waited for.
+        """
+        begun = time.monotonic()
+        marks: list[int] = []
+
+        def delivered() -> bool:
+            with contextlib.suppress(psycopg.OperationalError), psycopg.connect(self.stack.database_url) as database:
+                if not marks:
+                    marks.extend(database.execute(FURTHEST).fetchone() or ())
+                return database.execute(BEHIND, marks).fetchone() == (0,)
+            return False
+
+        wait_for(delivered, "the outbox to drain", seconds)
+        return time.monotonic() - begun
+
+    def settle(self, traffic: Traffic) -> Account:
+        """The accounting, once everything is delivered; proves first that it sees."""
+        canary = self.canary()
+        self.wait_for_delivery()
+        rows = read_rows(self.stack.database_url)
+        messages = read_messages(read_topic(self.kafka.address, TOPIC, at_least=1))
+        self.known.update(action.event_id for action in traffic.sent if action.verdict != "refused")
+        prove_that_it_sees(canary, rows, messages)
+        return account(traffic.sent, rows, messages, self.known)
