@@ -18,8 +18,8 @@ test: .venv/tests ## the suite on SQLite, then with the real processes on Postgr
 test-long: .venv/tests ## what takes too long for every day
 	$(pytest) -m long --database postgresql
 
-faults: .venv/tests ## every fault, the long ones too
-	$(pytest) tests/faults -m '' --database postgresql
+faults: .venv/tests ## every fault, the long ones too; writes docs/promises.md (FAULT_MINUTES=1 shorter, FAULT_SEED=n again)
+	FAULT_FIGURES=1 $(pytest) tests/faults -v -m '' --database postgresql
 
 lint: .venv/tests ## style, types, migrations, Django's own checks
 	$(python) -m ruff check .

@@ -35,6 +35,10 @@ class MockCluster:
         """A topic with one replica a partition."""
         self._library.rd_kafka_mock_topic_create(self._cluster, topic.encode(), partitions, 1)
 
+    def lead(self, topic: str, partition: int, broker: int) -> None:
+        """The partition is this broker's from now on."""
+        self._library.rd_kafka_mock_partition_set_leader(self._cluster, topic.encode(), partition, broker)
+
     def down(self, *brokers: int) -> None:
         """These brokers, or all, refuse and cut connections."""
         for broker in brokers or self._brokers:

@@ -1,0 +1,98 @@
+"""Negative controls: systems that lose, invent, double or reorder, which the accounting must find out."""
+
+import os
+import socket
+import time
+from contextlib import ExitStack
+
+import pytest
+
+from tests.commands import Running, start
+from tests.faults.accounting import Account, account, prove_that_it_sees, read_messages, read_rows
+from tests.faults.figures import PROPERTY, Recorder, figure
+from tests.faults.test_databases import recovered, start_again
+from tests.faults.traffic import Sent, Traffic, attempt
+from tests.faults.world import TOPIC, World
+from tests.mock_cluster import MockCluster
+from tests.processes import free_port, wait_for
+from tests.services import Postgres, need
+from tests.topics import read_topic
+
+pytestmark = pytest.mark.stack
+A_RELAY_THAT_ASKS_NOBODY = """
+import os
+from actions import kafka_settings
+from actions.publishing import Relay
+kafka_settings.TRANSACTIONS["transactional.id"] = f"relay-{os.getpid()}"  # else Kafka would still fence one of them
+relay = Relay()
+relay.lead.lock.hold = lambda: True
+relay.run()
+"""
+
+
+def red(record: Recorder, control: str, found: Account) -> None:
+    """Notes the figures."""
+    record(PROPERTY, figure(f"control: {control}", found, None, "red, as it must be"))
+
+
+def test_producing_in_the_view_is_found_out(fresh_database: str, seed: int, record_property: Recorder) -> None:
+    with MockCluster() as cluster:
+        cluster.create_topic(TOPIC)
+        port = free_port()
+        environment = {"DATABASE_URL": fresh_database, "KAFKA_BROKER": cluster.address, "PORT": str(port)}
+        address = f"127.0.0.1:{port}"
+        with Running(["-m", "tests.faults.naive"], os.environ | environment) as server:
+            wait_for(lambda: answers(port), "the naive server", 30)
+            canary = Sent("7f1fbd47-4c1c-4b52-a5c2-0b1a1f1c8a55", 999, "9.99")
+            canary.attempts.append(attempt(address, canary.body()))
+            with Traffic(address, seed=seed) as traffic:
+                time.sleep(1)
+                cluster.down()
+                time.sleep(2)
+            server.kill()
+        cluster.up()
+        rows, messages = read_rows(fresh_database), read_messages(read_topic(cluster.address, TOPIC))
+    prove_that_it_sees(canary, rows, messages)
+    found = account(traffic.sent, rows, messages, [canary.event_id])
+    red(record_property, "producing in the view, Kafka down, then killed", found)
+    assert found.missing_rows == 0
+    assert found.missing_messages > 0
+
+
+def test_an_asynchronous_commit_is_found_out(seed: int, record_property: Recorder) -> None:
+    with ExitStack() as things:
+        postgres = things.enter_context(
+            need(lambda: Postgres({"synchronous_commit": "off", "wal_writer_delay": "10s"}))
+        )
+        cluster = things.enter_context(MockCluster())
+        cluster.create_topic(TOPIC)
+        world = things.enter_context(World(postgres, cluster, relays=1))
+        with world.traffic(seed) as traffic:
+            for _ in range(4):  # what one kill loses is what was written since the last whole page of WAL
+                time.sleep(0.5)
+                postgres.kill()
+                start_again(postgres)
+                recovered(world, traffic, time.monotonic())
+        found = world.settle(traffic)
+    red(record_property, "synchronous_commit=off, PostgreSQL killed x4", found)
+    assert found.missing_rows > 0
+
+
+@pytest.mark.long
+def test_two_relays_without_a_lead_are_found_out(failing: World, seed: int, record_property: Recorder) -> None:
+    failing.relays.pop().kill()
+    with ExitStack() as things:
+        for _ in range(2):
+            things.enter_context(start(failing.stack, "shell", "-v0", "-c", A_RELAY_THAT_ASKS_NOBODY))
+        with failing.traffic(seed, rate=300) as traffic:
+            failing.wait_for_delivery()
+            time.sleep(5)
+        found = failing.settle(traffic)
+    red(record_property, "two relays without a lead", found)
+    assert found.duplicates > 0
+
+
+def answers(port: int) -> bool:
+    """Whether something listens."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0

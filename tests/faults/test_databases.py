@@ -1,0 +1,92 @@
+"""PostgreSQL dies or restarts: what it has acknowledged stays, and reaches Kafka."""
+
+import random
+import signal
+import time
+
+import psycopg
+import pytest
+
+from tests.faults.figures import Recorder, judge
+from tests.faults.traffic import Traffic
+from tests.faults.world import World
+from tests.processes import run, send, wait_for
+from tests.services import Service
+
+pytestmark = pytest.mark.stack
+BATCH = 200
+SERVER_PROCESSES = "SELECT pid FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
+
+
+def recovered(world: World, traffic: Traffic, healed: float) -> float:
+    """Seconds until an action is acknowledged again and all before it are delivered."""
+    traffic.wait_for_ack(healed)
+    world.wait_for_delivery()
+    return time.monotonic() - healed
+
+
+@pytest.mark.long
+def test_a_killed_backend_loses_nothing(world: World, seed: int, record_property: Recorder) -> None:
+    choose, recovery = random.Random(seed), 0.0
+    with world.traffic(seed) as traffic:
+        for _ in range(10):
+            time.sleep(choose.uniform(0.2, 1))
+            with psycopg.connect(world.stack.database_url) as database:
+                pids = [row[0] for row in database.execute(SERVER_PROCESSES)]
+            send(signal.SIGKILL, [choose.choice(pids)])
+            recovery = max(recovery, recovered(world, traffic, time.monotonic()))
+    found = world.settle(traffic)
+    judge(record_property, "16 backend killed x10", found, recovery=recovery, duplicates=BATCH * 10)
+
+
+@pytest.mark.parametrize("times", [1, pytest.param(10, marks=pytest.mark.long)])
+def test_a_killed_server_keeps_what_it_acknowledged(
+    world: World, seed: int, record_property: Recorder, times: int
+) -> None:
+    choose, recovery = random.Random(seed), 0.0
+    with world.traffic(seed) as traffic:
+        for _ in range(times):
+            time.sleep(choose.uniform(0.5, 1.5))
+            world.postgres.kill()
+            start_again(world.postgres)
+            recovery = max(recovery, recovered(world, traffic, time.monotonic()))
+    found = world.settle(traffic)
+    judge(record_property, f"17 PostgreSQL killed x{times}", found, recovery=recovery, duplicates=BATCH * times)
+
+
+@pytest.mark.long
+def test_a_restarted_server_loses_nothing(world: World, seed: int, record_property: Recorder) -> None:
+    recovery = 0.0
+    with world.traffic(seed) as traffic:
+        for _ in range(3):
+            time.sleep(1)
+            world.postgres.stop()
+            world.postgres.start()
+            recovery = max(recovery, recovered(world, traffic, time.monotonic()))
+    judge(record_property, "18 PostgreSQL restarted x3", world.settle(traffic), recovery=recovery, duplicates=3 * BATCH)
+
+
+def start_again(server: Service) -> None:
+    """A killed server's leftovers, such as shared memory, may hold up a start."""
+
+    def starts() -> bool:
+        try:
+            server.start()
+        except RuntimeError:
+            return False
+        return True
+
+    wait_for(starts, "PostgreSQL to start", 30)
+
+
+@pytest.mark.long
+def test_cut_connections_lose_nothing(world: World, seed: int, record_property: Recorder) -> None:
+    ports = [address.rpartition(":")[2] for address in (world.postgres.address, world.kafka.address)]
+    with world.traffic(seed) as traffic:
+        for _ in range(20):
+            for port in ports:
+                run(["ss", "--kill", "--numeric", "--tcp", f"dport = {port}"])
+            time.sleep(1)
+        recovery = recovered(world, traffic, time.monotonic())
+    found = world.settle(traffic)
+    judge(record_property, "29 connections cut for 20 s", found, recovery=recovery, duplicates=20 * BATCH)

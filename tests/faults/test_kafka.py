@@ -1,0 +1,92 @@
+"""Kafka goes away, is slow or answers with errors: requests do not notice, and all arrives when it is well."""
+
+import time
+
+import pytest
+
+from tests.faults.figures import Recorder, judge
+from tests.faults.traffic import percentile, statuses
+from tests.faults.world import TOPIC, World
+from tests.mock_cluster import (
+    NOT_ENOUGH_REPLICAS,
+    NOT_ENOUGH_REPLICAS_AFTER_APPEND,
+    PRODUCE,
+    REQUEST_TIMED_OUT,
+    TOPIC_AUTHORIZATION_FAILED,
+)
+from tests.services import Kafka
+
+pytestmark = pytest.mark.stack
+BATCH = 200
+
+
+@pytest.mark.parametrize(
+    "outage", [4, pytest.param(10, marks=pytest.mark.long), pytest.param(0, marks=pytest.mark.long)]
+)
+def test_an_outage_of_kafka_delays_and_loses_nothing(
+    world: World, seed: int, record_property: Recorder, outage: float, minutes: float
+) -> None:
+    """0 stands for the long one."""
+    seconds = outage or minutes * 60
+    assert isinstance(world.kafka, Kafka)
+    with world.traffic(seed) as traffic:
+        time.sleep(min(seconds, 20))
+        world.kafka.kill()
+        killed = time.monotonic()
+        time.sleep(seconds)
+        ended = time.monotonic()
+        world.kafka.start()
+        healed = time.monotonic()
+        world.wait_for_delivery()
+        recovery = time.monotonic() - healed
+    before, during = traffic.between(0, killed), traffic.between(killed, ended)
+    ratio = percentile([a.seconds for a in during], 0.99) / percentile([a.seconds for a in before], 0.99)
+    notes = f"POST during the outage: {statuses(during)}, p99 {ratio:.2f} of before"
+    judge(record_property, f"8 Kafka killed, {seconds:.0f} s", world.settle(traffic), recovery=recovery, notes=notes)
+    assert set(statuses(during)) == {"201"}
+
+
+@pytest.mark.long
+def test_a_moving_leader_stalls_and_loses_nothing(failing: World, seed: int, record_property: Recorder) -> None:
+    cluster = failing.kafka
+    with failing.traffic(seed) as traffic:
+        cluster.down(1)
+        for partition in range(3):
+            cluster.lead(TOPIC, partition, 2)
+        recovery = failing.wait_for_delivery()
+        cluster.up(1)
+        time.sleep(3)
+    found = failing.settle(traffic)
+    judge(record_property, "9 one broker down, leader moves", found, recovery=recovery, duplicates=BATCH)
+
+
+@pytest.mark.long
+def test_transient_errors_cause_no_duplicates(failing: World, seed: int, record_property: Recorder) -> None:
+    with failing.traffic(seed) as traffic:
+        failing.kafka.fail(PRODUCE, *[NOT_ENOUGH_REPLICAS, NOT_ENOUGH_REPLICAS_AFTER_APPEND, REQUEST_TIMED_OUT] * 17)
+        recovery = failing.wait_for_delivery()
+    judge(record_property, "10 transient errors x51", failing.settle(traffic), recovery=recovery)
+
+
+@pytest.mark.long
+def test_a_refused_permission_is_waited_for(failing: World, seed: int, record_property: Recorder) -> None:
+    with failing.traffic(seed) as traffic:
+        failing.kafka.fail(PRODUCE, *[TOPIC_AUTHORIZATION_FAILED] * 3)
+        recovery = failing.wait_for_delivery()
+    log = failing.relays[0].log.read_text()
+    found = failing.settle(traffic)
+    judge(record_property, "12 permission refused x3", found, recovery=recovery, duplicates=3 * BATCH)
+    assert "TOPIC_AUTHORIZATION_FAILED" in log, "no alarm"
+
+
+@pytest.mark.long
+def test_a_broker_slower_than_the_client_waits_loses_nothing(
+    failing: World, seed: int, record_property: Recorder
+) -> None:
+    with failing.traffic(seed, rate=20) as traffic:
+        failing.kafka.slow(12_000)  # the client gives up after 10 s
+        time.sleep(25)
+        failing.kafka.slow(0)
+        recovery = failing.wait_for_delivery()
+    found = failing.settle(traffic)
+    judge(record_property, "13 answers take 12 s", found, recovery=recovery, duplicates=4 * BATCH)
