@@ -15,7 +15,8 @@ class UserActionAdmin(ReadOnlyAdmin):
     """Operators may add an action, which is published like any other; nobody edits or deletes one."""
 
     list_display = ("id", "user_id", "action_type", "value", "action_timestamp", "received_at")
-    search_fields = ("=user_id",)
+    sortable_by = ("id", "user_id")  # what has an index
+    search_fields = ("user_id",)
     search_help_text = "A user_id"
     fields = ("user_id", "action_type", "value", "action_timestamp", "event_id")
 
@@ -29,9 +30,10 @@ class OutboxMessageAdmin(ReadOnlyAdmin):
     """What Kafka has not confirmed yet."""
 
     list_display = ("id", "topic", "key", "created_at", "quarantined_at", "error")
+    sortable_by = ("id",)
     list_filter = (("quarantined_at", admin.EmptyFieldListFilter),)
     actions = ("resend",)
-    search_fields = ("=key",)
+    search_fields = ("key",)
     search_help_text = "A user_id"
 
     @admin.action(description="Re-send selected quarantined messages", permissions=["resend"])

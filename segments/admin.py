@@ -53,7 +53,7 @@ class UserSegmentAdmin(LargeTableAdmin):
         filters.LastActionFilter,
         filters.LeavingFilter,
     )
-    search_fields = ("=user_id",)
+    search_fields = ("user_id",)
     search_help_text = "A user_id"
     fields = ("risk_profile",)
     change_list_template = "segments/segment_list.html"
@@ -66,6 +66,13 @@ class UserSegmentAdmin(LargeTableAdmin):
             path("exits.csv", view(self.export_exits), name="segments_usersegment_exits"),
             *super().get_urls(),
         ]
+
+    def get_paginator(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        """Who leaves is found by looking at each user's actions: ten pages of them are enough."""
+        paginator: Any = super().get_paginator(request, *args, **kwargs)
+        if filters.LeavingFilter.parameter_name in request.GET:
+            paginator.most = 1000
+        return paginator
 
     def export(self, request: HttpRequest) -> HttpResponseBase:
         """The list as it is filtered, whatever its length."""
@@ -171,7 +178,8 @@ class SegmentChangeAdmin(ReadOnlyAdmin):
 
     list_display = ("id", "user_id", "from_group", "to_group", "changed_at", "run")
     list_select_related = ("run",)
-    search_fields = ("=user_id",)
+    sortable_by = ("id", "user_id")  # what has an index
+    search_fields = ("user_id",)
     search_help_text = "A user_id"
 
 
@@ -180,5 +188,6 @@ class RiskChangeAdmin(ReadOnlyAdmin):
     """Who changed whose risk profile."""
 
     list_display = ("id", "user_id", "from_profile", "to_profile", "changed_by", "changed_at")
-    search_fields = ("=user_id",)
+    sortable_by = ("id", "user_id")  # what has an index
+    search_fields = ("user_id",)
     search_help_text = "A user_id"

@@ -11,7 +11,7 @@ from datetime import date, datetime
 from typing import NamedTuple
 
 from django.db import connection
-from django.db.models import QuerySet
+from django.db.models import BooleanField, QuerySet
 from django.db.models.expressions import RawSQL
 
 from segments.models import RfmPolicy, UserSegment
@@ -30,6 +30,13 @@ WITH acted AS ({acted}
     SELECT user_id, {ranks} FROM windows
 )
 SELECT {columns} FROM ranks WHERE {fallen}"""
+# The same of one user at a time: a list page stops at its hundredth, and follows the index by user.
+FALLS = """EXISTS (SELECT 1 FROM (
+    SELECT {ranks} FROM (
+        SELECT {windows} FROM user_actions own
+        WHERE own.user_id = user_segments.user_id AND action_timestamp >= %(since)s
+    ) windows
+) ranks WHERE {fallen})"""
 WINDOW = """MAX(action_timestamp) FILTER (WHERE action_timestamp <= %(as_of{n})s) AS last_action_at{n},
     COUNT(*) FILTER (WHERE action_timestamp BETWEEN %(since{n})s AND %(as_of{n})s) AS frequency{n},
     {total} FILTER (WHERE action_timestamp BETWEEN %(since{n})s AND %(as_of{n})s) AS total{n}"""
@@ -78,22 +85,23 @@ class Forecast:
                 yield Exit(user_id, self._group, self._batches[number].date(), self._groups[rank])
 
     def segments(self) -> QuerySet[UserSegment]:
-        """The same users' segments, for a list to filter on."""
-        named = self._statement("user_id")
-        values = [self._parameters[name] for name in NAME.findall(named)]
-        members = RawSQL(NAME.sub("%s", named), values)  # noqa: S611 - our own text; an expression takes no names
-        return UserSegment.objects.filter(user_id__in=members)
+        """Whom the last run put into the group and a batch to come will put lower; lazy, for a list to filter on."""
+        text = FALLS.format(**self._parts())
+        values = [self._parameters[name] for name in NAME.findall(text)]
+        falls = RawSQL(NAME.sub("%s", text), values, BooleanField())  # noqa: S611 - our own text, which takes no names
+        return UserSegment.objects.filter(falls, rfm_group=self._group)
 
     def _statement(self, columns: str) -> str:
+        rank = _rank(self._scoring.rules)
+        return STATEMENT.format(acted=acted(), rank=rank, columns=columns, **self._parts())
+
+    def _parts(self) -> dict[str, str]:
         rules = self._scoring.rules
-        return STATEMENT.format(
-            acted=acted(),
-            rank=_rank(rules),
-            windows=", ".join(WINDOW.format(n=f"_{n}", total=total()) for n in self._batches),
-            ranks=", ".join(f"{_rank(rules, f'_{n}')} AS rank_{n}" for n in self._batches),
-            columns=columns,
-            fallen=" OR ".join(f"rank_{n} > %(rank)s" for n in self._batches),
-        )
+        return {
+            "windows": ", ".join(WINDOW.format(n=f"_{n}", total=total()) for n in self._batches),
+            "ranks": ", ".join(f"{_rank(rules, f'_{n}')} AS rank_{n}" for n in self._batches),
+            "fallen": " OR ".join(f"rank_{n} > %(rank)s" for n in self._batches),
+        }
 
 
 def _rank(rules: Sequence[Rule], batch: str = "") -> str:

@@ -79,8 +79,7 @@ class LeavingFilter(SimpleListFilter):
             return queryset
         if group not in {name for name, _ in self.lookup_choices}:
             return queryset.none()
-        leaving = Forecast(group=group, days=LEAVING_DAYS, now=timezone.now()).segments()
-        return queryset.filter(pk__in=leaving.values("pk"))
+        return queryset & Forecast(group=group, days=LEAVING_DAYS, now=timezone.now()).segments()
 
 
 class LastActionFilter(SimpleListFilter):

@@ -11,5 +11,6 @@ class SiteVisitAdmin(ReadOnlyAdmin):
     """Who came from where."""
 
     list_display = ("id", "user_id", "source", "visit_timestamp")
-    search_fields = ("=user_id",)
+    sortable_by = ("id", "user_id", "visit_timestamp")  # what has an index
+    search_fields = ("user_id",)
     search_help_text = "A user_id"

@@ -20,6 +20,14 @@ def user_id_argument(text: str) -> int:
     return int(text)
 
 
+def typed_user_id(text: str) -> int | None:
+    """The user_id that somebody typed into a search field; None when it is none."""
+    digits = text.strip()
+    if not (digits.isascii() and digits.isdigit() and len(digits) <= 19 and 1 <= int(digits) <= MAX_USER_ID):
+        return None
+    return int(digits)
+
+
 class UserIdConverter:
     """A user_id in a path: 1..2^63-1 in ASCII digits; anything else is 404."""
 

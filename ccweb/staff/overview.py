@@ -14,6 +14,7 @@ from ccweb.health import state
 from ccweb.probing import ask_kafka, ask_redis
 from ccweb.staff.charts import HEIGHT, WIDTH, bars, shade, stacked_areas
 from segments.models import RfmPolicy, RfmRun, UserSegment
+from segments.transitions import transition_matrix
 from visits.models import SiteVisit
 
 RUNS = 60
@@ -71,12 +72,12 @@ def heat_map() -> list[dict[str, Any]]:
 def matrix(groups: list[str], query: Mapping[str, str]) -> dict[str, Any]:
     """Users by the group at the start of one UTC day (rows) and at the end of another (columns)."""
     today = timezone.now().date()
-    start, end = _date(query.get("from")) or today - timedelta(days=7), _date(query.get("to")) or today
+    start, end = _date(query.get("from")) or today - timedelta(days=1), _date(query.get("to")) or today
     moments = datetime.combine(start, time.min, UTC), datetime.combine(end, time.max, UTC)
-    counts = {(c["from_group"], c["to_group"]): c["users"] for c in UserSegment.objects.transition_matrix(*moments)}
+    counts = transition_matrix(*moments)
     columns = groups + sorted({to for _, to in counts} - set(groups))
     rows = groups + sorted({was for was, _ in counts} - set(groups))
-    table = [{"from": was, "cells": [counts.get((was, to), 0) for to in columns]} for was in rows]
+    table = [{"from": was, "cells": [counts[was, to] for to in columns]} for was in rows]
     return {"start": start, "end": end, "columns": columns, "rows": [r for r in table if any(r["cells"])]}
 
 

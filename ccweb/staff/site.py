@@ -2,12 +2,13 @@
 
 from typing import Any
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, URLResolver, path
 
+from ccweb.api.identity import MAX_USER_ID, typed_user_id
 from ccweb.staff.overview import overview
 from ccweb.staff.story import story_of
 
@@ -35,9 +36,9 @@ class StaffSite(admin.AdminSite):
 
     def find_user(self, request: HttpRequest) -> HttpResponse:
         """From the search field to the user's page."""
-        text = request.GET.get("user_id", "").strip()
-        if text.isascii() and text.isdigit() and 1 <= len(text) <= 19 and int(text):
-            return redirect("admin:user", user_id=int(text))
+        if user_id := typed_user_id(request.GET.get("user_id", "")):
+            return redirect("admin:user", user_id=user_id)
+        messages.error(request, f"A user_id is a whole number from 1 to {MAX_USER_ID}.")
         return redirect("admin:index")
 
     def user(self, request: HttpRequest, user_id: int) -> HttpResponse:

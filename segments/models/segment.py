@@ -2,10 +2,9 @@
 
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
 
 from django.db import models
-from django.db.models import Case, Count, F, OuterRef, Subquery, Value, When
+from django.db.models import Case, F, OuterRef, Subquery, Value, When
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
@@ -26,15 +25,6 @@ class UserSegmentQuerySet(models.QuerySet["UserSegment"]):
     def with_group_at(self, moment: datetime) -> "UserSegmentQuerySet":
         """Each with `group_then`, the group at a moment (UTC); without a row then, the lapsed users' group."""
         return self.annotate(group_then=_group_at(moment))
-
-    def transition_matrix(self, start: datetime, end: datetime) -> list[dict[str, Any]]:
-        """How many users went from which group to which between two moments (UTC).
-
-        Rows {from_group, to_group, users} sum to all users with a row.
-        """
-        moved = self.order_by().annotate(from_group=_group_at(start), to_group=_group_at(end))
-        counted = moved.values("from_group", "to_group").annotate(users=Count("user_id"))
-        return [dict(row) for row in counted.order_by("from_group", "to_group")]
 
 
 def _group_at(moment: datetime) -> Coalesce:

@@ -60,7 +60,7 @@ def test_the_overview_shows_the_population_and_the_last_run(staff: Client, popul
     assert answer.context["run"].pk == RfmRun.objects.get().pk
     cells = {(row["recency"], c["frequency"]): c["users"] for row in answer.context["heat_map"] for c in row["cells"]}
     assert {place: users for place, users in cells.items() if users} == {(5, 5): 1, (5, 3): 1, (5, 1): 1}
-    assert answer.context["matrix"]["rows"] == [{"from": "", "cells": [1, 1, 1]}]
+    assert answer.context["matrix"]["rows"] == [{"from": "Low", "cells": [1, 1, 1]}]
 
 
 def test_a_failed_run_is_said_with_its_error(staff: Client) -> None:
@@ -179,10 +179,12 @@ def test_an_old_revision_comes_back_as_a_new_one(staff: Client) -> None:
     url = reverse("admin:segments_rfmpolicy_add")
     seal = staff.post(url, POLICY).context["seal"]
     staff.post(url, POLICY | {"_publish": "Publish", "seal": seal})
+    second = RfmPolicy.objects.active().revision
     assert "Back to this revision" in page(staff, "segments_rfmpolicy_change", 1)
     staff.post(reverse("admin:segments_rfmpolicy_again", args=[1]))
     policy = RfmPolicy.objects.active()
-    assert (policy.revision, policy.frequency_cuts, policy.note) == (3, [3, 3, 10, 10], "Back to revision 1.")
+    assert policy.revision not in (1, second), "an old revision is not revived, its content comes back"
+    assert (policy.frequency_cuts, policy.note) == ([3, 3, 10, 10], "Back to revision 1.")
 
 
 def test_a_run_is_requested_once_at_a_time(staff: Client) -> None:
@@ -237,3 +239,19 @@ def test_the_kill_switch_answers_for_everybody_until_it_is_released(staff: Clien
     staff.post(reverse("admin:segments_killswitch_release"))
     assert get("user-segments/1/recommendation").json()["recommended_reward_probability"] != 0.05
     assert LogEntry.objects.filter(content_type__model="killswitch").count() == 2
+
+
+@pytest.mark.parametrize("table", ["actions_useraction", "segments_usersegment", "segments_segmentchange",
+    "segments_riskchange", "visits_sitevisit", "actions_outboxmessage"])  # fmt: skip
+@pytest.mark.parametrize("text", ["abc", "1.5", "-1", "٣", "0", "9" * 19, "9" * 400, "' OR 1=1 --"])
+def test_a_search_for_what_is_no_user_id_finds_nobody_and_says_so(staff: Client, table: str, text: str) -> None:
+    UserSegment.objects.create(user_id=1)
+    answer = staff.get(reverse(f"admin:{table}_changelist"), {"q": text})
+    assert (answer.status_code, answer.context["cl"].result_count) == (200, 0)
+    assert "is no user_id" in answer.content.decode()
+
+
+@pytest.mark.parametrize(("text", "place"), [("7", "/admin/users/7/"), (" 7 ", "/admin/users/7/"), ("x", "/admin/"),
+    ("9" * 19, "/admin/"), ("", "/admin/")])  # fmt: skip
+def test_the_search_for_a_story_leads_there_or_back(staff: Client, text: str, place: str) -> None:
+    assert staff.get(reverse("admin:find_user"), {"user_id": text})["Location"] == place
