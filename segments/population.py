@@ -11,7 +11,7 @@ from segments import streaks
 from segments.models import UserSegment
 from segments.streaks import days
 
-CHUNK = 5000
+CHUNK = 1000
 EXAMPLES = 5
 
 
@@ -38,7 +38,7 @@ class Crowd:
 
 
 def population() -> dict[Cell, Crowd]:
-    """All users with a segment by cell: one SQL pass, one Redis call for each 5,000 users; some seconds a million."""
+    """All users with a segment by cell: one SQL pass, one Redis call for each 1,000 users; some seconds a million."""
     crowds: dict[Cell, Crowd] = defaultdict(Crowd)
     rows = UserSegment.objects.order_by().values_list("user_id", "rfm_group", "risk_profile").iterator(CHUNK)
     for chunk in _chunks(rows):

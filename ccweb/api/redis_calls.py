@@ -13,7 +13,7 @@ from django.conf import settings
 from redis.connection import AbstractConnection
 from redis.exceptions import NoScriptError, ResponseError
 
-from ccweb.api.breaker import REDIS
+from ccweb.api.breaker import REDIS, Breaker
 
 
 class Refused(Exception):
@@ -21,21 +21,28 @@ class Refused(Exception):
 
 
 @cache
-def pool(url: str, greet: Callable[[AbstractConnection], None] | None = None) -> redis.ConnectionPool:
-    """This process's connections to a server; `greet` is what each does first."""
-    return redis.ConnectionPool.from_url(url, **settings.REDIS_OPTIONS, redis_connect_func=greet)
+def pool(
+    url: str, greet: Callable[[AbstractConnection], None] | None = None, timeout: float | None = None
+) -> redis.ConnectionPool:
+    """This process's connections to a server; `greet` is what each does first, `timeout` (s) replaces the usual one."""
+    options = settings.REDIS_OPTIONS | ({"socket_timeout": timeout} if timeout else {})
+    return redis.ConnectionPool.from_url(url, **options, redis_connect_func=greet)
 
 
-def command(connections: redis.ConnectionPool, *words: Any) -> Any:
+def command(connections: redis.ConnectionPool, *words: Any, breaker: Breaker = REDIS) -> Any:
     """The answer to one command; Away or Refused otherwise."""
-    return _answer(REDIS.call(_send, connections, *words))
+    return _answer(breaker.call(_send, connections, *words))
 
 
 def run_script(
-    connections: redis.ConnectionPool, script: str, names: Sequence[str], arguments: Sequence[Any] = ()
+    connections: redis.ConnectionPool,
+    script: str,
+    names: Sequence[str],
+    arguments: Sequence[Any] = (),
+    breaker: Breaker = REDIS,
 ) -> Any:
     """The answer of a Lua script with its KEYS and ARGV; Away or Refused otherwise."""
-    return _answer(REDIS.call(_evaluate, connections, script, len(names), *names, *arguments))
+    return _answer(breaker.call(_evaluate, connections, script, len(names), *names, *arguments))
 
 
 def _answer(answer: Any) -> Any:

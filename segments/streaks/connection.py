@@ -1,7 +1,9 @@
 """How the streaks talk to Redis: on connections that look, when they open, whether the server was restarted."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import redis
@@ -10,25 +12,43 @@ from redis.connection import AbstractConnection
 from redis.exceptions import ResponseError
 
 from ccweb.api import redis_calls
+from ccweb.api.breaker import REDIS, Breaker
 from ccweb.api.redis_calls import Refused as Refused
 from segments.streaks.scripts import CHECK
 
 log = logging.getLogger(__name__)
+PATIENCE_SECONDS = 5.0
+BACKGROUND = Breaker("redis in the background", errors=REDIS.errors, pause=1.0)
+_patient: ContextVar[bool] = ContextVar("patient", default=False)
 COMPLETE = "ccweb:streaks:complete"  # exists: every streak that lives is in Redis; holds the server's run_id
+
+
+@contextmanager
+def patience() -> Iterator[None]:
+    """Work that nobody waits for: in here a busy Redis has 5 s, and what fails does not open the requests' breaker."""
+    token = _patient.set(True)
+    try:
+        yield
+    finally:
+        _patient.reset(token)
 
 
 def command(*words: Any) -> Any:
     """The answer to one command; Away or Refused otherwise."""
-    return redis_calls.command(_connections(), *words)
+    connections, breaker = _way()
+    return redis_calls.command(connections, *words, breaker=breaker)
 
 
 def run_script(script: str, names: Sequence[str], arguments: Sequence[Any]) -> Any:
     """The answer of a Lua script; Away or Refused otherwise."""
-    return redis_calls.run_script(_connections(), script, names, arguments)
+    connections, breaker = _way()
+    return redis_calls.run_script(connections, script, names, arguments, breaker)
 
 
-def _connections() -> redis.ConnectionPool:
-    return redis_calls.pool(settings.REDIS_URL, _greet)
+def _way() -> tuple[redis.ConnectionPool, Breaker]:
+    if _patient.get():
+        return redis_calls.pool(settings.REDIS_URL, _greet, PATIENCE_SECONDS), BACKGROUND
+    return redis_calls.pool(settings.REDIS_URL, _greet), REDIS
 
 
 def _greet(connection: AbstractConnection) -> None:

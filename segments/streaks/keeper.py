@@ -8,7 +8,7 @@ from django.db import DatabaseError, connection
 from actions.models import UserAction
 from ccweb.api.breaker import Away
 from segments.streaks import store
-from segments.streaks.connection import Refused
+from segments.streaks.connection import Refused, patience
 from segments.streaks.keeping import DEBTS
 from segments.streaks.rebuilding import RebuildFailed, rebuild
 
@@ -32,10 +32,12 @@ def look_back() -> None:
 
 def step() -> None:
     """One round: write what is owed, rebuild when Redis was emptied."""
-    while DEBTS:
-        DEBTS.pay()
-    if not store.is_complete():
-        _rebuild()
+    store.is_complete()  # through the requests' breaker: this is its probe, raising Away while Redis is away
+    with patience():
+        while DEBTS:
+            DEBTS.pay()
+        if not store.is_complete():
+            _rebuild()
 
 
 def _rebuild() -> None:

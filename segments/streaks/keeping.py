@@ -25,10 +25,13 @@ def keep(actions: Iterable[dict[str, Any]]) -> None:
     days: dict[int, set[int]] = {}
     for action in actions:
         days.setdefault(action["user_id"], set()).add(action["action_timestamp"].astimezone(UTC).toordinal())
-    try:
-        settle(store.count(days))
-    except FAILURES as error:
-        DEBTS.add(days, error)
+    users = list(days)
+    for start in range(0, len(users), CHUNK):
+        some = {user_id: days[user_id] for user_id in users[start : start + CHUNK]}
+        try:
+            settle(store.count(some))
+        except FAILURES as error:
+            DEBTS.add(some, error)
 
 
 def recompute(user_ids: Collection[int]) -> None:
@@ -93,7 +96,7 @@ class Debts:
             self._everybody = False
 
     def pay(self) -> None:
-        """Write the streaks of a thousand of them. Raises Away, Refused or DatabaseError, owing as before."""
+        """Write the streaks of some of them. Raises Away, Refused or DatabaseError, owing as before."""
         if self._everybody:
             store.distrust()
             self._everybody = False

@@ -5,6 +5,7 @@ import secrets
 from collections.abc import Callable
 
 from segments.streaks import store
+from segments.streaks.connection import patience
 from segments.streaks.days import all_runs
 from segments.streaks.keeping import settle
 
@@ -21,7 +22,13 @@ def rebuild(report: Callable[[int], None] = lambda written: None) -> int:
     `report` hears how many each step wrote. Raises RebuildFailed when another one is at work or Redis lost data
     meanwhile, Away, Refused or DatabaseError.
     """
-    token = secrets.token_hex(8)
+    with patience():
+        written = _rebuild(secrets.token_hex(8), report)
+    log.info("rebuilt %d streaks", written)
+    return written
+
+
+def _rebuild(token: str, report: Callable[[int], None]) -> int:
     if not store.lock_rebuild(token):
         raise RebuildFailed("another rebuild is at work, or was killed less than five minutes ago")
     written = 0
@@ -33,5 +40,4 @@ def rebuild(report: Callable[[int], None] = lambda written: None) -> int:
         report(len(some))
     if not store.complete_rebuild(token):
         raise RebuildFailed("Redis lost data during the rebuild")
-    log.info("rebuilt %d streaks", written)
     return written

@@ -5,17 +5,18 @@ is a replica): neither is retried here.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from datetime import UTC, timedelta
+from datetime import date
 
 from django.utils import timezone
 
 from segments.streaks import scripts
 from segments.streaks.connection import COMPLETE, command, run_script
-from segments.streaks.days import Run, today
+from segments.streaks.days import Run
 
 REBUILDING = "ccweb:streaks:rebuilding"  # held by whoever rebuilds
 LOCK_SECONDS = 300  # longer than the statement takes before its first row
 NONE = Run(0, 0)
+EPOCH, DAY_SECONDS = date(1970, 1, 1).toordinal(), 86_400
 Notes = dict[int, bytes]  # user_id -> our note as it stands in Redis, b"" for none
 
 
@@ -102,9 +103,8 @@ def _pairs(user_ids: Iterable[int]) -> list[str]:
 
 def _clock() -> tuple[int, int]:
     """Today (ordinal) and the milliseconds that are left of it, by the clock that decides about days: ours."""
-    now = timezone.now().astimezone(UTC)
-    midnight = now.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
-    return today(), -((now - midnight) // timedelta(milliseconds=1))
+    days, spent = divmod(timezone.now().timestamp(), DAY_SECONDS)
+    return EPOCH + int(days), int((DAY_SECONDS - spent) * 1000) + 1
 
 
 def _notes(user_ids: Sequence[int], places: Iterable[tuple[int, bytes]]) -> Notes:
