@@ -19,7 +19,7 @@ from actions.signals import actions_imported
 from ccweb.api.erasure import erased_among_many
 from ccweb.api.idempotency import Event
 
-BATCH = 50_000
+BATCH = 20_000  # what PostgreSQL sorts in memory
 PUBLISHED_BATCH = 1_000  # through the write door, whose arrays and verdicts are made for lists of requests
 FIELDS = ("event_id", "user_id", "action_type", "value", "action_timestamp")
 LISTED = ", ".join(FIELDS)

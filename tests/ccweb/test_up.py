@@ -104,6 +104,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
 
 def test_the_first_start_serves_real_purchases_and_prints_what_works_when_pasted(running: System) -> None:
     said = running.output()
+    assert "ERROR" not in said
     (whale,) = running.get("/api/user-segments?rfm_group=Whale")["results"]
     assert running.get(f"/api/user-segments/{whale['user_id']}/recommendation")["degraded"] == []
     curl = next(line for line in said.splitlines() if line.startswith("  curl "))
