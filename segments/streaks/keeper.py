@@ -49,15 +49,18 @@ def _rebuild() -> None:
 
 def _loop() -> None:
     pause = threading.Event()
-    looked_back = False
+    looked_back, said = False, ""
     while not pause.wait(EVERY_SECONDS):
         try:
             if not looked_back:
                 look_back()
                 looked_back = True
             step()
+            said = ""
         except (Away, Refused, RebuildFailed, DatabaseError) as error:
-            log.debug("the streaks are not complete yet: %s", error)
+            if str(error) != said:  # once, not every second
+                said = str(error)
+                log.warning("the streaks are not complete yet: %s", error)
         except Exception:
             log.exception("the keeper of the streaks failed; it goes on in a moment")
         finally:
