@@ -91,11 +91,11 @@ MIDDLEWARE = [
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "ccweb.api.limits.Limits",
     "ccweb.api.middleware.RequestGuard",
-    "django.contrib.sessions.middleware.SessionMiddleware",
+    "ccweb.staff.middleware.Sessions",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
-    "django.contrib.auth.middleware.AuthenticationMiddleware",
-    "django.contrib.messages.middleware.MessageMiddleware",
+    "ccweb.staff.middleware.Authentication",
+    "ccweb.staff.middleware.Messages",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
 ROOT_URLCONF = "ccweb.urls"
@@ -134,6 +134,7 @@ IS_POSTGRESQL = DATABASE["ENGINE"].endswith("postgresql")
 DATABASES = {
     "default": DATABASE
     | {
+        "ENGINE": "ccweb.postgresql" if IS_POSTGRESQL else DATABASE["ENGINE"],
         "OPTIONS": (POSTGRESQL if IS_POSTGRESQL else SQLITE) | DATABASE.get("OPTIONS", {}),
         "CONN_MAX_AGE": None if IS_POSTGRESQL else 0,
         "CONN_HEALTH_CHECKS": True,
@@ -173,6 +174,7 @@ MAX_ACTION_AGE_DAYS = env.whole("MAX_ACTION_AGE_DAYS", 400, least=1, most=36_500
 REST_FRAMEWORK: dict[str, Any] = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["ccweb.api.auth.ApiKeyAuthentication"],
     "DEFAULT_PERMISSION_CLASSES": ["ccweb.api.permissions.HasScope"],
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "ccweb.api.negotiation.QuickNegotiation",
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["ccweb.api.parsing.StrictJSONParser"],
     "DEFAULT_PAGINATION_CLASS": "ccweb.api.paging.KeysetPagination",
