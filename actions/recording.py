@@ -14,7 +14,7 @@ from actions.signals import actions_recorded
 from ccweb.api.fields import format_instant
 from ccweb.api.idempotency import Event, Verdict, record_once
 from ccweb.api.identity import new_event_id
-from ccweb.api.inserting import arrays, postgresql_insert, run, sqlite_insert
+from ccweb.api.inserting import arrays, postgresql_insert, run, scalars, sqlite_insert
 from ccweb.api.tracing import request_id
 
 COLUMNS = ("event_id", "user_id", "action_type", "value", "action_timestamp", "received_at")
@@ -94,14 +94,16 @@ def _insert(actions: Sequence[Event]) -> dict[UUID, int]:
 
 
 @cache
-def _statement() -> str:
-    return postgresql_insert(UserAction, COLUMNS, extra="payload", then=QUEUE, also=f", {WAKE}")
+def _statement(*, single: bool) -> str:
+    return postgresql_insert(UserAction, COLUMNS, single=single, extra="payload", then=QUEUE, also=f", {WAKE}")
 
 
 def _insert_postgresql(actions: Sequence[Event]) -> dict[UUID, int]:
-    payloads = [payload_of(action) for action in actions]
     queue = [TOPIC, json.dumps(_headers()), timezone.now()]
-    return run(_statement(), [*arrays(actions, COLUMNS), payloads, *queue])
+    if len(actions) == 1:
+        return run(_statement(single=True), [*scalars(actions[0], COLUMNS), payload_of(actions[0]), *queue])
+    payloads = [payload_of(action) for action in actions]
+    return run(_statement(single=False), [*arrays(actions, COLUMNS), payloads, *queue])
 
 
 def _insert_sqlite(actions: Sequence[Event]) -> dict[UUID, int]:

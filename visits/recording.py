@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from ccweb.api.idempotency import Event, Verdict, record_once
 from ccweb.api.identity import new_event_id
-from ccweb.api.inserting import arrays, postgresql_insert, run, sqlite_insert
+from ccweb.api.inserting import arrays, postgresql_insert, run, scalars, sqlite_insert
 from visits.models import SiteVisit
 
 COLUMNS = ("event_id", "user_id", "source", "visit_timestamp")
@@ -25,12 +25,14 @@ def _defaults() -> Event:
 
 
 @cache
-def _statement() -> str:
-    return postgresql_insert(SiteVisit, COLUMNS)
+def _statement(*, single: bool) -> str:
+    return postgresql_insert(SiteVisit, COLUMNS, single=single)
 
 
 def _insert(visits: Sequence[Event]) -> dict[UUID, int]:
     if connection.vendor == "postgresql":
-        return run(_statement(), arrays(visits, COLUMNS))
+        if len(visits) == 1:
+            return run(_statement(single=True), scalars(visits[0], COLUMNS))
+        return run(_statement(single=False), arrays(visits, COLUMNS))
     with transaction.atomic():
         return sqlite_insert(SiteVisit, COLUMNS, visits)

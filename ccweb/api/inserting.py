@@ -19,21 +19,28 @@ ARRAY_TYPES = {
 
 
 def postgresql_insert(
-    model: type[models.Model], columns: Sequence[str], *, extra: str = "", then: str = "", also: str = ""
+    model: type[models.Model],
+    columns: Sequence[str],
+    *,
+    single: bool = False,
+    extra: str = "",
+    then: str = "",
+    also: str = "",
 ) -> str:
-    """One statement for any number of events: event_id and id of the stored rows back.
+    """One statement for any number of events, or a cheaper one for one: event_id and id of the stored rows back.
 
-    Its parameters begin with arrays(). `extra` names further text columns of `sent` (their arrays come next), `then`
-    further common table expressions that read `sent` and `stored`; `also` is a scalar subquery that runs once when
-    something was stored.
+    Its parameters begin with arrays(); with `single` they are scalars. `extra` names further text columns of `sent`
+    (their values come next), `then` further common table expressions that read `sent` and `stored`; `also` is a scalar
+    subquery that runs once when something was stored.
     """
     names = ["token", *columns, *extra.split()]
     types = ["uuid"] + [ARRAY_TYPES[model._meta.get_field(c).get_internal_type()] for c in columns]
     types += ["text"] * len(extra.split())
-    arrays = ", ".join(f"%s::{t}[]" for t in types)
+    values = ", ".join(f"%s::{t}" if single else f"%s::{t}[]" for t in types)
+    source = f"(VALUES ({values}, 1))" if single else f"unnest({values}) WITH ORDINALITY"
     listed = ", ".join(columns)
     return (
-        f"WITH sent AS (SELECT * FROM unnest({arrays}) WITH ORDINALITY AS t({', '.join(names)}, n)), "
+        f"WITH sent AS (SELECT * FROM {source} AS t({', '.join(names)}, n)), "
         f"stored AS (INSERT INTO {model._meta.db_table} ({listed}) SELECT {listed} FROM sent "
         "WHERE NOT EXISTS (SELECT FROM erased_users e WHERE e.token = sent.token) "
         f"ORDER BY n ON CONFLICT (event_id) DO NOTHING RETURNING event_id, id){then} "
@@ -52,6 +59,11 @@ def arrays(events: Sequence[Event], columns: Sequence[str]) -> list[list[Any]]:
     """The events column by column, as postgresql_insert takes them: who may have been erased comes first."""
     tokens = [token_of(event["user_id"]) for event in events]
     return [tokens, *([event[column] for event in events] for column in columns)]
+
+
+def scalars(event: Event, columns: Sequence[str]) -> list[Any]:
+    """One event, as the statement for a single one takes it: arrays of one cost the client more than the insert."""
+    return [token_of(event["user_id"]), *(event[column] for column in columns)]
 
 
 def sqlite_insert(model: type[models.Model], columns: Sequence[str], events: Sequence[Event]) -> dict[UUID, int]:

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any, ClassVar
 
 from rest_framework import viewsets
@@ -45,7 +46,7 @@ class RecordingMixin:
         """201, 200, 409 or 410 for one; 201 or 207 with a verdict an item for a list."""
         if type(request.data) is list and self.takes_lists:
             return self._create_many(request.data)
-        serializer: StrictSerializer = self.get_serializer()  # type: ignore[attr-defined]
+        serializer = shared(self.serializer_class)  # type: ignore[attr-defined]
         verdict = self.record([serializer.run_validation(request.data)])[0]
         if verdict.status in REASONS:
             body = problem(CODES[verdict.status], REASONS[verdict.status])
@@ -68,7 +69,7 @@ class RecordingMixin:
         return response
 
     def _validate_all(self, data: list[Any]) -> tuple[dict[int, Event], list[dict[str, Any]]]:
-        run_validation = self.get_serializer().run_validation  # type: ignore[attr-defined]
+        run_validation = shared(self.serializer_class).run_validation  # type: ignore[attr-defined]
         valid: dict[int, Event] = {}
         items: list[dict[str, Any]] = []
         for index, item in enumerate(data):
@@ -78,6 +79,12 @@ class RecordingMixin:
             except ValidationError as error:
                 items.append(_invalid(index, item, error))
         return valid, items
+
+
+@cache
+def shared(serializer: type[StrictSerializer]) -> StrictSerializer:
+    """One for all requests: it keeps nothing between two calls, and making one copies every field."""
+    return serializer()
 
 
 def _invalid(index: int, item: Any, error: ValidationError) -> dict[str, Any]:
