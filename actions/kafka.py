@@ -93,8 +93,12 @@ class Courier:
                 self._alive()
             if self.fenced:
                 self._commit()  # also after failures: it refuses, and knows the cause
-        except KafkaException as error:
-            failures.insert(0, error.args[0])
+        except (KafkaException, SystemError) as error:
+            # A fatal error that surfaces while the client calls us back comes wrapped by the interpreter.
+            cause = error if isinstance(error, KafkaException) else error.__cause__
+            if not isinstance(cause, KafkaException):
+                raise
+            failures.insert(0, cause.args[0])
         if failures:
             raise self._translated(failures)
 

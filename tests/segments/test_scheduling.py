@@ -16,7 +16,7 @@ from segments.rfm import request_rfm_run
 from segments.run_lock import Busy
 from segments.scheduled import daily_due, daily_is_missing, prune_executions, run_daily, run_requested, run_startup
 
-pytestmark = pytest.mark.django_db(transaction=True, serialized_rollback=True)
+pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def runs() -> list[tuple[str, str, str]]:
