@@ -18,7 +18,7 @@ from rest_framework.renderers import BrowsableAPIRenderer
 from ccweb.api.permissions import HasScope, IsKnown, needed_scope
 
 Apps = Sequence[AppConfig] | None
-PUBLIC = ("/", "/api", "/healthz", "/readyz", "/metrics")  # a redirect, a 404; the last asks for the address itself
+PUBLIC = ("/", "/favicon.ico", "/api", "/healthz", "/readyz", "/metrics")  # /metrics asks for the address itself
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 SECRET_KEY_CHARACTERS = 50
 

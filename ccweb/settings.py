@@ -201,6 +201,7 @@ SPECTACULAR_SETTINGS = {
 TIME_ZONE = "UTC"
 USE_TZ = True
 LANGUAGE_CODE = "en-us"
+FORMAT_MODULE_PATH = "ccweb.formats"
 STATIC_URL = "/static/"
 WHITENOISE_USE_FINDERS = True  # served from the packages at once: no collectstatic step to forget
 

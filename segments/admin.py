@@ -28,6 +28,17 @@ from segments.run_lock import Busy
 EXPORTED = [field.attname for field in UserSegment._meta.concrete_fields]
 
 
+def _score(dimension: str) -> Any:
+    """A narrow column: R, F or M."""
+
+    @admin.display(description=dimension[0].upper(), ordering=f"{dimension}_score")
+    def column(segment: UserSegment) -> int:
+        score: int = getattr(segment, f"{dimension}_score")
+        return score
+
+    return column
+
+
 @admin.register(UserSegment)
 class UserSegmentAdmin(LargeTableAdmin):
     """Where users stand. Only the risk profile is staff's to set; the batch writes the rest."""
@@ -36,9 +47,9 @@ class UserSegmentAdmin(LargeTableAdmin):
         "user_id",
         "rfm_group",
         "risk_profile",
-        "recency_score",
-        "frequency_score",
-        "monetary_score",
+        _score("recency"),
+        _score("frequency"),
+        _score("monetary"),
         "frequency",
         "monetary",
         "last_action_at",

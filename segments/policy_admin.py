@@ -84,6 +84,11 @@ class KillSwitchAdmin(ReadOnlyAdmin):
         """By the ordinary permission."""
         return request.user.has_perm("segments.add_killswitch")
 
+    def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> HttpResponse:
+        """With one button: there is only one switch."""
+        one = {"show_save_and_add_another": False, "show_save_and_continue": False}
+        return super().add_view(request, form_url, one | (extra_context or {}))
+
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> Any:
         """With the button, while it is engaged."""
         context = {"engaged": KillSwitch.objects.engaged().exists(), "may_release": self._may_release(request)}

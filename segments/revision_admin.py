@@ -1,11 +1,13 @@
 """The admin of policies: a new revision is filled in from the last one, previewed, and only then published."""
 
+import json
 from typing import Any
 
 from django import forms
 from django.contrib import messages
 from django.contrib.admin.helpers import AdminErrorList, AdminForm
 from django.core.exceptions import PermissionDenied, ValidationError
+from django.db.models import JSONField
 from django.forms.models import model_to_dict
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, path, reverse
@@ -13,6 +15,18 @@ from django.utils.crypto import constant_time_compare, salted_hmac
 
 from ccweb.api.admin import ReadOnlyAdmin
 from segments.models import Revision
+
+LISTS = ("rules", "invariants")
+
+
+class LineByLine(json.JSONEncoder):
+    """A list of objects with one of them a line."""
+
+    def encode(self, o: Any) -> str:
+        """The text."""
+        if not (isinstance(o, list) and o and all(isinstance(item, dict) for item in o)):
+            return super().encode(o)
+        return "[" + ",\n ".join(super(LineByLine, self).encode(item) for item in o) + "]"
 
 
 class RevisionAdmin(ReadOnlyAdmin):
@@ -40,6 +54,12 @@ class RevisionAdmin(ReadOnlyAdmin):
         """A published one also tells who, when and whether it is in force."""
         return (*self.content, "note", "active", "created_at", "created_by") if obj else (*self.content, "note")
 
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        """JSON as people write it: an object a line."""
+        if isinstance(db_field, JSONField):
+            kwargs |= {"encoder": LineByLine, "widget": forms.Textarea({"rows": 6 if db_field.name in LISTS else 1})}
+        return super().formfield_for_dbfield(db_field, request, **kwargs)
+
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
         """What is in force now."""
         return model_to_dict(self.model._default_manager.active(), fields=self.content)
@@ -47,7 +67,7 @@ class RevisionAdmin(ReadOnlyAdmin):
     def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> HttpResponse:
         """The form; a POST previews until the very content that was previewed is sent to be published."""
         if request.method != "POST" or not self.has_add_permission(request):
-            return super().add_view(request, form_url, extra_context)
+            return super().add_view(request, "#outcome", extra_context)
         form = self.get_form(request)(request.POST)
         context: dict[str, Any] = {"form": form}
         if form.is_valid():
@@ -75,6 +95,7 @@ class RevisionAdmin(ReadOnlyAdmin):
             "inline_admin_formsets": [],
             "media": self.media + form.media,
             "preview_template": self.preview_template,
+            "form_url": "#outcome",
             **context,
         }
         return self.render_change_form(request, page, add=True)

@@ -43,6 +43,13 @@ def bars(counts: dict[Any, float]) -> list[dict[str, Any]]:
     return [{"label": label, "count": n, "percent": round(100 * n / greatest, 1)} for label, n in counts.items()]
 
 
+def ruler(figure: float, cuts: Sequence[float]) -> dict[str, Any]:
+    """A figure beside its cut points on a line from 0 to 100: {"filled": length, "ticks": places}."""
+    whole = max(figure, *cuts, 0.0) * 1.05 or 1.0
+    places = sorted({round(100 * max(cut, 0.0) / whole, 1) for cut in cuts})
+    return {"filled": round(100 * max(figure, 0.0) / whole, 1), "ticks": places}
+
+
 def shade(count: int, total: int) -> int:
     """A step of the heat scale, 0 (nobody) to 5, by tenfold shares: rare groups stay visible beside common ones."""
     if not count:

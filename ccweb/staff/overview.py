@@ -44,7 +44,7 @@ def population(groups: list[str]) -> dict[str, Any]:
     latest = {name: runs[-1].groups.get(name, 0) for name in names} if runs else {}
     return {
         "areas": stacked_areas(series),
-        "now": bars(latest),
+        "now": [row | {"colour": n} for n, row in zip(reversed(range(len(names))), bars(latest), strict=False)],
         "users": sum(latest.values()),
         "first": runs[0].as_of if runs else None,
         "last": runs[-1].as_of if runs else None,
@@ -110,8 +110,12 @@ def parts() -> list[dict[str, Any]]:
     led = is_led("relay")
     return [
         {"name": "Relay", "well": led, "text": "one leads" if led else "nobody delivers"},
-        {"name": "Outbox", "well": age < 60, "text": f"{waiting} waiting, the oldest for {age:.0f} s"},
-        {"name": "Quarantine", "well": not quarantined, "text": f"{quarantined} messages"},
+        {
+            "name": "Outbox",
+            "well": age < 60,
+            "text": f"{waiting} waiting, the oldest for {age:.0f} s" if waiting else "empty",
+        },
+        {"name": "Quarantine", "well": not quarantined, "text": f"{quarantined} message{'s'[: quarantined != 1]}"},
         _part("Redis", state(ask_redis)),
         _part("Kafka", state(ask_kafka)),
     ]

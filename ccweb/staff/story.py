@@ -8,6 +8,7 @@ from typing import Any
 from django.utils import timezone
 
 from actions.models import UserAction
+from ccweb.staff.charts import ruler
 from segments.models import RfmPolicy, RiskChange, SegmentChange, UserSegment
 from segments.outlook import foreseen_scoring, outlook_of
 from segments.recommendations import recommend
@@ -37,13 +38,17 @@ def gauges(segment: UserSegment, scoring: Scoring) -> Iterator[dict[str, Any]]:
     if segment.last_action_at is None:
         return
     dimensions = [
-        ("Recency", segment.recency_days, segment.recency_score, scoring.cuts.recency, "days ago, at most"),
-        ("Frequency", segment.frequency, segment.frequency_score, scoring.cuts.frequency, "actions, at least"),
-        ("Monetary", segment.monetary, segment.monetary_score, scoring.cuts.monetary, "in value, at least"),
+        ("Recency", segment.recency_days, segment.recency_score, scoring.cuts.recency, "at most {} days ago"),
+        ("Frequency", segment.frequency, segment.frequency_score, scoring.cuts.frequency, "at least {} actions"),
+        ("Monetary", segment.monetary, segment.monetary_score, scoring.cuts.monetary, "at least {} in value"),
     ]
-    for name, figure, score, cuts, unit in dimensions:
-        points = [{"cut": cut, "score": n, "reached": n <= score} for n, cut in enumerate(cuts, start=2)]
-        yield {"name": name, "figure": figure, "score": score, "unit": unit, "points": points}
+    for name, figure, score, cuts, wording in dimensions:
+        points = [
+            {"cut": cut, "score": n, "reached": n <= score, "text": wording.format(cut)}
+            for n, cut in enumerate(cuts, start=2)
+        ]
+        scale = ruler(float(figure or 0), [float(cut) for cut in cuts if cut is not None])
+        yield {"name": name, "figure": figure, "score": score, "points": points, **scale}
 
 
 def _leaving(user_id: int, now: datetime) -> dict[str, Any]:

@@ -1,32 +1,40 @@
-"""Chromium, signed in as staff, on a live server of this process."""
+"""Chromium on the staff's pages: of a server in this process, and of the deployed processes."""
 
-import shutil
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
+import redis
 from django.test import Client
 from pytest_django.live_server_helper import LiveServer
 from selenium import webdriver
-from selenium.webdriver.chrome.service import Service
 
-from tests.services import lack
+from tests.browser.driving import Hand, start_chromium
+from tests.plugin import CLOSED
+from tests.services import need
+from tests.stack import Stack
 
-OPTIONS = ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu", "--window-size=1280,1000")
+PASSWORD = "only for this test"
+HIRE = f"""
+from django.contrib.auth.models import Group, User
+for role in ("viewer", "analyst", "operator"):
+    User.objects.create_user(role, password="{PASSWORD}", is_staff=True).groups.add(Group.objects.get(name=role))
+"""
 
 
 @pytest.fixture(scope="session")
-def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
+def downloads(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the browser saves files."""
+    return tmp_path_factory.mktemp("downloads")
+
+
+@pytest.fixture(scope="session")
+def chromium(tmp_path_factory: pytest.TempPathFactory, downloads: Path) -> Iterator[webdriver.Chrome]:
     """A browser that keeps its console's messages."""
-    program, driver = shutil.which("chromium"), shutil.which("chromedriver")
-    if not (program and driver):
-        lack("chromium and chromedriver are not installed")
-    options = webdriver.ChromeOptions()
-    options.binary_location = program
-    for option in (*OPTIONS, f"--user-data-dir={tmp_path_factory.mktemp('chromium')}"):
-        options.add_argument(option)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    with webdriver.Chrome(options, Service(driver)) as browser:
+    with need(lambda: start_chromium(tmp_path_factory.mktemp("chromium"), downloads)) as browser:
         yield browser
 
 
@@ -39,3 +47,34 @@ def staff_browser(chromium: webdriver.Chrome, live_server: LiveServer, admin_use
     chromium.add_cookie({"name": "sessionid", "value": client.cookies["sessionid"].value})
     yield chromium
     chromium.delete_all_cookies()
+
+
+@pytest.fixture
+def deployed(fresh_database: str, redis_client: redis.Redis) -> Iterator[Stack]:
+    """The web process on PostgreSQL and Redis, with one of the staff a role."""
+    redis_url = os.environ["REDIS_URL"]
+    with Stack(database_url=fresh_database, redis_url=redis_url, kafka_broker=CLOSED, RELAY_IN_WEB="0") as stack:
+        stack.web.start()
+        stack.manage("shell", "-c", HIRE)
+        yield stack
+
+
+@pytest.fixture
+def query(deployed: Stack) -> Iterator[Callable[..., list[tuple]]]:
+    """What the database holds, past all of our code."""
+    with psycopg.connect(deployed.database_url, autocommit=True) as connection:
+        yield lambda sql, *values: connection.execute(sql, values).fetchall()
+
+
+@pytest.fixture
+def role(chromium: webdriver.Chrome, deployed: Stack) -> Iterator[Callable[[str], Hand]]:
+    """Signs somebody in by name, such as the viewer."""
+
+    def sign_in(name: str) -> Hand:
+        hand = Hand(chromium, deployed.url)
+        hand.sign_in(name, PASSWORD)
+        return hand
+
+    yield sign_in
+    chromium.delete_all_cookies()
+    chromium.get("about:blank")

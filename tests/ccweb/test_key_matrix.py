@@ -60,7 +60,7 @@ def test_every_route_declares_a_scope_for_each_of_its_methods() -> None:
 
 def test_outside_of_the_api_only_the_probes_and_the_admin_are_routes() -> None:
     outside = {route for route, _ in routes() if not route.startswith(("/api/", "/admin/"))}
-    assert outside <= {"/", "/api", "/healthz", "/readyz", "/metrics"}
+    assert outside <= {"/", "/favicon.ico", "/api", "/healthz", "/readyz", "/metrics"}
 
 
 @pytest.mark.parametrize("path", sorted(API.keys() - set(KNOWN)))
