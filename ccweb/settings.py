@@ -134,7 +134,6 @@ IS_POSTGRESQL = DATABASE["ENGINE"].endswith("postgresql")
 DATABASES = {
     "default": DATABASE
     | {
-        "ENGINE": "ccweb.postgresql" if IS_POSTGRESQL else DATABASE["ENGINE"],
         "OPTIONS": (POSTGRESQL if IS_POSTGRESQL else SQLITE) | DATABASE.get("OPTIONS", {}),
         "CONN_MAX_AGE": None if IS_POSTGRESQL else 0,
         "CONN_HEALTH_CHECKS": True,
