@@ -40,6 +40,7 @@ class Load:
     cpu: dict[str, float]
     p50: float
     p99: float
+    refused: int  # 503: the server was too busy, and said so
 
 
 def need_wrk() -> None:
@@ -49,9 +50,10 @@ def need_wrk() -> None:
 
 
 def drive(url: str, kind: Kind, *, seconds: int, users: int, key: str, cpu_of: Mapping[str, Service]) -> Load:
-    """Send for `seconds` over 16 connections; RuntimeError when an error was answered.
+    """Send for `seconds` over 16 connections; RuntimeError when connections break or most requests are refused.
 
     The rate is connections / mean latency (Little's law): a run ends in the middle of lists, which counting would lose.
+    Refused requests do not count.
     """
     pids = {name: service.pids() for name, service in cpu_of.items()}
     before = {name: cpu_seconds(pids[name]) for name in pids}
@@ -62,11 +64,12 @@ def drive(url: str, kind: Kind, *, seconds: int, users: int, key: str, cpu_of: M
     if done.returncode or not done.stdout:
         raise RuntimeError(f"wrk failed: {done.stderr or done.stdout}")
     said = json.loads(done.stdout.splitlines()[-1])
-    if said["wrong"] or said["broken"] or not said["requests"]:
+    accepted = said["requests"] - said["wrong"]
+    if said["broken"] or accepted <= said["wrong"]:
         raise RuntimeError(f"{url} did not serve the load {kind}: {said}")
-    rate = CONNECTIONS / said["mean"]
-    cpu = {name: 1000 * seconds / said["requests"] for name, seconds in used.items()}
-    return Load(said["requests"], rate, rate * kind.events, cpu, said["p50"], said["p99"])
+    rate = CONNECTIONS / said["mean"] * accepted / said["requests"]
+    cpu = {name: 1000 * seconds / accepted for name, seconds in used.items()}
+    return Load(accepted, rate, rate * kind.events, cpu, said["p50"], said["p99"], said["wrong"])
 
 
 def cpu_seconds(pids: Iterable[int]) -> float:
