@@ -105,15 +105,16 @@ def _growth(results: Results) -> Mapping[str, list[tuple[float, float]]]:
 
 def _loads(results: Results) -> list[str]:
     rows = [
-        "| load | system | events/s | CPU ms a request | p50 ms | p99 ms |",
-        "| --- | --- | --- | --- | --- | --- |",
+        "| load | system | events/s | CPU ms a request | p50 ms | p99 ms | refused |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
     ]
     for (who, name), loads in sorted(results.loads.items(), key=lambda item: [*LOADS].index(item[0][1])):
         cpu = ", ".join(f"{part} {median(load.cpu[part] for load in loads):.2f}" for part in loads[0].cpu)
-        slow = f"{_middle(loads, 'p50'):.0f} | {_middle(loads, 'p99'):.0f}"
+        refused = sum(load.refused for load in loads) / sum(load.refused + load.requests for load in loads)
+        slow = f"{_middle(loads, 'p50'):.0f} | {_middle(loads, 'p99'):.0f} | {refused:.1%}"
         rows.append(f"| {LOADS[name].partition(',')[0]} | {who} | {_middle(loads, 'events'):,.0f} | {cpu} | {slow} |")
     rows += [
-        f"| {LOADS[n].partition(',')[0]} | {FLOORS[n]} | {median(v):,.0f} | | | |" for n, v in results.floors.items()
+        f"| {LOADS[n].partition(',')[0]} | {FLOORS[n]} | {median(v):,.0f} | | | | |" for n, v in results.floors.items()
     ]
     return rows
 
