@@ -46,7 +46,19 @@ def share_metrics() -> None:
 def end_with_server() -> None:
     """Stop this worker when its server is gone: after a kill -9 of the server its workers would live on."""
     if multiprocessing.parent_process() is not None:  # else nobody manages this process, as with runserver
-        threading.Thread(target=_outlive, args=[os.getppid()], name="server-watch", daemon=True).start()
+        threading.Thread(target=_outlive, args=[server_pid()], name="server-watch", daemon=True).start()
+
+
+def end_while_loading() -> None:
+    """Let SIGTERM end this worker until the server handles it: one that comes during the imports would be lost."""
+    if multiprocessing.parent_process() is not None:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def server_pid() -> int:
+    """The process that forked this worker, dead or alive; os.getppid() is another one when it died meanwhile."""
+    server = multiprocessing.parent_process()
+    return server.pid if server and server.pid else os.getppid()
 
 
 def give_up(reason: str) -> NoReturn:
@@ -80,7 +92,7 @@ def _outlive(server: int) -> None:
 
 
 def _server() -> str:
-    pid = os.getppid()
+    pid = server_pid()
     return f"{pid}-{_start_of(pid)}"
 
 

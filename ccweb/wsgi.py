@@ -7,6 +7,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "ccweb.settings")
 
 from ccweb import workers
 
+workers.end_while_loading()
 workers.share_metrics()  # before anything imports prometheus_client
 
 from django.conf import settings  # noqa: E402
