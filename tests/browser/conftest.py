@@ -12,7 +12,7 @@ from django.test import Client
 from pytest_django.live_server_helper import LiveServer
 from selenium import webdriver
 
-from tests.browser.driving import Hand, start_chromium
+from tests.browser.driving import Hand, complaints, start_chromium
 from tests.plugin import CLOSED
 from tests.services import need
 from tests.stack import Stack
@@ -71,6 +71,7 @@ def role(chromium: webdriver.Chrome, deployed: Stack) -> Iterator[Callable[[str]
     """Signs somebody in by name, such as the viewer."""
 
     def sign_in(name: str) -> Hand:
+        complaints(chromium)  # those of others are forgotten
         hand = Hand(chromium, deployed.url)
         hand.sign_in(name, PASSWORD)
         return hand
