@@ -1,10 +1,8 @@
 """Content negotiation for an API that speaks one language."""
 
-from collections.abc import Sequence
 from typing import Any
 
 from rest_framework.negotiation import DefaultContentNegotiation
-from rest_framework.parsers import BaseParser
 from rest_framework.request import Request
 
 ANY = ("", "*/*", "application/json")
@@ -13,14 +11,14 @@ ANY = ("", "*/*", "application/json")
 class QuickNegotiation(DefaultContentNegotiation):
     """Settles at once what nearly every client asks for; the rest goes DRF's general way, 406 and 415 included."""
 
-    def select_parser(self, request: Request, parsers: Sequence[BaseParser]) -> BaseParser | None:
+    def select_parser(self, request: Request, parsers: Any) -> Any:
         """The parser of the body's media type, None when there is none."""
         if request.content_type == parsers[0].media_type:
             return parsers[0]
         return super().select_parser(request, parsers)
 
-    def select_renderer(self, request: Request, renderers: Sequence[Any], format_suffix: str | None = None) -> Any:
+    def select_renderer(self, request: Request, renderers: Any, format_suffix: str | None = None) -> Any:
         """The renderer and its media type."""
         if request.META.get("HTTP_ACCEPT", "") in ANY and renderers[0].media_type == "application/json":
             return renderers[0], renderers[0].media_type
-        return super().select_renderer(request, renderers, format_suffix)  # type: ignore[arg-type]
+        return super().select_renderer(request, renderers, format_suffix)
