@@ -1,16 +1,18 @@
 """The ids that every event carries."""
 
+import secrets
+import time
 import uuid
 from argparse import ArgumentTypeError
-
-from uuid6 import uuid7
 
 MAX_USER_ID = 2**63 - 1  # what PostgreSQL's bigint holds
 
 
 def new_event_id() -> uuid.UUID:
-    """A UUIDv7: unique, and ascending in time, which keeps its index compact."""
-    return uuid.UUID(int=uuid7().int)
+    """A UUIDv7 (RFC 9562), ascending in time to a quarter of a microsecond, which keeps its index compact."""
+    milliseconds, rest = divmod(time.time_ns(), 1_000_000)
+    high = milliseconds << 16 | 7 << 12 | rest * 4096 // 1_000_000
+    return uuid.UUID(int=high << 64 | 2 << 62 | secrets.randbits(62))
 
 
 def user_id_argument(text: str) -> int:

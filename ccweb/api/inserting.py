@@ -36,7 +36,8 @@ def postgresql_insert(
     names = ["token", *columns, *extra.split()]
     types = ["uuid"] + [ARRAY_TYPES[model._meta.get_field(c).get_internal_type()] for c in columns]
     types += ["text"] * len(extra.split())
-    values = ", ".join(f"%s::{t}" if single else f"%s::{t}[]" for t in types)
+    # %b: arrays go in binary, because as text psycopg escapes each quote of a payload by a regular expression.
+    values = ", ".join(f"%s::{t}" if single else f"%b::{t}[]" for t in types)
     source = f"(VALUES ({values}, 1))" if single else f"unnest({values}) WITH ORDINALITY"
     listed = ", ".join(columns)
     return (
