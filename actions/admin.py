@@ -40,8 +40,9 @@ class OutboxMessageAdmin(ReadOnlyAdmin):
     def resend(self, request: HttpRequest, messages: OutboxQuerySet) -> None:
         """They wait again, in their old place; Kafka may refuse them again."""
         numbers = list(messages.quarantined().values_list("pk", flat=True))
+        first = messages[0]  # afterwards a filter of the list may not match any more
         count = resend(messages)
-        self.log_change(request, messages[0], f"Re-sent {count} quarantined messages: {numbers[:50]}.")
+        self.log_change(request, first, f"Re-sent {count} quarantined messages: {numbers[:50]}.")
         self.message_user(request, f"{count} messages wait for the relay again.")
 
     def has_resend_permission(self, request: HttpRequest) -> bool:

@@ -144,9 +144,11 @@ class UserSegmentAdmin(LargeTableAdmin):
 def _set_profile(
     profile: RiskProfile, model_admin: UserSegmentAdmin, request: HttpRequest, segments: QuerySet[UserSegment]
 ) -> None:
-    user_ids = list(segments.values_list("pk", flat=True))
+    user_ids = list(segments.values_list("pk", flat=True))  # afterwards a filter of the list may not match any more
+    first = segments[0]
     changed = set_risk_profile(user_ids=user_ids, risk_profile=profile, by=request.user.get_username())
-    model_admin.log_change(request, segments[0], f"Risk profile {profile} for {changed} of {len(user_ids)} users.")
+    text = f"Risk profile {profile} for {changed} of {len(user_ids)} users: {user_ids[:50]}."
+    model_admin.log_change(request, first, text)
     messages.success(request, f"{changed} of {len(user_ids)} users now have the risk profile {profile}.")
 
 

@@ -10,6 +10,7 @@ from django.core.exceptions import PermissionDenied, ValidationError
 from django.db.models import JSONField
 from django.forms.models import model_to_dict
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import get_object_or_404
 from django.urls import URLPattern, path, reverse
 from django.utils.crypto import constant_time_compare, salted_hmac
 
@@ -116,7 +117,7 @@ class RevisionAdmin(ReadOnlyAdmin):
         """Publish the content of an old revision as a new one; refused like any other when it is unsafe today."""
         if request.method != "POST" or not self.has_add_permission(request):
             raise PermissionDenied
-        old = self.model._default_manager.get(pk=pk)
+        old = get_object_or_404(self.model, pk=pk)
         content = {field: getattr(old, field) for field in self.content}
         try:
             return self._published(request, content | {"note": f"Back to revision {old.revision}."})

@@ -118,7 +118,18 @@ def test_a_risk_profile_set_for_many_leaves_a_trace(staff: Client, population: N
     assert UserSegment.objects.filter(risk_profile="High-Risk").count() == 2
     changes = RiskChange.objects.order_by("user_id").values_list("user_id", "from_profile", "to_profile", "changed_by")
     assert list(changes) == [(1, "Unknown", "High-Risk", "anna"), (2, "Unknown", "High-Risk", "anna")]
-    assert LogEntry.objects.filter(user__username="anna").exists()
+    assert LogEntry.objects.get(user__username="anna").change_message.endswith("2 of 2 users: [1, 2].")
+
+
+def test_bulk_actions_work_on_a_list_whose_filter_they_empty(staff: Client, population: None) -> None:
+    url = reverse("admin:segments_usersegment_changelist")
+    staff.post(f"{url}?risk_profile__exact=Unknown", {"action": "set_low", "_selected_action": ["1", "2", "3"]})
+    assert UserSegment.objects.filter(risk_profile="Low-Risk").count() == 3
+    message = OutboxMessage.objects.create(topic="t", key="7", payload="{}", quarantined_at=timezone.now(), error="x")
+    url = reverse("admin:actions_outboxmessage_changelist")
+    staff.post(f"{url}?quarantined_at__isempty=0", {"action": "resend", "_selected_action": [str(message.pk)]})
+    assert not OutboxMessage.objects.quarantined().exists()
+    assert LogEntry.objects.count() == 2
 
 
 def test_an_export_holds_the_filtered_list_and_is_logged(staff: Client, population: None) -> None:
@@ -185,6 +196,10 @@ def test_an_old_revision_comes_back_as_a_new_one(staff: Client) -> None:
     policy = RfmPolicy.objects.active()
     assert policy.revision not in (1, second), "an old revision is not revived, its content comes back"
     assert (policy.frequency_cuts, policy.note) == ([3, 3, 10, 10], "Back to revision 1.")
+
+
+def test_there_is_no_way_back_to_what_never_was(staff: Client) -> None:
+    assert staff.post(reverse("admin:segments_rfmpolicy_again", args=[999_999])).status_code == 404
 
 
 def test_a_run_is_requested_once_at_a_time(staff: Client) -> None:
