@@ -190,6 +190,10 @@ SPECTACULAR_SETTINGS = {
     "DESCRIPTION": "Records what users do, sorts them into RFM groups, recommends rewards.",
     "VERSION": "1",
     "COMPONENT_SPLIT_REQUEST": True,  # a value is taken as a number too, but always answered as a string
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "ccweb.api.openapi.describe_answers",
+    ],
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "SERVE_AUTHENTICATION": ["ccweb.api.auth.ApiKeyAuthentication", "ccweb.api.auth.StaffSession"],

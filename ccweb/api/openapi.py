@@ -1,0 +1,110 @@
+"""What every operation of the OpenAPI document has in common: the problems it may answer, and lists of events."""
+
+from http import HTTPStatus
+from typing import Any
+
+from ccweb.api.views import MAX_LIST
+
+Document = dict[str, Any]
+LISTS = ("/api/actions",)  # take one event or a list of them
+RECORDS = (*LISTS, "/api/notify/site_visit")
+ALWAYS = (400, 401, 403, 406, 429, 503)
+WITH_BODY = (411, 413, 415)
+OF_EVENTS = (409, 410)
+TEXT = {"type": "string"}
+FAULT = {
+    "type": "object",
+    "required": ["pointer", "code", "detail"],
+    "properties": {"pointer": TEXT, "code": TEXT, "detail": TEXT},
+}
+PROBLEM = {
+    "type": "object",
+    "description": "RFC 9457; `errors` names each fault of invalid input by JSON Pointer.",
+    "required": ["type", "title", "status", "detail"],
+    "properties": {
+        "type": TEXT,
+        "title": TEXT,
+        "status": {"type": "integer"},
+        "detail": TEXT,
+        "errors": {"type": "array", "items": FAULT},
+    },
+}
+COUNT = {"type": "integer", "minimum": 0, "maximum": MAX_LIST}
+VERDICT = {
+    "type": "object",
+    "required": ["index", "status", "event_id"],
+    "properties": {
+        "index": COUNT,
+        "status": {"type": "string", "enum": ["accepted", "duplicate", "conflict", "invalid", "erased"]},
+        "event_id": {"type": "string", "nullable": True},
+        "errors": {"type": "array", "items": FAULT},
+    },
+}
+VERDICTS = {
+    "type": "object",
+    "description": "What became of each event of a list, in its order.",
+    "required": ["accepted", "duplicates", "refused", "items"],
+    "properties": {
+        "accepted": COUNT,
+        "duplicates": COUNT,
+        "refused": COUNT,
+        "items": {"type": "array", "items": VERDICT},
+    },
+}
+
+
+def describe_answers(result: Document, **context: Any) -> Document:
+    """drf-spectacular's postprocessing hook: the document with problems and lists described."""
+    components = result.setdefault("components", {})
+    components.setdefault("schemas", {}).update(Problem=PROBLEM, Verdicts=VERDICTS)
+    codes = {*ALWAYS, *WITH_BODY, *OF_EVENTS, 404}
+    components.setdefault("responses", {}).update({_name(code): _problem(code) for code in sorted(codes)})
+    for path, operations in result["paths"].items():
+        for method, operation in operations.items():
+            _describe(path, method, operation)
+    return result
+
+
+def _describe(path: str, method: str, operation: Document) -> None:
+    responses = operation["responses"]
+    codes = [*ALWAYS, *(WITH_BODY if method != "get" else ()), *([404] if "{" in path else ())]
+    if path in RECORDS and method == "post":
+        codes += OF_EVENTS
+        _describe_recording(path, operation)
+    elif method == "patch":
+        codes.append(410)
+    for code in sorted(codes):
+        responses.setdefault(str(code), {"$ref": f"#/components/responses/{_name(code)}"})
+
+
+def _describe_recording(path: str, operation: Document) -> None:
+    responses = operation["responses"]
+    stored = responses["201"]["content"]["application/json"]
+    responses["201"]["description"] = "Stored."
+    responses["200"] = {
+        "description": "Stored before, with the same content.",
+        "headers": {"Idempotent-Replayed": {"schema": {"type": "string", "enum": ["true"]}}},
+        "content": {"application/json": dict(stored)},
+    }
+    if path in LISTS:
+        verdicts = {"$ref": "#/components/schemas/Verdicts"}
+        body = operation["requestBody"]["content"]["application/json"]
+        one = body["schema"]
+        body["schema"] = {"oneOf": [one, {"type": "array", "minItems": 1, "maxItems": MAX_LIST, "items": one}]}
+        responses["201"]["content"] = {"application/json": {"schema": {"oneOf": [stored["schema"], verdicts]}}}
+        some = {"description": "Some events of the list were refused.", "content": {}}
+        responses["207"] = some | {"content": {"application/json": {"schema": verdicts}}}
+
+
+def _name(code: int) -> str:
+    return HTTPStatus(code).name.title().replace("_", "")
+
+
+def _problem(code: int) -> Document:
+    problem: Document = {
+        "description": HTTPStatus(code).phrase,
+        "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
+    }
+    if code in (429, 503):
+        problem["headers"] = {"Retry-After": {"description": "Seconds.", "schema": {"type": "integer"}}}
+    return problem

@@ -1,0 +1,44 @@
+"""The OpenAPI document is a product: no warnings, every answer described, pages from our own files."""
+
+import json
+import re
+from typing import Any
+
+import pytest
+from django.core.management import call_command
+from django.test import Client
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def document() -> Any:
+    """As a client gets it."""
+    return json.loads(Client().get("/api/schema", headers={"Accept": "application/vnd.oai.openapi+json"}).content)
+
+
+def test_the_document_is_valid_and_without_warnings(tmp_path: Any) -> None:
+    call_command("spectacular", validate=True, fail_on_warn=True, file=str(tmp_path / "schema.yml"))
+
+
+def test_every_operation_names_its_problems(document: Any) -> None:
+    operations = [o for p, methods in document["paths"].items() if p != "/api/schema" for o in methods.values()]
+    assert operations
+    for operation in operations:
+        assert {"400", "401", "403", "429", "503"} <= operation["responses"].keys()
+
+
+def test_actions_are_taken_one_or_many(document: Any) -> None:
+    post = document["paths"]["/api/actions"]["post"]
+    one, many = post["requestBody"]["content"]["application/json"]["schema"]["oneOf"]
+    assert many["items"] == one
+    assert {"200", "201", "207", "400", "401", "403", "409", "410", "411", "413", "415"} <= post["responses"].keys()
+
+
+def test_the_page_about_the_api_loads_nothing_from_elsewhere() -> None:
+    page = Client().get("/api/docs").content.decode()
+    links = re.findall(r"(?:src|href)=\"([^\"]+)\"", page)
+    assert links
+    assert all(link.startswith("/") for link in links)
+    for link in links:
+        assert Client().get(link).status_code == 200
