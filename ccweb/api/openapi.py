@@ -57,6 +57,9 @@ def describe_answers(result: Document, **context: Any) -> Document:
     """drf-spectacular's postprocessing hook: the document with problems and lists described."""
     components = result.setdefault("components", {})
     components.setdefault("schemas", {}).update(Problem=PROBLEM, Verdicts=VERDICTS)
+    for name, schema in components["schemas"].items():
+        if name.endswith("Request"):
+            schema["additionalProperties"] = False  # unknown fields are refused
     codes = {*ALWAYS, *WITH_BODY, *OF_EVENTS, 404}
     components.setdefault("responses", {}).update({_name(code): _problem(code) for code in sorted(codes)})
     for path, operations in result["paths"].items():

@@ -35,6 +35,12 @@ def test_actions_are_taken_one_or_many(document: Any) -> None:
     assert {"200", "201", "207", "400", "401", "403", "409", "410", "411", "413", "415"} <= post["responses"].keys()
 
 
+def test_requests_with_unknown_fields_are_invalid_by_the_document(document: Any) -> None:
+    requests = {name: s for name, s in document["components"]["schemas"].items() if name.endswith("Request")}
+    assert requests
+    assert all(schema["additionalProperties"] is False for schema in requests.values())
+
+
 def test_the_page_about_the_api_loads_nothing_from_elsewhere() -> None:
     page = Client().get("/api/docs").content.decode()
     links = re.findall(r"(?:src|href)=\"([^\"]+)\"", page)
