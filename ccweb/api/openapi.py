@@ -60,6 +60,8 @@ def describe_answers(result: Document, **context: Any) -> Document:
     for name, schema in components["schemas"].items():
         if name.endswith("Request"):
             schema["additionalProperties"] = False  # unknown fields are refused
+        if name.startswith("Patched"):
+            schema["required"] = list(schema["properties"])
     codes = {*ALWAYS, *WITH_BODY, *OF_EVENTS, 404}
     components.setdefault("responses", {}).update({_name(code): _problem(code) for code in sorted(codes)})
     for path, operations in result["paths"].items():
@@ -93,7 +95,8 @@ def _describe_recording(path: str, operation: Document) -> None:
         verdicts = {"$ref": "#/components/schemas/Verdicts"}
         body = operation["requestBody"]["content"]["application/json"]
         one = body["schema"]
-        body["schema"] = {"oneOf": [one, {"type": "array", "minItems": 1, "maxItems": MAX_LIST, "items": one}]}
+        items = {"anyOf": [one, {}]}  # a bad one is judged alone: it never refuses its neighbours
+        body["schema"] = {"oneOf": [one, {"type": "array", "minItems": 1, "maxItems": MAX_LIST, "items": items}]}
         responses["201"]["content"] = {"application/json": {"schema": {"oneOf": [stored["schema"], verdicts]}}}
         some = {"description": "Some events of the list were refused.", "content": {}}
         responses["207"] = some | {"content": {"application/json": {"schema": verdicts}}}

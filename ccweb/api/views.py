@@ -33,7 +33,8 @@ class StrictViewSet(viewsets.GenericViewSet):
         """Before any handler: authentication, permission, limits, then the parameters."""
         super().initial(request, *args, **kwargs)
         known = [*self.filters, *PAGING, *(["ordering"] if self.orderings else [])] if self.action == "list" else []
-        refuse_unknown_parameters(request, known)
+        if self.action:  # else the method is not allowed, whatever its parameters
+            refuse_unknown_parameters(request, known)
 
 
 class RecordingMixin:
