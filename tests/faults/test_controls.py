@@ -59,6 +59,7 @@ def test_producing_in_the_view_is_found_out(fresh_database: str, seed: int, reco
     assert found.missing_messages > 0
 
 
+@pytest.mark.long
 def test_an_asynchronous_commit_is_found_out(seed: int, record_property: Recorder) -> None:
     with ExitStack() as things:
         postgres = things.enter_context(
