@@ -9,7 +9,8 @@ from tests.parts import Missing
 from tests.processes import run
 from tests.services import Postgres
 
-HOST, SERVER = "10.213.77.1", "10.213.77.2"
+SUBNET = f"10.213.{os.getpid() % 250}"  # of this run alone
+HOST, SERVER = f"{SUBNET}.1", f"{SUBNET}.2"
 
 
 class PartitionedPostgres(Postgres):
