@@ -112,9 +112,9 @@ def _loads(results: Results) -> list[str]:
         cpu = ", ".join(f"{part} {median(load.cpu[part] for load in loads):.2f}" for part in loads[0].cpu)
         refused = sum(load.refused for load in loads) / sum(load.refused + load.requests for load in loads)
         slow = f"{_middle(loads, 'p50'):.0f} | {_middle(loads, 'p99'):.0f} | {refused:.1%}"
-        rows.append(f"| {LOADS[name].partition(',')[0]} | {who} | {_middle(loads, 'events'):,.0f} | {cpu} | {slow} |")
+        rows.append(f"| {LOADS[name].rpartition(',')[0]} | {who} | {_middle(loads, 'events'):,.0f} | {cpu} | {slow} |")
     rows += [
-        f"| {LOADS[n].partition(',')[0]} | {FLOORS[n]} | {median(v):,.0f} | | | | |" for n, v in results.floors.items()
+        f"| {LOADS[n].rpartition(',')[0]} | {FLOORS[n]} | {median(v):,.0f} | | | | |" for n, v in results.floors.items()
     ]
     return rows
 
