@@ -15,7 +15,7 @@ class UserActionAdmin(ReadOnlyAdmin):
     """Operators may add an action, which is published like any other; nobody edits or deletes one."""
 
     list_display = ("id", "user_id", "action_type", "value", "action_timestamp", "received_at")
-    sortable_by = ("id", "user_id")  # what has an index
+    sortable_by = ("id",)  # any other order would sort the whole table
     search_fields = ("user_id",)
     search_help_text = "A user_id"
     fields = ("user_id", "action_type", "value", "action_timestamp", "event_id")

@@ -191,7 +191,7 @@ class SegmentChangeAdmin(ReadOnlyAdmin):
 
     list_display = ("id", "user_id", "from_group", "to_group", "changed_at", "run")
     list_select_related = ("run",)
-    sortable_by = ("id", "user_id")  # what has an index
+    sortable_by = ("id",)  # any other order would sort the whole table
     search_fields = ("user_id",)
     search_help_text = "A user_id"
 
@@ -201,6 +201,6 @@ class RiskChangeAdmin(ReadOnlyAdmin):
     """Who changed whose risk profile."""
 
     list_display = ("id", "user_id", "from_profile", "to_profile", "changed_by", "changed_at")
-    sortable_by = ("id", "user_id")  # what has an index
+    sortable_by = ("id",)  # any other order would sort the whole table
     search_fields = ("user_id",)
     search_help_text = "A user_id"

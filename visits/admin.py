@@ -11,6 +11,6 @@ class SiteVisitAdmin(ReadOnlyAdmin):
     """Who came from where."""
 
     list_display = ("id", "user_id", "source", "visit_timestamp")
-    sortable_by = ("id", "user_id", "visit_timestamp")  # what has an index
+    sortable_by = ("id",)  # any other order would sort the whole table
     search_fields = ("user_id",)
     search_help_text = "A user_id"

@@ -1,0 +1,59 @@
+"""What PostgreSQL does for a page."""
+
+import json
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+
+CAPPED = 10_000  # rows that a list counts at most
+
+
+class Plan(NamedTuple):
+    """One statement of a page: its text, the 8 KiB blocks that it touches, and the nodes of its plan."""
+
+    sql: str
+    blocks: int
+    nodes: list[dict[str, Any]]
+
+    def scans(self, table: str) -> bool:
+        """Whether it goes through the table, or a whole index of it, without stopping after some rows."""
+        return any(_goes_through(node, table) and _rows(node) > CAPPED for node in self.nodes)
+
+    def rows_of(self, table: str) -> int:
+        """How many rows of the table it reads, those that it drops included."""
+        return sum(_rows(node) for node in self.nodes if node.get("Relation Name") == table)
+
+
+def _goes_through(node: dict[str, Any], table: str) -> bool:
+    whole = node["Node Type"] == "Seq Scan" or (node["Node Type"].startswith("Index") and "Index Cond" not in node)
+    return whole and node.get("Relation Name") == table
+
+
+def _rows(node: dict[str, Any]) -> int:
+    dropped = node.get("Rows Removed by Filter", 0)
+    return int((node["Actual Rows"] + dropped) * node["Actual Loops"])
+
+
+def plans(client: Client, url: str) -> list[Plan]:
+    """The plans of all SELECTs that the page makes, executed once more."""
+    with CaptureQueriesContext(connection) as captured:
+        answer = client.get(url)
+    assert answer.status_code == 200, (url, answer.status_code)
+    return [_plan(query["sql"]) for query in captured if query["sql"].startswith(("SELECT", "WITH"))]
+
+
+def _plan(sql: str) -> Plan:
+    with connection.cursor() as cursor:
+        cursor.execute(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {sql.replace('%', '%%')}", [])
+        found = cursor.fetchone()[0]
+    root = (json.loads(found) if isinstance(found, str) else found)[0]["Plan"]
+    return Plan(sql, root["Shared Hit Blocks"] + root["Shared Read Blocks"], list(_nodes(root)))
+
+
+def _nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield plan
+    for inner in plan.get("Plans", []):
+        yield from _nodes(inner)
