@@ -34,3 +34,12 @@ def test_a_command_runs_against_the_live_stack(live_stack: Stack) -> None:
     live_stack.manage("migrate", "--check")
     refused = live_stack.manage("migrate", "--no-such-option", check=False)
     assert refused.returncode == 2 and "no-such-option" in refused.stderr
+
+
+def test_a_stopped_web_process_lets_its_relay_finish(live_stack: Stack) -> None:
+    live_stack.call("POST", "/api/actions", [{"user_id": n, "action_type": "login"} for n in range(1, 301)])
+    live_stack.messages(at_least=300)
+    live_stack.web.stop()
+    log = live_stack.web.log.read_text()
+    assert log.count("the relay thread has finished") == 2, "one a worker"
+    assert "300 messages delivered" in log
