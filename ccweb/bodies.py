@@ -15,9 +15,10 @@ from contextlib import suppress
 from typing import Any, NamedTuple
 
 from ccweb.api.deadlines import Flight, flights
-from ccweb.api.middleware import MAX_DISCARDED_BYTES
 from ccweb.api.parsing import MAX_LIST_BYTES
 
+# What is too large is read all the same, up to this: most clients look for the 413 only when they have sent everything.
+MAX_DISCARDED_BYTES = 16 * 1024 * 1024
 LATE = 5.0  # seconds without a byte, and to watch one that drips
 ESTABLISHED = 1
 

@@ -18,7 +18,7 @@ from ccweb.api.deadlines import Flight
 WORKING = 2  # requests at a time in a worker
 WATCHING = 1  # beside them, for WATCHED_BY_MACHINES
 WATCHED_BY_MACHINES = ("/readyz", "/metrics")
-PATIENCE = 2.5  # seconds to wait for a slot: sixteen lists of 1,000 at once keep the last one for more than one
+PATIENCE = 2.5  # seconds to wait for a slot: of sixteen lists of 1,000 at once the last waits for more than a second
 
 
 class Waiter:

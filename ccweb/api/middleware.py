@@ -9,7 +9,6 @@ from ccweb.api.errors import plain_problem
 from ccweb.api.parsing import MAX_LIST_BYTES
 
 MAX_URL_BYTES = 4096
-MAX_DISCARDED_BYTES = 16 * 1024 * 1024
 
 
 class RequestGuard:
@@ -42,13 +41,5 @@ def refusal(request: HttpRequest) -> HttpResponse | None:
     if not (length.isascii() and length.isdigit()):
         return plain_problem(400, "Content-Length is malformed.")
     if int(length) > MAX_LIST_BYTES:
-        _discard(request, int(length))
         return plain_problem(413, "The body is larger than 64 KiB (1 MiB for a list).")
     return None
-
-
-def _discard(request: HttpRequest, length: int) -> None:
-    """Read a moderate body to nowhere: most clients look for the answer only when they have sent everything."""
-    left = length if length <= MAX_DISCARDED_BYTES else 0
-    while left > 0 and (chunk := request.read(min(left, MAX_LIST_BYTES))):
-        left -= len(chunk)
