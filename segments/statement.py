@@ -1,8 +1,8 @@
 """The batch in SQL: one text for PostgreSQL and SQLite (3.39 or newer).
 
 The cut-off instants are parameters, so there is no date arithmetic in SQL. What would change is gathered in a temporary
-table first: a dry run counts it, a run writes it, and PostgreSQL may gather it in parallel. Its user_id is cast because
-SQLite joins a column without a declared type row by row.
+table first: a dry run counts it, a run writes it. Its user_id is cast because SQLite joins a column without a declared
+type row by row.
 """
 
 from datetime import datetime

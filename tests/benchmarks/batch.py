@@ -19,9 +19,11 @@ from tests.benchmarks.rig import Rig
 from tests.benchmarks.scale import Scale, say
 from tests.stack import ROOT
 
-AGGREGATE = "SELECT user_id, max(action_timestamp), count(*), sum(value) FROM user_actions GROUP BY user_id"
-# Its rows stay in the server: sending them would be the client's cost.
-BARE = f"SELECT count(*) FROM ({AGGREGATE} OFFSET 0) AS aggregate"
+AGGREGATE = """SELECT user_id, max(action_timestamp) AS last, count(*) AS actions, sum(value) AS total
+    FROM user_actions GROUP BY user_id"""
+# Its rows stay in the server: sending them would be the client's cost. Every column is asked for, because PostgreSQL
+# leaves out what nobody reads, and half of the work with it.
+BARE = f"SELECT count(*), max(last), sum(actions), sum(total) FROM ({AGGREGATE} OFFSET 0) AS aggregate"
 NOTHING_JUDGED = "TRUNCATE user_segments, segment_changes, rfm_runs"
 GROUPS = "SELECT user_id, rfm_group FROM user_segments WHERE user_id = ANY(%s)"
 
