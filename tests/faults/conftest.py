@@ -9,7 +9,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from tests.faults.figures import PROPERTY, Figure, table, write
+from tests.faults.figures import PROPERTY, Figure, in_order, table, write
+from tests.faults.lengths import MINUTES
 from tests.faults.world import World
 from tests.mock_cluster import MockCluster
 from tests.services import Kafka, Postgres, need
@@ -23,12 +24,6 @@ def seed() -> int:
     """FAULT_SEED: the same one repeats the choices of a run."""
     print(f"FAULT_SEED={os.environ['FAULT_SEED']}")
     return int(os.environ["FAULT_SEED"])
-
-
-@pytest.fixture(scope="session")
-def minutes() -> float:
-    """How long the long faults last; FAULT_MINUTES shortens them."""
-    return float(os.environ.get("FAULT_MINUTES", "10"))
 
 
 @pytest.fixture(scope="session")
@@ -68,8 +63,10 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     ]
     if not figures:
         return
+    figures.sort(key=in_order)
     seed = f"FAULT_SEED={os.environ['FAULT_SEED']}"
     terminalreporter.write_line(f"\n{table(figures)}\n{seed}")
     if os.environ.get("FAULT_FIGURES") == "1":
-        minutes = (time.monotonic() - STARTED) / 60
-        write(figures, f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, {minutes:.0f} minutes, `{seed}`.")
+        failed = len(terminalreporter.getreports("failed"))
+        ended = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, {(time.monotonic() - STARTED) / 60:.0f} minutes"
+        write(figures, f"{ended}, `{seed} FAULT_MINUTES={MINUTES:g}`, {len(reports) - failed} passed, {failed} failed.")

@@ -42,6 +42,12 @@ def judge(
     assert found.duplicates <= duplicates, found
 
 
+def in_order(line: Figure) -> tuple[bool, int]:
+    """A key to sort by: the numbered faults, other measurements, the controls."""
+    first = line["fault"].split()[0]
+    return first == "control:", int(first) if first.isdecimal() else 1000
+
+
 def table(figures: Sequence[Figure]) -> str:
     """A Markdown table."""
     rows = [COLUMNS, tuple("-" * len(column) for column in COLUMNS)]

@@ -1,5 +1,6 @@
 """PostgreSQL dies or restarts: what it has acknowledged stays, and reaches Kafka."""
 
+import os
 import random
 import signal
 import time
@@ -8,10 +9,11 @@ import psycopg
 import pytest
 
 from tests.faults.figures import Recorder, judge
+from tests.faults.lengths import scaled
 from tests.faults.traffic import Traffic
 from tests.faults.world import World
 from tests.processes import run, send, wait_for
-from tests.services import Service
+from tests.services import Service, lack
 
 pytestmark = pytest.mark.stack
 BATCH = 200
@@ -29,14 +31,14 @@ def recovered(world: World, traffic: Traffic, healed: float) -> float:
 def test_a_killed_backend_loses_nothing(world: World, seed: int, record_property: Recorder) -> None:
     choose, recovery = random.Random(seed), 0.0
     with world.traffic(seed) as traffic:
-        for _ in range(10):
+        for _ in range(scaled(10)):
             time.sleep(choose.uniform(0.2, 1))
             with psycopg.connect(world.stack.database_url) as database:
                 pids = [row[0] for row in database.execute(SERVER_PROCESSES)]
             send(signal.SIGKILL, [choose.choice(pids)])
             recovery = max(recovery, recovered(world, traffic, time.monotonic()))
     found = world.settle(traffic)
-    judge(record_property, "16 backend killed x10", found, recovery=recovery, duplicates=BATCH * 10)
+    judge(record_property, f"16 backend killed x{scaled(10)}", found, recovery=recovery, duplicates=BATCH * scaled(10))
 
 
 @pytest.mark.parametrize("times", [1, pytest.param(10, marks=pytest.mark.long)])
@@ -45,13 +47,19 @@ def test_a_killed_server_keeps_what_it_acknowledged(
 ) -> None:
     choose, recovery = random.Random(seed), 0.0
     with world.traffic(seed) as traffic:
-        for _ in range(times):
+        for _ in range(scaled(times)):
             time.sleep(choose.uniform(0.5, 1.5))
             world.postgres.kill()
             start_again(world.postgres)
             recovery = max(recovery, recovered(world, traffic, time.monotonic()))
     found = world.settle(traffic)
-    judge(record_property, f"17 PostgreSQL killed x{times}", found, recovery=recovery, duplicates=BATCH * times)
+    judge(
+        record_property,
+        f"17 PostgreSQL killed x{scaled(times)}",
+        found,
+        recovery=recovery,
+        duplicates=BATCH * scaled(times),
+    )
 
 
 @pytest.mark.long
@@ -64,6 +72,14 @@ def test_a_restarted_server_loses_nothing(world: World, seed: int, record_proper
             world.postgres.start()
             recovery = max(recovery, recovered(world, traffic, time.monotonic()))
     judge(record_property, "18 PostgreSQL restarted x3", world.settle(traffic), recovery=recovery, duplicates=3 * BATCH)
+
+
+def cut(world: World) -> None:
+    """Every connection to PostgreSQL and Kafka."""
+    if os.geteuid() != 0:
+        lack("cutting the connections of others takes root")
+    for address in (world.postgres.address, world.kafka.address):
+        run(["ss", "--kill", "--numeric", "--tcp", f"dport = {address.rpartition(':')[2]}"])
 
 
 def start_again(server: Service) -> None:
@@ -81,12 +97,16 @@ def start_again(server: Service) -> None:
 
 @pytest.mark.long
 def test_cut_connections_lose_nothing(world: World, seed: int, record_property: Recorder) -> None:
-    ports = [address.rpartition(":")[2] for address in (world.postgres.address, world.kafka.address)]
     with world.traffic(seed) as traffic:
-        for _ in range(20):
-            for port in ports:
-                run(["ss", "--kill", "--numeric", "--tcp", f"dport = {port}"])
+        for _ in range(scaled(20, 5)):
+            cut(world)
             time.sleep(1)
         recovery = recovered(world, traffic, time.monotonic())
     found = world.settle(traffic)
-    judge(record_property, "29 connections cut for 20 s", found, recovery=recovery, duplicates=20 * BATCH)
+    judge(
+        record_property,
+        f"29 connections cut for {scaled(20, 5)} s",
+        found,
+        recovery=recovery,
+        duplicates=scaled(20, 5) * BATCH,
+    )

@@ -1,10 +1,15 @@
 """Kafka goes away, is slow or answers with errors: requests do not notice, and all arrives when it is well."""
 
+import os
 import time
+from pathlib import Path
 
+import psycopg
 import pytest
 
+from tests.commands import start
 from tests.faults.figures import Recorder, judge
+from tests.faults.lengths import MINUTES
 from tests.faults.traffic import percentile, statuses
 from tests.faults.world import TOPIC, World
 from tests.mock_cluster import (
@@ -18,16 +23,24 @@ from tests.services import Kafka
 
 pytestmark = pytest.mark.stack
 BATCH = 200
+TOO_LARGE = """INSERT INTO outbox (topic, key, payload, headers, created_at, error)
+    VALUES (%s, '1', repeat('x', 2000000), '{}', now(), '')"""
+A_RELAY_WITH_A_SHORT_QUEUE = """
+from actions import kafka_settings
+from actions.publishing import Relay
+kafka_settings.PRODUCER["queue.buffering.max.messages"] = 10
+Relay().run()
+"""
 
 
 @pytest.mark.parametrize(
     "outage", [4, pytest.param(10, marks=pytest.mark.long), pytest.param(0, marks=pytest.mark.long)]
 )
 def test_an_outage_of_kafka_delays_and_loses_nothing(
-    world: World, seed: int, record_property: Recorder, outage: float, minutes: float
+    world: World, seed: int, record_property: Recorder, outage: float
 ) -> None:
     """0 stands for the long one."""
-    seconds = outage or minutes * 60
+    seconds = outage or MINUTES * 60
     assert isinstance(world.kafka, Kafka)
     with world.traffic(seed) as traffic:
         time.sleep(min(seconds, 20))
@@ -90,3 +103,42 @@ def test_a_broker_slower_than_the_client_waits_loses_nothing(
         recovery = failing.wait_for_delivery()
     found = failing.settle(traffic)
     judge(record_property, "13 answers take 12 s", found, recovery=recovery, duplicates=4 * BATCH)
+
+
+@pytest.mark.long
+def test_messages_that_kafka_never_takes_are_set_aside(world: World, seed: int, record_property: Recorder) -> None:
+    with world.traffic(seed) as traffic:
+        for _ in range(3):
+            time.sleep(0.3)
+            with psycopg.connect(world.stack.database_url) as database:
+                database.execute(TOO_LARGE, [TOPIC])
+        recovery = world.wait_for_delivery()
+    found = world.settle(traffic)
+    with psycopg.connect(world.stack.database_url) as database:
+        aside = database.execute("DELETE FROM outbox WHERE quarantined_at IS NOT NULL").rowcount
+    judge(record_property, "12 message too large x3", found, recovery=recovery, notes=f"{aside} set aside")
+    assert aside == 3
+
+
+@pytest.mark.long
+def test_a_full_queue_is_waited_for_without_spinning(failing: World, seed: int, record_property: Recorder) -> None:
+    failing.relays.pop().kill()
+    with start(failing.stack, "shell", "-v0", "-c", A_RELAY_WITH_A_SHORT_QUEUE) as relay:
+        with failing.traffic(seed) as traffic:
+            failing.wait_for_delivery()
+            failing.kafka.down()
+            begun = processor_seconds(relay.pid)
+            time.sleep(5)
+            share = (processor_seconds(relay.pid) - begun) / 5
+            failing.kafka.up()
+            recovery = failing.wait_for_delivery()
+        found = failing.settle(traffic)
+    notes = f"{share:.0%} of a processor while it waits"
+    judge(record_property, "14 producer's queue full", found, recovery=recovery, duplicates=2 * BATCH, notes=notes)
+    assert share < 0.5
+
+
+def processor_seconds(pid: int) -> float:
+    """What a process has used so far."""
+    user, system = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13]
+    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")

@@ -32,7 +32,8 @@ class World:
 
     def __init__(self, postgres: Postgres, kafka: Kafka | MockCluster, *, relays: int = 2) -> None:
         self.postgres, self.kafka = postgres, kafka
-        self.known: set[str] = set()  # event_ids of the faults before
+        self.traffics: list[Traffic] = []  # those of the faults before included, also of tests that failed
+        self.known: set[str] = set()  # event_ids of canaries
         self._things = ExitStack()
         self.stack = self._things.enter_context(
             Stack(
@@ -72,9 +73,12 @@ class World:
         """Clients on this deployment, after everything is up and one action went all the way."""
         self.repair()
         self.canary()
-        with Traffic(self.web, seed=seed, **more) as traffic:  # type: ignore[arg-type]
-            traffic.wait_for_ack()
-            yield traffic
+        with Traffic(self.web, seed=seed, **more) as traffic:
+            try:
+                traffic.wait_for_ack()
+                yield traffic
+            finally:
+                self.traffics.append(traffic)
 
     def leader(self) -> Program:
         """The relay that leads now, waited for."""
@@ -121,12 +125,18 @@ class World:
         wait_for(delivered, "the outbox to drain", seconds)
         return time.monotonic() - begun
 
+    def waiting(self) -> int:
+        """How many messages wait for Kafka."""
+        with psycopg.connect(self.stack.database_url) as database:
+            return len(database.execute("SELECT FROM outbox WHERE quarantined_at IS NULL").fetchall())
+
     def settle(self, traffic: Traffic) -> Account:
         """The accounting, once everything is delivered; proves first that it sees."""
         canary = self.canary()
         self.wait_for_delivery()
         rows = read_rows(self.stack.database_url)
         messages = read_messages(read_topic(self.kafka.address, TOPIC, at_least=1))
-        self.known.update(action.event_id for action in traffic.sent if action.verdict != "refused")
+        sent = [action for past in [traffic, *self.traffics] for action in past.sent]
+        known = self.known | {action.event_id for action in sent if action.verdict != "refused"}
         prove_that_it_sees(canary, rows, messages)
-        return account(traffic.sent, rows, messages, self.known)
+        return account(traffic.sent, rows, messages, known)
