@@ -10,6 +10,7 @@ from tests.faults.figures import Recorder, judge
 from tests.faults.lengths import scaled
 from tests.faults.world import World
 from tests.processes import send, wait_for
+from tests.stack import Program
 
 pytestmark = pytest.mark.stack
 BATCH = 200  # what a relay may deliver twice when it dies
@@ -35,17 +36,18 @@ def test_a_killed_web_worker_loses_nothing(world: World, seed: int, record_prope
 
 @pytest.mark.parametrize("times", [2, pytest.param(20, marks=pytest.mark.long)])
 def test_a_killed_relay_loses_nothing(world: World, seed: int, record_property: Recorder, times: int) -> None:
-    choose, recovery = random.Random(seed), 0.0
+    choose, recovery, takeover = random.Random(seed), 0.0, 0.0
     with world.traffic(seed) as traffic:
-        for number in range(scaled(times)):
+        for _ in range(scaled(times)):
             time.sleep(choose.uniform(0.2, 0.8))
-            victim = world.relays[number % 2]  # when it leads or when it waits: what is killed last has started last
+            victim = world.leader()
             victim.kill()
+            takeover = max(takeover, replacement(world, victim))
             recovery = max(recovery, world.wait_for_delivery())
             victim.start()
     found = world.settle(traffic)
-    bound = BATCH * scaled(times)
-    judge(record_property, f"4 relay killed x{scaled(times)}", found, recovery=recovery, duplicates=bound)
+    fault, bound, notes = f"4 relay killed x{scaled(times)}", BATCH * scaled(times), f"next leader in {takeover:.1f} s"
+    judge(record_property, fault, found, recovery=recovery, duplicates=bound, notes=notes)
 
 
 @pytest.mark.parametrize("seconds", [3, pytest.param(60, marks=pytest.mark.long)])
@@ -55,6 +57,7 @@ def test_a_frozen_relay_is_replaced_and_fenced(
     with world.traffic(seed) as traffic:
         victim = world.leader()
         victim.freeze()
+        takeover = replacement(world, victim)
         recovery = world.wait_for_delivery()
         time.sleep(scaled(seconds))
         victim.thaw()
@@ -63,7 +66,8 @@ def test_a_frozen_relay_is_replaced_and_fenced(
     assert world.leader() is not victim
     assert "a lead is gone" in victim.log.read_text()
     found = world.settle(traffic)
-    judge(record_property, f"5 relay frozen {scaled(seconds)} s", found, recovery=recovery, duplicates=BATCH)
+    fault, notes = f"5 relay frozen {scaled(seconds)} s", f"next leader in {takeover:.1f} s"
+    judge(record_property, fault, found, recovery=recovery, duplicates=BATCH, notes=notes)
 
 
 @pytest.mark.long
@@ -81,6 +85,13 @@ def test_a_stopped_relay_finishes_its_batch(world: World, seed: int, record_prop
     notes = f"stopped within {slowest:.1f} s"
     judge(record_property, f"6 relay stopped x{scaled(10)}", world.settle(traffic), recovery=recovery, notes=notes)
     assert slowest <= 10
+
+
+def replacement(world: World, victim: Program) -> float:
+    """Seconds until another relay leads."""
+    begun = time.monotonic()
+    wait_for(lambda: world.leader() is not victim, "the other relay to lead", 30)
+    return time.monotonic() - begun
 
 
 def replaced(world: World, worker: int) -> bool:
