@@ -2,10 +2,10 @@
 
 import contextlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.db import connection
 
@@ -18,6 +18,17 @@ Row = tuple[Any, ...]
 # One process reads the index in the order in which it groups; two must merge what they found, which took 1.7 times as
 # long on two idle cores (3M actions) and takes a core from the web. Compiling costs more than it saves.
 PLANNER = "SELECT set_config('jit', 'off', true), set_config('max_parallel_workers_per_gather', '0', true)"
+
+
+class Place(NamedTuple):
+    """Where users stand; all None for those without a row."""
+
+    group: str
+    recency: int
+    frequency: int
+
+
+NOWHERE = (None, None, None)
 
 
 @dataclass(frozen=True)
@@ -39,6 +50,7 @@ class Outcome:
     changed: int
     lapsed: int
     groups: dict[str, int]
+    scores: list[tuple[int, int, int]]  # recency, frequency, users
     moves: list[Move]
 
 
@@ -52,7 +64,7 @@ def gathered(scoring: Scoring, as_of: datetime) -> Iterator[Outcome]:
         if statement.is_postgresql():
             cursor.execute(PLANNER)
         standing = _rows(cursor, statement.STANDING)
-        seen = _seen(as_of, users=sum(users for _, users, _ in standing))
+        seen = _seen(as_of, users=sum(users for *_, users, _ in standing))
         parameters = statement.parameters(scoring, as_of) | {"seen": seen}
         cursor.execute(statement.difference(list(scoring.rules), everybody=seen == 0), parameters)
         if seen:
@@ -85,19 +97,31 @@ def _seen(as_of: datetime, users: int) -> int:
 
 
 def _outcome(scoring: Scoring, seen: int, standing: list[Row], differing: list[Row]) -> Outcome:
-    groups = Counter({group: users for group, users, _ in standing})
+    """From `standing` (Place, users, active) and `differing` (Place before, Place, users, further active, lapsed)."""
+    places = Counter({Place(*row[:3]): row[3] for row in standing})
     moves: Counter[tuple[str, str]] = Counter()
-    for before, group, users, _, _ in differing:
-        groups[group] += users
-        groups[before] -= users
-        moves[before or scoring.lapsed_group, group] += users
-    newcomers = -groups.pop(None, 0)
+    for row in differing:
+        before, after, users = Place(*row[:3]), Place(*row[3:6]), row[6]
+        places[after] += users
+        places[before] -= users
+        moves[before.group or scoring.lapsed_group, after.group] += users
+    places.pop(NOWHERE, None)
+    groups = _totals(places, lambda place: place.group)
+    scores = _totals(places, lambda place: (place.recency, place.frequency))
     return Outcome(
         seen=seen,
-        users=sum(users for _, users, _ in standing) + newcomers,
-        active=sum(active for _, _, active in standing) + sum(more for *_, more, _ in differing),
-        changed=sum(users for _, _, users, _, _ in differing),
-        lapsed=sum(lapsed for *_, lapsed in differing),
+        users=places.total(),
+        active=sum(row[4] for row in standing) + sum(row[7] for row in differing),
+        changed=sum(row[6] for row in differing),
+        lapsed=sum(row[8] for row in differing),
         groups={name: groups[name] for name in scoring.groups},
+        scores=[(*score, users) for score, users in sorted((+scores).items())],
         moves=[Move(before, group, users) for (before, group), users in sorted(moves.items()) if before != group],
     )
+
+
+def _totals(places: Counter[Place], key: Callable[[Place], Any]) -> Counter[Any]:
+    totals: Counter[Any] = Counter()
+    for place, users in places.items():
+        totals[key(place)] += users
+    return totals

@@ -109,7 +109,7 @@ def _judge(run: RfmRun, final_id: int | None) -> None:
     with gathered(scoring, run.as_of) as outcome:
         write(run, scoring, moment=timezone.now())
     run.users, run.active, run.changed, run.lapsed = outcome.users, outcome.active, outcome.changed, outcome.lapsed
-    run.groups = outcome.groups
+    run.groups, run.scores = outcome.groups, outcome.scores
     run.seen_action_id = outcome.seen or None if final_id is None else final_id
     _finish(run)
 

@@ -38,7 +38,8 @@ WITH acted AS ({acted}
         COALESCE(scored.monetary, 0) AS monetary, scored.last_action_at, {old}
     FROM scored FULL JOIN user_segments old ON old.user_id = scored.user_id
 )
-SELECT user_id, {judged}, old_rfm_group AS from_group, old_last_action_at FROM judged
+SELECT user_id, {judged}, old_rfm_group AS from_group, old_recency_score, old_frequency_score, old_last_action_at
+FROM judged
 WHERE ({judged}) IS DISTINCT FROM ({old_judged})"""
 # Users first seen outside the window, among the actions that arrived since the last run.
 NEWCOMERS = """
@@ -49,10 +50,12 @@ LEFT JOIN user_segments old ON old.user_id = arrived.user_id
 LEFT JOIN rfm_difference new ON new.user_id = arrived.user_id
 WHERE arrived.id > %(seen)s AND arrived.action_timestamp < %(since)s AND old.user_id IS NULL AND new.user_id IS NULL"""
 MOVES = """
-SELECT from_group, rfm_group, COUNT(*), COUNT(last_action_at) - COUNT(old_last_action_at),
+SELECT from_group, old_recency_score, old_frequency_score, rfm_group, recency_score, frequency_score,
+    COUNT(*), COUNT(last_action_at) - COUNT(old_last_action_at),
     COUNT(CASE WHEN last_action_at IS NULL THEN old_last_action_at END)
-FROM rfm_difference GROUP BY 1, 2"""
-STANDING = "SELECT rfm_group, COUNT(*), COUNT(last_action_at) FROM user_segments GROUP BY 1 ORDER BY 1"
+FROM rfm_difference GROUP BY 1, 2, 3, 4, 5, 6"""
+STANDING = """
+SELECT rfm_group, recency_score, frequency_score, COUNT(*), COUNT(last_action_at) FROM user_segments GROUP BY 1, 2, 3"""
 # Who appears among the lapsed stood there before: a first run writes a third of the rows.
 CHANGES = """
 INSERT INTO segment_changes (user_id, run_id, from_group, to_group, changed_at)

@@ -5,41 +5,38 @@ from datetime import datetime
 
 from django.db import connection
 
-from segments.models import RfmPolicy
+from segments.models import RfmPolicy, RfmRun
 from segments.statement import adapted
 
-# Few change in a week: everybody is counted where he stands, and those who changed are then put right.
-STANDING = "SELECT rfm_group, COUNT(*) FROM user_segments GROUP BY rfm_group"
-# What the first later change started from is the group at a moment; the runs that ended since have an index.
+# By the runs that ended in between, which have an index: nobody else has moved.
 MOVED = """
 WITH moved AS (
-    SELECT user_id, MIN(CASE WHEN changed_at > %(start)s THEN id END) AS after_start,
-        MIN(CASE WHEN changed_at > %(end)s THEN id END) AS after_end
-    FROM segment_changes
-    WHERE run_id IN (SELECT id FROM rfm_runs WHERE finished_at > %(earlier)s) AND changed_at > %(earlier)s
+    SELECT user_id, MIN(id) AS first, MAX(id) AS last FROM segment_changes
+    WHERE run_id IN (SELECT id FROM rfm_runs WHERE finished_at > %(start)s AND finished_at <= %(end)s)
     GROUP BY user_id
-), places AS MATERIALIZED (
-    SELECT user_id, (SELECT from_group FROM segment_changes WHERE id = after_start) AS at_start,
-        (SELECT from_group FROM segment_changes WHERE id = after_end) AS at_end
-    FROM moved
 )
-SELECT COALESCE(NULLIF(COALESCE(at_start, rfm_group), ''), %(lapsed)s),
-    COALESCE(NULLIF(COALESCE(at_end, rfm_group), ''), %(lapsed)s), rfm_group, COUNT(*)
-FROM places JOIN user_segments USING (user_id) GROUP BY 1, 2, 3"""
+SELECT COALESCE(NULLIF(was.from_group, ''), %(lapsed)s), became.to_group, COUNT(*)
+FROM moved JOIN segment_changes was ON was.id = first JOIN segment_changes became ON became.id = last
+GROUP BY 1, 2"""
 
 
 def transition_matrix(start: datetime, end: datetime) -> Counter[tuple[str, str]]:
     """How many users were in which group at two moments (UTC): {(group at start, group at end): users}.
 
-    The counts sum to all users with a row; who had none yet stood where the lapsed stand.
+    The counts sum to all users of the last run until the later moment; who had no row yet stood where the lapsed stand.
     """
-    moments = {"start": start, "end": end, "earlier": min(start, end)}
-    lapsed = RfmPolicy.objects.active().group_rules[-1].name
-    with connection.cursor() as cursor:
-        cursor.execute(STANDING)
-        matrix = Counter({(group, group): users for group, users in cursor.fetchall()})
-        cursor.execute(MOVED, {"lapsed": lapsed} | {name: adapted(at) for name, at in moments.items()})
-        for was, became, now, users in cursor.fetchall():
-            matrix[now, now] -= users
-            matrix[was, became] += users
+    if end < start:
+        return Counter({(was, became): users for (became, was), users in transition_matrix(end, start).items()})
+    last = RfmRun.objects.done().finished_by(end).first()
+    matrix = Counter({(group, group): users for group, users in last.groups.items()} if last else {})
+    for was, became, users in _moved(start, end):
+        matrix[became, became] -= users
+        matrix[was, became] += users
     return +matrix
+
+
+def _moved(start: datetime, end: datetime) -> list[tuple[str, str, int]]:
+    values = {"start": adapted(start), "end": adapted(end), "lapsed": RfmPolicy.objects.active().group_rules[-1].name}
+    with connection.cursor() as cursor:
+        cursor.execute(MOVED, values)
+        return list(cursor.fetchall())

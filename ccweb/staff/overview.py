@@ -13,7 +13,7 @@ from ccweb.api.leadership import is_led
 from ccweb.health import state
 from ccweb.probing import ask_kafka, ask_redis
 from ccweb.staff.charts import HEIGHT, WIDTH, bars, shade, stacked_areas
-from segments.models import RfmPolicy, RfmRun, UserSegment
+from segments.models import RfmPolicy, RfmRun
 from segments.transitions import transition_matrix
 from visits.models import SiteVisit
 
@@ -27,7 +27,7 @@ def overview(query: Mapping[str, str]) -> dict[str, Any]:
     groups = RfmPolicy.objects.active().scoring_groups()
     return {
         "population": population(groups),
-        "heat_map": heat_map(),
+        "heat_map": heat_map(RfmRun.objects.done().first()),
         "matrix": matrix(groups, query),
         "hours": hours(),
         "visits": visits(),
@@ -53,10 +53,9 @@ def population(groups: list[str]) -> dict[str, Any]:
     }
 
 
-def heat_map() -> list[dict[str, Any]]:
-    """Users by recency (rows) and frequency score (cells), best first."""
-    pairs = UserSegment.objects.order_by().values_list("recency_score", "frequency_score")
-    counts = {(r, f): n for r, f, n in pairs.annotate(users=Count("user_id"))}
+def heat_map(run: RfmRun | None) -> list[dict[str, Any]]:
+    """Users by recency (rows) and frequency score (cells), best first, as a run has counted them."""
+    counts = {(r, f): n for r, f, n in run.scores} if run else {}
     total = sum(counts.values())
     return [
         {

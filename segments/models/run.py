@@ -27,6 +27,10 @@ class RfmRunQuerySet(models.QuerySet["RfmRun"]):
         """Ended later than a moment (UTC)."""
         return self.filter(finished_at__gt=moment)
 
+    def finished_by(self, moment: datetime) -> "RfmRunQuerySet":
+        """Ended at a moment (UTC) or earlier."""
+        return self.filter(finished_at__lte=moment)
+
 
 class RfmRun(models.Model):
     """One run: what it was asked, by which policy and cut points it judged, what came out."""
@@ -63,6 +67,9 @@ class RfmRun(models.Model):
     changed = models.BigIntegerField(null=True, blank=True, help_text="Rows written, new ones included.")
     lapsed = models.BigIntegerField(null=True, blank=True, help_text="Users whose last action left the 30 days.")
     groups = models.JSONField(default=dict, help_text="Users by group, best group first.")
+    scores = models.JSONField(
+        default=list, editable=False, help_text="Users by score: [recency, frequency, users], empty places left out."
+    )
     error = models.CharField(max_length=1000, blank=True)
     seen_action_id = models.BigIntegerField(
         null=True, editable=False, help_text="Users of all actions up to this id (and as_of) have a row."

@@ -1,5 +1,6 @@
 """Which group a user was in at any past time, and who went where between two."""
 
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
@@ -24,9 +25,14 @@ def act(user_id: int, times: int) -> None:
 
 
 def run(as_of: datetime = AS_OF) -> tuple[datetime, dict[int, str]]:
-    """The moment after a run, and where everybody stands then."""
-    compute_rfm_and_update_segments(as_of=as_of)
-    return timezone.now(), dict(UserSegment.objects.values_list("user_id", "rfm_group"))
+    """The moment after a run, which has counted what the table holds, and where everybody stands then."""
+    done = compute_rfm_and_update_segments(as_of=as_of)
+    done.refresh_from_db()
+    standing = dict(UserSegment.objects.values_list("user_id", "rfm_group"))
+    scores = Counter(UserSegment.objects.values_list("recency_score", "frequency_score"))
+    assert {group: users for group, users in done.groups.items() if users} == Counter(standing.values())
+    assert done.scores == [[*score, users] for score, users in sorted(scores.items())]
+    return timezone.now(), standing
 
 
 @pytest.fixture
