@@ -1,5 +1,6 @@
 """A user's segment and recommendation as JSON."""
 
+from drf_spectacular.utils import OpenApiExample, extend_schema_serializer
 from rest_framework import serializers
 from rest_framework.exceptions import ValidationError
 
@@ -24,6 +25,7 @@ class RiskProfileField(StrictField):
         return value
 
 
+@extend_schema_serializer(examples=[OpenApiExample("By hand", {"risk_profile": "High-Risk"}, request_only=True)])
 class SegmentSerializer(StrictSerializer):
     """Where a user stands; only the risk profile can be set."""
 
@@ -40,6 +42,20 @@ class SegmentSerializer(StrictSerializer):
     last_updated = InstantField(read_only=True)
 
 
+NOBODY = {
+    "user_id": 4711,
+    "rfm_group": "Low",
+    "risk_profile": "Unknown",
+    "streak_count": 0,
+    "recommended_reward_probability": 0.25,
+    "recommended_time_window": "next 24 hours",
+    "reason": "base 0.2500 from rule 3 (Low, any risk) + 0.0000 for a streak of 0 days = 0.2500",
+    "policy_revision": 1,
+    "degraded": [],
+}
+
+
+@extend_schema_serializer(examples=[OpenApiExample("A user who has done nothing yet", NOBODY, response_only=True)])
 class RecommendationSerializer(serializers.Serializer):
     """What to offer a user, and why; for the OpenAPI document: the answer itself is made by recommendations.py."""
 
@@ -61,6 +77,23 @@ class EffortSerializer(serializers.Serializer):
     value = ValueField()
 
 
+@extend_schema_serializer(
+    examples=[
+        OpenApiExample(
+            "A user who has done nothing yet",
+            {
+                "user_id": 4711,
+                "rfm_group": "Low",
+                "leaves_on": None,
+                "falls_to": None,
+                "to_stay": None,
+                "to_rise": {"actions": 3, "value": "0.00"},
+                "cut_points": "exact",
+            },
+            response_only=True,
+        )
+    ]
+)
 class OutlookSerializer(serializers.Serializer):
     """When a user leaves the group if nothing more happens, and the least that keeps or lifts him."""
 

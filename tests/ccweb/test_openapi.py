@@ -5,6 +5,7 @@ import re
 from typing import Any
 
 import pytest
+import redis
 from django.core.management import call_command
 from django.test import Client
 
@@ -39,6 +40,28 @@ def test_requests_with_unknown_fields_are_invalid_by_the_document(document: Any)
     requests = {name: s for name, s in document["components"]["schemas"].items() if name.endswith("Request")}
     assert requests
     assert all(schema["additionalProperties"] is False for schema in requests.values())
+
+
+def test_the_examples_are_true(document: Any, redis_client: redis.Redis) -> None:
+    done = 0
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            requests = examples(operation.get("requestBody"))
+            for sent in requests:
+                answer = Client().generic(method.upper(), path.format(user_id=42), json.dumps(sent), "application/json")
+                assert answer.status_code == (200 if method == "patch" else 201), (path, sent, answer.content)
+            answers = examples(operation["responses"].get("200")) if method == "get" else []
+            for said in answers:
+                assert Client().get(path.format(user_id=said["user_id"])).json() == said
+            assert requests or "requestBody" not in operation, f"{method} {path} has no example"
+            done += len(requests) + len(answers)
+    assert done >= 6
+
+
+def examples(content: Any) -> list[Any]:
+    """The values of a request's or response's JSON examples."""
+    found = (content or {}).get("content", {}).get("application/json", {}).get("examples", {})
+    return [example["value"] for example in found.values()]
 
 
 def test_the_page_about_the_api_loads_nothing_from_elsewhere() -> None:
