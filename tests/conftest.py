@@ -12,6 +12,7 @@ from pytest_django import Settings
 from ccweb.api import breaker
 from segments.recommendations import DESK
 from segments.streaks.keeping import DEBTS
+from tests import secrecy
 from tests.parts import Missing
 from tests.plugin import CLOSED, POSTGRES_URL, shared
 from tests.services import Redis, create_database, need
@@ -47,6 +48,13 @@ def empty_redis(redis_of_this_worker: redis.Redis | None) -> None:
     breaker.REDIS.reset()  # as in a new process
     DEBTS.forget()
     DESK.forget()
+
+
+@pytest.fixture(autouse=True)
+def no_secret_is_logged() -> Iterator[None]:
+    """In every test; tests/stack.py searches the logs of its processes."""
+    with secrecy.watched():
+        yield
 
 
 @pytest.fixture

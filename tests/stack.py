@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, Self
 
 from confluent_kafka import Message
 
+from tests.secrecy import search
 from tests.services import Service
 from tests.topics import read_topic
 
@@ -81,8 +82,11 @@ class Stack:
         return self
 
     def __exit__(self, *_: object) -> None:
+        logs = []
         for program in reversed(self._programs):
+            logs += [program.log.read_text()] if program.log.exists() else []
             program.close()
+        search("\n".join(logs))
 
     @property
     def url(self) -> str:
