@@ -1,6 +1,7 @@
 """export_user and erase_user: everything held about a user, and nothing afterwards."""
 
 import json
+import re
 from collections.abc import Iterator
 from io import StringIO
 
@@ -107,6 +108,28 @@ def test_later_events_of_an_erased_user_are_refused_everywhere(lives: None) -> N
     compute_rfm_and_update_segments()
     assert not UserSegment.objects.filter(pk=HIM).exists()
     assert not SiteVisit.objects.filter(user_id=HIM).exists()
+
+
+def test_a_hundred_of_a_thousand_users_leave_no_trace(redis_client: redis.Redis) -> None:
+    users = range(7_130_000_000, 7_130_001_000)
+    for part in (users[:500], users[500:]):
+        actions = [{"user_id": user_id, "action_type": "purchase", "value": 12} for user_id in part for _ in range(2)]
+        assert post("actions", actions).json()["accepted"] == 1000
+    for user_id in users[::10]:
+        post("notify/site_visit", {"user_id": user_id, "source": "newsletter"})
+    set_risk_profile(user_ids=list(users), risk_profile="High-Risk", by="anna")
+    compute_rfm_and_update_segments()
+    erased = {str(user_id) for user_id in users[::10]}
+    assert mentioned(redis_client) == {str(user_id) for user_id in users}, "the dump must see what it looks for"
+    for user_id in erased:
+        run("erase_user", int(user_id))
+    OutboxMessage.objects.filter(topic="topic_user_erasures").delete()  # as the relay does
+    assert mentioned(redis_client) == {str(user_id) for user_id in users} - erased
+
+
+def mentioned(client: redis.Redis) -> set[str]:
+    """The users of that test that any store still names."""
+    return set(re.findall(r"7130000\d{3}", " ".join(dump(client))))
 
 
 def test_erasing_twice_is_harmless_and_tells_consumers_once(lives: None) -> None:
