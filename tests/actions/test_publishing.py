@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from django.db import connections
+from django.db import connection, connections
+from django.test.utils import CaptureQueriesContext
 from pytest_django import Settings
 
 from actions.kafka import Courier, Undelivered
-from actions.models import TOPIC, OutboxMessage
+from actions.models import TOPIC, HourlyCount, OutboxMessage
 from actions.publishing import BATCH, Relay, resend
 from tests.api import post
 from tests.plugin import CLOSED
@@ -49,6 +50,22 @@ def test_a_recorded_action_arrives_with_key_headers_and_fields(kafka_broker: str
     assert arrived.key() == b"7"
     assert json.loads(arrived.value()) == answer
     assert answer["action_timestamp"] == "2026-11-01T08:00:00.000000Z"
+
+
+def test_a_relay_that_freezes_while_it_settles_holds_nobody_up(topic: str) -> None:
+    """On PostgreSQL a single statement, outside of any transaction of its own, ends without its client."""
+    if connection.vendor != "postgresql":
+        pytest.skip("SQLite has one writer, and the lead with it: --database postgresql")
+    at = datetime(2026, 11, 22, 23, 59, tzinfo=UTC)
+    rows = [*queue(TOPIC, "a", "b"), *queue(topic, "c"), *queue(TOPIC, "later")]
+    OutboxMessage.objects.update(created_at=at)
+    OutboxMessage.objects.filter(pk=rows[-1].pk).update(created_at=at + timedelta(minutes=1))
+    HourlyCount.objects.create(hour=at.replace(minute=0), actions=40)
+    with CaptureQueriesContext(connection) as captured:
+        OutboxMessage.objects.settle([row.pk for row in rows])
+    assert len(captured) == 1, [query["sql"] for query in captured]
+    counts = {count.hour.hour: count.actions for count in HourlyCount.objects.all()}
+    assert (counts, OutboxMessage.objects.count()) == ({23: 42, 0: 1}, 0)
 
 
 def test_the_record_time_is_the_time_of_sending(kafka_broker: str, relay: Relay, topic: str) -> None:
