@@ -8,6 +8,7 @@ import uuid
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
+from unicodedata import category
 
 from django.conf import settings
 from django.utils import timezone
@@ -23,6 +24,10 @@ DECIMAL_TEXT = re.compile(r"-?[0-9]{1,10}(\.[0-9]{1,2})?")
 INSTANT_TEXT = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}(:[0-9]{2}([.,][0-9]{1,9})?)?(Z|[+-][0-9]{2}:?[0-9]{2})"
 )
+# Control, format (bidi, zero-width), surrogate, private and separator characters; str.isprintable also refuses what
+# this Python does not know yet, such as next year's emoji.
+UNPRINTABLE = frozenset({"Cc", "Cf", "Cs", "Co", "Zl", "Zp", "Zs"})
+PRINTABLE = r"^( |[^\p{C}\p{Z}])*$"
 UUID_TEXT = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
@@ -94,7 +99,7 @@ class PrintableField(StrictField):
 
     def __init__(self, max_length: int, **kwargs: Any) -> None:
         self.max_length = max_length
-        self.openapi = {"type": "string", "minLength": 1, "maxLength": max_length}
+        self.openapi = {"type": "string", "minLength": 1, "maxLength": max_length, "pattern": PRINTABLE}
         super().__init__(**kwargs)
 
     def clean(self, data: Any) -> str:
@@ -103,7 +108,7 @@ class PrintableField(StrictField):
             raise ValidationError("A JSON string is expected.", code="type")
         if not 1 <= len(data) <= self.max_length:
             raise ValidationError(f"It must have 1 to {self.max_length} characters.", code="length")
-        if not data.isprintable():  # false for control, format (bidi, zero-width) and separator characters
+        if not data.isprintable() and any(c != " " and category(c) in UNPRINTABLE for c in data):
             raise ValidationError("Control and invisible characters are not allowed.", code="format")
         return data
 

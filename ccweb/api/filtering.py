@@ -43,7 +43,7 @@ def by_user(lookup: str = "user_id") -> Filter:
 
 def by_text(lookup: str) -> Filter:
     """Rows with exactly this text."""
-    return Filter(_text, lookup, {"type": "string", "minLength": 1})
+    return Filter(_text, lookup, {"type": "string", "minLength": 1, "pattern": r"^[^\u0000]*$"})
 
 
 def by_choice(lookup: str, choices: Iterable[str]) -> Filter:

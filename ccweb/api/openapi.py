@@ -78,6 +78,7 @@ def _describe(path: str, method: str, operation: Document) -> None:
         _describe_recording(path, operation)
     elif method == "patch":
         codes.append(410)
+        operation["requestBody"]["required"] = True
     for code in sorted(codes):
         responses.setdefault(str(code), {"$ref": f"#/components/responses/{_name(code)}"})
 
