@@ -14,6 +14,7 @@ import psycopg
 from tests.stack import Stack, call
 
 PATIENCE = 30  # seconds: what takes longer is a hung request
+PAUSE = 0.05  # seconds after a refusal: more would only be more to settle
 BOUND = 120  # seconds that a load may last at most
 
 
@@ -80,6 +81,8 @@ class Load:
         event_id = str(uuid.uuid4())
         self.sent[event_id] = "unknown"
         self.sent[event_id] = self._send(event_id)
+        if self.sent[event_id] != 201:
+            self._end.wait(PAUSE)
 
     def _send(self, event_id: str) -> int | str:
         body = {"user_id": 1 + hash(event_id) % 1000, "action_type": "login", "event_id": event_id}
