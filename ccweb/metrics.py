@@ -1,7 +1,7 @@
 """/metrics: what the operator's alerts read, of all worker processes together."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
 
@@ -53,14 +53,11 @@ def note_request(*, method: str, route: str, status: int, seconds: float) -> Non
     _timer(method, route).observe(seconds)
 
 
-def note_events(*, path: str, method: str, response: HttpResponse) -> None:
-    """Count the events that a request brought: those of a list by `response.outcomes`, else one by the status."""
+def note_events(*, path: str, method: str, status: int, outcomes: Mapping[str, int] | None = None) -> None:
+    """Count the events that a request brought: those of a list by their `outcomes`, else one by the status."""
     if method != "POST" or path not in DOORS:
         return
-    outcomes = getattr(response, "outcomes", None)
-    if outcomes is None:
-        outcomes = {OUTCOMES.get(response.status_code, str(response.status_code)): 1}
-    for outcome, times in outcomes.items():
+    for outcome, times in (outcomes or {OUTCOMES.get(status, str(status)): 1}).items():
         _event_counter(DOORS[path], outcome).inc(times)
 
 

@@ -3,7 +3,8 @@
 import logging
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 from uuid import uuid4
 
 from django.conf import settings
@@ -32,13 +33,20 @@ class Observed:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         """The answer, with the id by which the log and the Kafka header know this request."""
-        current = id_of(request)
+        current = id_of(request.META)
         token = request_id.set(current)
         try:
             begun = time.perf_counter()
             response = refused(request) or self.get_response(request)
             response["X-Request-ID"] = current
-            _note(request, response, time.perf_counter() - begun)
+            note(
+                method=str(request.method),
+                path=request.path,
+                route=route_of(request),
+                status=response.status_code,
+                seconds=time.perf_counter() - begun,
+                outcomes=getattr(response, "outcomes", None),
+            )
             return response
         finally:
             request_id.reset(token)
@@ -55,9 +63,9 @@ def refused(request: HttpRequest) -> HttpResponse | None:
     return plain_problem(status, REFUSALS[status], headers) if status else None
 
 
-def id_of(request: HttpRequest) -> str:
+def id_of(meta: Mapping[str, Any]) -> str:
     """What the client or a proxy calls the request, if that is harmless; else a new id."""
-    given = request.META.get("HTTP_X_REQUEST_ID", "")
+    given = meta.get("HTTP_X_REQUEST_ID", "")
     return given if ACCEPTABLE_ID.fullmatch(given) else uuid4().hex
 
 
@@ -68,11 +76,13 @@ def route_of(request: HttpRequest) -> str:
     return "static" if request.path.startswith(settings.STATIC_URL) else "unmatched"
 
 
-def _note(request: HttpRequest, response: HttpResponse, seconds: float) -> None:
-    method = request.method if request.method in METHODS else "other"
-    route, status = route_of(request), response.status_code
-    metrics.note_request(method=str(method), route=route, status=status, seconds=seconds)
-    metrics.note_events(path=request.path, method=str(method), response=response)
+def note(
+    *, method: str, path: str, route: str, status: int, seconds: float, outcomes: Mapping[str, int] | None = None
+) -> None:
+    """Count an answered request, and the events it brought by their outcomes, and write its line."""
+    method = method if method in METHODS else "other"
+    metrics.note_request(method=method, route=route, status=status, seconds=seconds)
+    metrics.note_events(path=path, method=method, status=status, outcomes=outcomes)
     level = logging.WARNING if status >= 500 else logging.DEBUG if route in QUIET else logging.INFO
     if log.isEnabledFor(level):
         fields = {"method": method, "route": route, "status": status, "ms": round(seconds * 1000, 2)}

@@ -20,7 +20,7 @@ FREE = ("/healthz", settings.STATIC_URL)  # of the database
 class Front:
     """The WSGI application: Django's, behind deadlines and slots. Make one a worker."""
 
-    def __init__(self, django: Callable[[dict[str, Any], StartResponse], HttpResponseBase]) -> None:
+    def __init__(self, django: Callable[[dict[str, Any], StartResponse], HttpResponseBase | list[bytes]]) -> None:
         self._django = django
         watchdog.start()
 
@@ -34,6 +34,8 @@ class Front:
             if refusal:
                 environ[REFUSAL] = refusal
             response = self._django(environ, start_response)
+            if isinstance(response, list):
+                return response
             stack.callback(response.close)
             if isinstance(response, HttpResponse):
                 return [response.content]

@@ -10,7 +10,7 @@ from django.views import defaults
 from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
-from ccweb.api.errors import database_is_away, no_such_resource, plain_problem, unavailable
+from ccweb.api.errors import UNFORESEEN, database_is_away, no_such_resource, plain_problem, unavailable
 from ccweb.api.identity import UserIdConverter
 from ccweb.health import healthz, readyz
 from ccweb.metrics import metrics
@@ -47,5 +47,5 @@ def handler500(request: HttpRequest) -> HttpResponse:
     if database_is_away(error := sys.exc_info()[1]):  # as Django has it, in a middleware
         return unavailable(request, error)
     if request.path.startswith("/api/"):
-        return plain_problem(500, "Something unforeseen went wrong; it is logged.")
+        return plain_problem(500, UNFORESEEN)
     return defaults.server_error(request)

@@ -20,9 +20,10 @@ except ImproperlyConfigured as error:
     workers.give_up(f"ccweb: {error}")
 
 import ccweb.urls  # noqa: E402, F401  every module is loaded before the first request comes
+from ccweb.express import Express  # noqa: E402
 from ccweb.serving import Front  # noqa: E402
 
-application = workers.only_the_request(Front(django))
+application = workers.only_the_request(Front(Express(django)))
 workers.end_with_server()
 
 if settings.API_IS_OPEN:

@@ -105,7 +105,7 @@ def _outcome(scoring: Scoring, seen: int, standing: list[Row], differing: list[R
         places[after] += users
         places[before] -= users
         moves[before.group or scoring.lapsed_group, after.group] += users
-    places.pop(NOWHERE, None)
+    del places[NOWHERE]
     groups = _totals(places, lambda place: place.group)
     scores = _totals(places, lambda place: (place.recency, place.frequency))
     return Outcome(

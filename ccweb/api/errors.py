@@ -18,6 +18,7 @@ from rest_framework.views import set_rollback
 log = logging.getLogger(__name__)
 PROBLEM_JSON = "application/problem+json"
 RETRY_AFTER_SECONDS = "2"
+UNFORESEEN = "Something unforeseen went wrong; it is logged."
 AWAY = "The database does not answer; try again."
 READ_ONLY = "25006"  # an SQLSTATE
 QUIET_FOR = 10.0  # seconds
@@ -43,6 +44,15 @@ def unavailable(request: HttpRequest, error: BaseException | None) -> HttpRespon
     return HttpResponse(f"{AWAY}\n", status=503, content_type="text/plain", headers=headers)
 
 
+def failure(error: Exception) -> tuple[int, dict[str, Any], dict[str, str]]:
+    """Status, problem and headers for an error in the middle of the work: 503 for the database's, 500 for ours."""
+    if database_is_away(error):
+        note_database_error(error)
+        return 503, problem(503, AWAY), {"Retry-After": RETRY_AFTER_SECONDS}
+    log.error("unforeseen error", exc_info=error)
+    return 500, problem(500, UNFORESEEN), {}
+
+
 @csrf_exempt  # or a POST would get Django's page about a missing token
 def no_such_resource(request: HttpRequest) -> HttpResponse:
     """404 for every path under /api that is not a route."""
@@ -57,7 +67,7 @@ def problem_response(error: Exception, context: dict[str, Any]) -> Response:
     error = _as_api_exception(error)
     if not isinstance(error, exceptions.APIException):
         log.error("unforeseen error in %s", context.get("view"), exc_info=error)
-        error = exceptions.APIException("Something unforeseen went wrong; it is logged.")
+        error = exceptions.APIException(UNFORESEEN)
     set_rollback()
     _speak_json(context.get("request"))
     return Response(_body(error), status=error.status_code, headers=_headers(error), content_type=PROBLEM_JSON)

@@ -3,8 +3,9 @@
 A middleware, not a DRF throttle: what is refused later (401, 404, 405) counts too, which slows a guesser of keys down.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from ipaddress import IPv6Address, ip_network
+from typing import Any
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
@@ -29,21 +30,21 @@ class Limits:
         """429 as problem+json, or the answer; RateLimit headers on both."""
         if not request.path_info.startswith("/api/"):
             return self.get_response(request)
-        verdict = take(limits_of(request))
+        verdict = take(limits_of(request.META))
         response = self.get_response(request) if verdict.passed else too_many(verdict)
         for name, value in rate_limit_headers(verdict).items():
             response[name] = value
         return response
 
 
-def limits_of(request: HttpRequest) -> list[Limit]:
-    """The limits that a request counts in.
+def limits_of(meta: Mapping[str, Any]) -> list[Limit]:
+    """The limits that a request counts in, by its WSGI environment as ClientAddress leaves it.
 
     A key is counted by the digest of what was sent, before anybody looks it up: only who has the whole key can use
     its limit up.
     """
-    limits = [Limit("address", network_of(request.META["REMOTE_ADDR"]), settings.THROTTLE_ADDRESS)]
-    key = presented_key(request.META)
+    limits = [Limit("address", network_of(meta["REMOTE_ADDR"]), settings.THROTTLE_ADDRESS)]
+    key = presented_key(meta)
     if key is not None:
         limits.append(Limit("key", digest(key), settings.THROTTLE_KEY))
     return limits

@@ -47,13 +47,21 @@ class RecordingMixin:
         """201, 200, 409 or 410 for one; 201 or 207 with a verdict an item for a list."""
         if type(request.data) is list and self.takes_lists:
             return self._create_many(request.data)
-        serializer = shared(self.serializer_class)  # type: ignore[attr-defined]
-        verdict = self.record([serializer.run_validation(request.data)])[0]
+        status, body, headers = self.record_one(self.clean(request.data))
+        return Response(body, status=status, headers=headers, content_type=PROBLEM_JSON if status >= 400 else None)
+
+    def clean(self, data: Any) -> Event:
+        """The fields that the client sent; ValidationError."""
+        return shared(self.serializer_class).run_validation(data)  # type: ignore[attr-defined]
+
+    def record_one(self, event: Event) -> tuple[int, dict[str, Any], dict[str, str]]:
+        """Status, body and headers of the answer to one cleaned event."""
+        verdict = self.record([event])[0]
+        status = CODES[verdict.status]
         if verdict.status in REASONS:
-            body = problem(CODES[verdict.status], REASONS[verdict.status])
-            return Response(body, status=CODES[verdict.status], content_type=PROBLEM_JSON)
-        replayed = {"Idempotent-Replayed": "true"} if verdict.status == "duplicate" else None
-        return Response(serializer.to_representation(verdict.event), status=CODES[verdict.status], headers=replayed)
+            return status, problem(status, REASONS[verdict.status]), {}
+        replayed = {"Idempotent-Replayed": "true"} if verdict.status == "duplicate" else {}
+        return status, shared(self.serializer_class).to_representation(verdict.event), replayed  # type: ignore[attr-defined]
 
     def _create_many(self, data: list[Any]) -> Response:
         if not 1 <= len(data) <= MAX_LIST:

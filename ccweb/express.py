@@ -1,0 +1,180 @@
+"""The two requests that make nearly all of the traffic, answered past Django's handler when nothing about them is odd.
+
+The functions that the views call do the work. Whatever is odd is left to Django as it came: every refusal, every list,
+every query string. What Django puts on each answer is learnt from its own answers. What it gains is in
+docs/benchmarks.md; what it must not change is in tests/ccweb/test_express.py.
+"""
+
+import re
+import time
+from collections.abc import Callable
+from functools import lru_cache
+from http import HTTPStatus
+from typing import Any, NamedTuple
+
+from django.conf import settings
+from django.db import DatabaseError, connection
+from django.http.request import split_domain_port, validate_host
+from django.http.response import HttpResponseBase
+from rest_framework.exceptions import APIException
+from rest_framework.renderers import JSONRenderer
+
+from actions.views import ActionViewSet
+from ccweb.api.addresses import is_loopback
+from ccweb.api.auth import KEYRING, presented_key
+from ccweb.api.errors import PROBLEM_JSON, failure
+from ccweb.api.identity import MAX_USER_ID
+from ccweb.api.limits import limits_of, rate_limit_headers
+from ccweb.api.negotiation import ANY
+from ccweb.api.parsing import MAX_OBJECT_BYTES, parse_json
+from ccweb.api.proxies import resolve_client
+from ccweb.api.throttling import take
+from ccweb.api.tracing import request_id
+from ccweb.observing import REFUSAL, id_of, note
+from segments.recommendations import recommend
+
+JSON = "application/json"
+ODD = ("HTTP_TRANSFER_ENCODING", "HTTP_CONTENT_ENCODING", REFUSAL)
+FORWARDED = ("HTTP_X_FORWARDED_FOR", "HTTP_X_FORWARDED_PROTO", "HTTP_AUTHORIZATION")
+CHANGING = re.compile("content-(type|length)|ratelimit.*|x-request-id|idempotent-replayed", re.IGNORECASE)
+USER = re.compile("/api/user-segments/([1-9][0-9]{0,18})/recommendation")
+Headers = list[tuple[str, str]]
+Environ = dict[str, Any]
+StartResponse = Callable[..., Any]
+Outcome = tuple[int, dict[str, Any], dict[str, str]]  # status, body, headers
+
+
+class Odd(Exception):
+    """This request is Django's."""
+
+
+class Line(NamedTuple):
+    """One kind of request: its key's scope, what is taken from it (raises Odd) and the work."""
+
+    route: str
+    scope: str
+    take: Callable[[Environ], Any]
+    work: Callable[[Any], Outcome]
+
+
+def _action(environ: Environ) -> dict[str, Any]:
+    """The cleaned fields of one action."""
+    length = environ.get("CONTENT_LENGTH") or "0"
+    if environ.get("CONTENT_TYPE") != JSON or not (length.isdecimal() and 0 < int(length) <= MAX_OBJECT_BYTES):
+        raise Odd
+    body = environ["wsgi.input"].getvalue()  # in memory (ccweb.bodies); Django can still read it
+    if len(body) < int(length) or not body.startswith(b"{"):
+        raise Odd
+    try:
+        return ActionViewSet().clean(parse_json(body))
+    except APIException:
+        raise Odd from None
+
+
+def _user_id(environ: Environ) -> int:
+    found = USER.fullmatch(environ["PATH_INFO"])
+    if found is None or int(found[1]) > MAX_USER_ID:
+        raise Odd
+    return int(found[1])
+
+
+ACTION = Line("api/actions", ActionViewSet.scopes["POST"], _action, ActionViewSet().record_one)
+RECOMMENDATION = Line(
+    "api/user-segments/<user_id:user_id>/recommendation",
+    "segments:read",
+    _user_id,
+    lambda user_id: (200, recommend(user_id).as_json(), {}),
+)
+
+
+class Express:
+    """A WSGI application around Django's: a list of bytes when it has answered, else Django's response."""
+
+    def __init__(self, django: Callable[[Environ, StartResponse], HttpResponseBase]) -> None:
+        self._django = django
+        self._headers: dict[tuple[str, bool], Headers] = {}  # what Django's answers have in common, by route and HTTPS
+
+    def __call__(self, environ: Environ, start_response: StartResponse) -> Any:
+        """The answer; nothing of the request is changed or counted before it is known not to be odd."""
+        begun, line = time.perf_counter(), line_of(environ)
+        if line is None:
+            return self._django(environ, start_response)
+        try:
+            meta, secure = _usual(environ, line)
+            common = self._headers.get((line.route, secure))
+            if common is None:
+                return self._learn(line, secure, environ, start_response)
+            argument, verdict = line.take(environ), take(limits_of(meta))
+            if not verdict.passed:
+                raise Odd
+        except (Odd, DatabaseError):
+            return self._django(environ, start_response)
+        current = id_of(environ)
+        status, body, headers = _work(line, argument, current)
+        content = JSONRenderer().render(body)
+        named = {**rate_limit_headers(verdict), **headers, "X-Request-ID": current, "Content-Length": str(len(content))}
+        kind = JSON if status < 400 else PROBLEM_JSON
+        note(
+            method=environ["REQUEST_METHOD"],
+            path=environ["PATH_INFO"],
+            route=line.route,
+            status=status,
+            seconds=time.perf_counter() - begun,
+        )
+        start_response(f"{status} {HTTPStatus(status).phrase}", [("Content-Type", kind), *common, *named.items()])
+        return [content]
+
+    def _learn(self, line: Line, secure: bool, environ: Environ, start_response: StartResponse) -> HttpResponseBase:
+        response = self._django(environ, start_response)
+        if response.status_code in (200, 201) and not response.cookies:
+            self._headers[line.route, secure] = [item for item in response.items() if not CHANGING.fullmatch(item[0])]
+        return response
+
+
+def line_of(environ: Environ) -> Line | None:
+    """Which line a request may take."""
+    method, path = environ["REQUEST_METHOD"], environ["PATH_INFO"]
+    if method == "POST" and path == "/api/actions":
+        return ACTION
+    return RECOMMENDATION if method == "GET" and path.endswith("/recommendation") else None
+
+
+def _usual(environ: Environ, line: Line) -> tuple[Environ, bool]:
+    """The client as ClientAddress and the limits want it, and whether he speaks HTTPS; raises Odd."""
+    if environ.get("QUERY_STRING") or environ.get("HTTP_ACCEPT", "") not in ANY or any(n in environ for n in ODD):
+        raise Odd
+    meta = {name: environ[name] for name in FORWARDED if name in environ} | {"REMOTE_ADDR": environ["REMOTE_ADDR"]}
+    resolve_client(meta)
+    secure = meta.get("HTTP_X_FORWARDED_PROTO") == "https"
+    if not (secure or not settings.SECURE_SSL_REDIRECT) or not _is_served(environ.get("HTTP_HOST", "")):
+        raise Odd
+    if not _may(line.scope, meta):
+        raise Odd
+    return meta, secure
+
+
+@lru_cache(1000)
+def _is_served(host: str) -> bool:
+    domain, _ = split_domain_port(host)
+    return bool(domain) and validate_host(domain, settings.ALLOWED_HOSTS)
+
+
+def _may(scope: str, meta: Environ) -> bool:
+    if settings.API_IS_OPEN and not is_loopback(meta["REMOTE_ADDR"]):
+        return False
+    key = presented_key(meta)
+    if key is None:
+        return bool(settings.API_IS_OPEN)
+    grant = KEYRING.find(key)
+    return grant is not None and scope in grant.scopes
+
+
+def _work(line: Line, argument: Any, current: str) -> Outcome:
+    token = request_id.set(current)
+    try:
+        return line.work(argument)
+    except Exception as error:  # noqa: BLE001 - answered and logged as the views do
+        return failure(error)
+    finally:
+        connection.close_if_unusable_or_obsolete()  # as Django does when a request ends
+        request_id.reset(token)

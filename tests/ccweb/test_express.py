@@ -1,0 +1,212 @@
+"""The short way through ccweb.express answers as Django does, or leaves the request to Django untouched."""
+
+import io
+import json
+import logging
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+import redis
+from django.core.handlers.wsgi import WSGIHandler
+from django.db import OperationalError, connection
+from django.http import HttpResponse
+from pytest_django import Settings
+
+from ccweb.api.erasure import mark_erased
+from ccweb.api.models import create_key
+from ccweb.express import Express
+from ccweb.metrics import EVENTS, REQUESTS
+from tests.stack import Answer
+
+pytestmark = pytest.mark.django_db
+ID = "0192f0c4-6c2a-7a31-8f00-0123456789ab"
+NOW = datetime.now(UTC).isoformat()
+ACTION = {"user_id": 7, "action_type": "purchase", "value": "19.99", "event_id": ID, "action_timestamp": NOW}
+OF_USER = "/api/user-segments/7/recommendation"
+OF_TIME = ("RateLimit", "RateLimit-Remaining", "RateLimit-Reset", "X-Request-ID")
+Environ = dict[str, Any]
+
+
+def environ(method: str, path: str, body: Any = None, **more: str) -> Environ:
+    """A request as granian and ccweb.bodies leave it."""
+    raw = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
+    sent = {"CONTENT_TYPE": "application/json", "CONTENT_LENGTH": str(len(raw))} if raw else {}
+    return {
+        "REQUEST_METHOD": method,
+        "SCRIPT_NAME": "",
+        "PATH_INFO": path,
+        "QUERY_STRING": "",
+        "SERVER_NAME": "127.0.0.1",
+        "SERVER_PORT": "8000",
+        "SERVER_PROTOCOL": "HTTP/1.1",
+        "REMOTE_ADDR": "127.0.0.1",
+        "HTTP_HOST": "127.0.0.1:8000",
+        "HTTP_ACCEPT": "*/*",
+        "wsgi.url_scheme": "http",
+        "wsgi.input": io.BytesIO(raw),
+        **sent,
+        **more,
+    }
+
+
+class Watched:
+    """Django's handler, and the requests it was given as they were then."""
+
+    def __init__(self) -> None:
+        self.handler, self.given = WSGIHandler(), []
+
+    def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> HttpResponse:
+        self.given.append(environ | {"wsgi.input": environ["wsgi.input"].getvalue()})
+        return self.handler(environ, start_response)
+
+
+class Client:
+    """Sends to an Express that has learnt what it can."""
+
+    def __init__(self) -> None:
+        self.django = Watched()
+        self.express = Express(self.django)
+        for request in self.first():
+            self.send(request)
+        self.django.given.clear()
+
+    def first(self) -> list[Environ]:
+        return [environ("GET", OF_USER), environ("POST", "/api/actions", {"user_id": 1, "action_type": "x"})]
+
+    def send(self, request: Environ, application: Any = None) -> Answer:
+        told: list[Any] = []
+        answer = (application or self.express)(request, lambda status, headers: told.extend([status, headers]))
+        content = b"".join(answer)
+        assert int(dict(told[1]).get("Content-Length", len(content))) == len(content)
+        return Answer(int(told[0].split()[0]), dict(sorted(told[1])), content)
+
+
+@pytest.fixture
+def client(redis_client: redis.Redis) -> Client:
+    return Client()
+
+
+def lasting(answer: Answer) -> tuple[int, dict[str, str], Any]:
+    """What two answers to the same request have in common."""
+    headers = {name: value for name, value in answer.headers.items() if name not in OF_TIME}
+    return answer.status, headers, answer.json()
+
+
+def stored_as(status: str) -> None:
+    """Bring about the verdict on ACTION."""
+    if status == "erased":
+        mark_erased(7)
+    elif status != "accepted":
+        Client().send(environ("POST", "/api/actions", ACTION if status == "duplicate" else ACTION | {"value": "1.00"}))
+
+
+@pytest.mark.parametrize(
+    ("verdict", "status"), [("accepted", 201), ("duplicate", 200), ("conflict", 409), ("erased", 410)]
+)
+def test_an_action_is_answered_as_by_django(client: Client, verdict: str, status: int) -> None:
+    stored_as(verdict)
+    quick = client.send(environ("POST", "/api/actions", ACTION))
+    assert not client.django.given
+    assert quick.status == status
+    if verdict == "accepted":
+        with connection.cursor() as cursor:
+            cursor.execute("DELETE FROM user_actions WHERE user_id = 7")
+    assert lasting(quick) == lasting(client.send(environ("POST", "/api/actions", ACTION), client.django))
+
+
+def test_a_recommendation_is_answered_as_by_django(client: Client) -> None:
+    quick = client.send(environ("GET", OF_USER))
+    assert not client.django.given
+    assert lasting(quick) == lasting(client.send(environ("GET", OF_USER), client.django))
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        environ("GET", "/api/user-segments/0/recommendation"),
+        environ("GET", f"/api/user-segments/{2**63}/recommendation"),
+        environ("GET", OF_USER, QUERY_STRING="a=1"),
+        environ("GET", OF_USER, HTTP_ACCEPT="application/xml"),
+        environ("GET", OF_USER, HTTP_HOST="evil.com"),
+        environ("GET", OF_USER, HTTP_AUTHORIZATION="Api-Key abcdefgh.wrong"),
+        environ("GET", OF_USER, REMOTE_ADDR="10.0.0.1"),
+        environ("GET", OF_USER, HTTP_X_FORWARDED_FOR="10.0.0.1"),
+        environ("HEAD", OF_USER),
+        environ("DELETE", "/api/actions"),
+        environ("POST", "/api/actions"),
+        environ("POST", "/api/actions", [ACTION]),
+        environ("POST", "/api/actions", ACTION | {"value": "x"}),
+        environ("POST", "/api/actions", b'{"user_id": 1, "user_id": 2, "action_type": "x"}'),
+        environ("POST", "/api/actions", ACTION, CONTENT_LENGTH="1000"),
+        environ("POST", "/api/actions", ACTION, CONTENT_TYPE="text/plain"),
+        environ("POST", "/api/actions", ACTION, HTTP_CONTENT_ENCODING="gzip"),
+        environ("POST", "/api/actions", ACTION, HTTP_TRANSFER_ENCODING="chunked"),
+        environ("POST", "/api/actions/", ACTION),
+        environ("POST", "/api/actions", b" " + json.dumps(ACTION).encode()),
+        environ("POST", "/api/actions", {**ACTION, "note": "x" * 70_000}),
+    ],
+    ids=lambda request: f"{request['REQUEST_METHOD']} {request['PATH_INFO'][:50]}",
+)
+def test_what_is_odd_is_left_to_django_as_it_came(client: Client, request_: Environ) -> None:
+    before = request_ | {"wsgi.input": request_["wsgi.input"].getvalue()}
+    client.send(request_)
+    assert client.django.given == [before]
+
+
+def test_each_request_counts_once_in_the_limits_whichever_way_it_goes(client: Client, settings: Settings) -> None:
+    settings.THROTTLE_ADDRESS = 6  # two are used up
+    requests = [
+        environ("GET", OF_USER),
+        environ("GET", "/api/user-segments"),
+        environ("GET", OF_USER, QUERY_STRING="a=1"),
+    ]
+    left = [client.send(request).headers["RateLimit-Remaining"] for request in requests]
+    assert left == ["3", "2", "1"]
+    assert [client.send(environ("GET", OF_USER)).status for _ in range(3)] == [200, 429, 429]
+
+
+@pytest.mark.parametrize(("scope", "status"), [("actions:write", 201), ("actions:read", 403)])
+def test_a_key_may_what_its_scope_says(client: Client, settings: Settings, scope: str, status: int) -> None:
+    settings.API_IS_OPEN = False
+    _, key = create_key(name="web", scopes=[scope])
+    request = environ("POST", "/api/actions", ACTION, HTTP_AUTHORIZATION=f"Api-Key {key}")
+    assert client.send(request).status == status
+    assert len(client.django.given) == (status == 403)
+    assert client.send(environ("POST", "/api/actions", ACTION)).status == 401
+
+
+def test_plain_http_is_redirected_in_production(client: Client, settings: Settings) -> None:
+    settings.SECURE_SSL_REDIRECT = True
+    client.express = Express(WSGIHandler())  # Django's middleware reads the setting when it is made
+    secure = {"HTTP_X_FORWARDED_PROTO": "https"}
+    assert client.send(environ("GET", OF_USER)).status == 301
+    first, second = (client.send(environ("GET", OF_USER, **secure)) for _ in range(2))
+    assert lasting(first) == lasting(second)
+    assert client.send(environ("GET", OF_USER, REMOTE_ADDR="10.0.0.1", **secure)).status == 403
+
+
+def test_a_database_that_is_away_is_503_and_nothing_is_tried_twice(client: Client) -> None:
+    tried = []
+
+    def refuse(*arguments: Any) -> None:
+        tried.append(arguments[1])
+        raise OperationalError("the server closed the connection unexpectedly")
+
+    with connection.execute_wrapper(refuse):
+        answer = client.send(environ("POST", "/api/actions", ACTION))
+    assert (answer.status, answer.headers["Retry-After"], answer.json()["status"]) == (503, "2", 503)
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    assert len([sql for sql in tried if "INSERT" in sql]) <= 1
+    assert not client.django.given
+
+
+def test_it_is_counted_and_logged_like_any_other(client: Client, caplog: pytest.LogCaptureFixture) -> None:
+    requests, events = REQUESTS.labels("POST", "api/actions", 201), EVENTS.labels("actions", "accepted")
+    before = requests._value.get(), events._value.get()
+    with caplog.at_level(logging.INFO, "ccweb.requests"):
+        answer = client.send(environ("POST", "/api/actions", ACTION, HTTP_X_REQUEST_ID="web-42"))
+    assert (requests._value.get(), events._value.get()) == (before[0] + 1, before[1] + 1)
+    assert [record.getMessage() for record in caplog.records] == ["POST /api/actions 201"]
+    assert answer.headers["X-Request-ID"] == "web-42"
