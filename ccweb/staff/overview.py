@@ -55,7 +55,7 @@ def population(groups: list[str]) -> dict[str, Any]:
 
 def heat_map(run: RfmRun | None) -> list[dict[str, Any]]:
     """Users by recency (rows) and frequency score (cells), best first, as a run has counted them."""
-    counts = {(r, f): n for r, f, n in run.scores} if run else {}
+    counts = {(r, f): n for r, f, n in (run.scores if run else None) or []}
     total = sum(counts.values())
     return [
         {

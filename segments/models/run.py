@@ -68,7 +68,7 @@ class RfmRun(models.Model):
     lapsed = models.BigIntegerField(null=True, blank=True, help_text="Users whose last action left the 30 days.")
     groups = models.JSONField(default=dict, help_text="Users by group, best group first.")
     scores = models.JSONField(
-        default=list, editable=False, help_text="Users by score: [recency, frequency, users], empty places left out."
+        null=True, editable=False, help_text="Users by score: [recency, frequency, users], empty places left out."
     )
     error = models.CharField(max_length=1000, blank=True)
     seen_action_id = models.BigIntegerField(
