@@ -1,8 +1,9 @@
 """The two requests that make nearly all of the traffic, answered past Django's handler when nothing about them is odd.
 
-The functions that the views call do the work. Whatever is odd is left to Django as it came: every refusal, every list,
-every query string. What Django puts on each answer is learnt from its own answers. What it gains is in
-docs/benchmarks.md; what it must not change is in tests/ccweb/test_express.py.
+The functions that the views call do the work. Whatever is odd is left to Django as it came: every list, every query
+string, every refusal before the work, a key that was not seen just now. What Django puts on each answer is learnt from
+its own answers. What it gains stands at the end of docs/benchmarks.md; what it must not change, in
+tests/ccweb/test_express.py.
 """
 
 import re
@@ -13,7 +14,7 @@ from http import HTTPStatus
 from typing import Any, NamedTuple
 
 from django.conf import settings
-from django.db import DatabaseError, connection
+from django.db import connection
 from django.http.request import split_domain_port, validate_host
 from django.http.response import HttpResponseBase
 from rest_framework.exceptions import APIException
@@ -49,8 +50,9 @@ class Odd(Exception):
 
 
 class Line(NamedTuple):
-    """One kind of request: its key's scope, what is taken from it (raises Odd) and the work."""
+    """One kind of request: its method and route, its key's scope, what is taken from it (raises Odd) and the work."""
 
+    method: str
     route: str
     scope: str
     take: Callable[[Environ], Any]
@@ -73,13 +75,14 @@ def _action(environ: Environ) -> dict[str, Any]:
 
 def _user_id(environ: Environ) -> int:
     found = USER.fullmatch(environ["PATH_INFO"])
-    if found is None or int(found[1]) > MAX_USER_ID:
+    if found is None or int(found[1]) > MAX_USER_ID or environ.get("CONTENT_LENGTH", "0") not in ("", "0"):
         raise Odd
     return int(found[1])
 
 
-ACTION = Line("api/actions", ActionViewSet.scopes["POST"], _action, ActionViewSet().record_one)
+ACTION = Line("POST", "api/actions", ActionViewSet.scopes["POST"], _action, ActionViewSet().record_one)
 RECOMMENDATION = Line(
+    "GET",
     "api/user-segments/<user_id:user_id>/recommendation",
     "segments:read",
     _user_id,
@@ -107,21 +110,20 @@ class Express:
             argument, verdict = line.take(environ), take(limits_of(meta))
             if not verdict.passed:
                 raise Odd
-        except (Odd, DatabaseError):
+        except Odd:
             return self._django(environ, start_response)
-        current = id_of(environ)
-        status, body, headers = _work(line, argument, current)
-        content = JSONRenderer().render(body)
-        named = {**rate_limit_headers(verdict), **headers, "X-Request-ID": current, "Content-Length": str(len(content))}
-        kind = JSON if status < 400 else PROBLEM_JSON
-        note(
-            method=environ["REQUEST_METHOD"],
-            path=environ["PATH_INFO"],
-            route=line.route,
-            status=status,
-            seconds=time.perf_counter() - begun,
-        )
-        start_response(f"{status} {HTTPStatus(status).phrase}", [("Content-Type", kind), *common, *named.items()])
+        token = request_id.set(id_of(environ))
+        try:
+            status, body, headers = _work(line, argument)
+            content = JSONRenderer().render(body)
+            named = rate_limit_headers(verdict) | headers | {"X-Request-ID": request_id.get()}
+            named["Content-Length"] = str(len(content))
+            seconds = time.perf_counter() - begun
+            note(method=line.method, path=environ["PATH_INFO"], route=line.route, status=status, seconds=seconds)
+        finally:
+            request_id.reset(token)
+        kind = ("Content-Type", JSON if status < 400 else PROBLEM_JSON)
+        start_response(f"{status} {HTTPStatus(status).phrase}", [kind, *common, *named.items()])
         return [content]
 
     def _learn(self, line: Line, secure: bool, environ: Environ, start_response: StartResponse) -> HttpResponseBase:
@@ -165,16 +167,15 @@ def _may(scope: str, meta: Environ) -> bool:
     key = presented_key(meta)
     if key is None:
         return bool(settings.API_IS_OPEN)
-    grant = KEYRING.find(key)
+    grant = KEYRING.known(key)  # Django's limits come before its look-up
     return grant is not None and scope in grant.scopes
 
 
-def _work(line: Line, argument: Any, current: str) -> Outcome:
-    token = request_id.set(current)
+def _work(line: Line, argument: Any) -> Outcome:
     try:
         return line.work(argument)
     except Exception as error:  # noqa: BLE001 - answered and logged as the views do
         return failure(error)
-    finally:
-        connection.close_if_unusable_or_obsolete()  # as Django does when a request ends
-        request_id.reset(token)
+    finally:  # as Django does when a request ends, and with DEBUG when one begins
+        connection.close_if_unusable_or_obsolete()
+        connection.queries_log.clear()

@@ -33,8 +33,11 @@ class Lines(logging.Handler):
         self.text: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Never fails: a record that cannot be formatted is its own logger's error."""
-        self.text.append(self.format(record))
+        """As any handler: a record that cannot be formatted is reported, not raised."""
+        try:
+            self.text.append(self.format(record))
+        except Exception:  # noqa: BLE001
+            self.handleError(record)
 
 
 @contextmanager

@@ -95,7 +95,7 @@ class PatternField(StrictField):
 
 
 class PrintableField(StrictField):
-    """A string of 1..max_length printable characters: no control, bidi or zero-width characters."""
+    """A string of 1..max_length printable characters: none that is known to be control, bidi or zero-width."""
 
     def __init__(self, max_length: int, **kwargs: Any) -> None:
         self.max_length = max_length

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import IO, Any, NoReturn
 
 from django.http import HttpRequest
@@ -88,7 +88,10 @@ def _integer(digits: str) -> int:
 def _number(digits: str) -> Decimal:
     if len(digits) > MAX_FLOAT_CHARACTERS:
         raise ParseError("A number is too long.")
-    return Decimal(digits)
+    try:
+        return Decimal(digits)
+    except InvalidOperation:  # an exponent beyond 10^18
+        raise ParseError("A number is out of range.") from None
 
 
 def _refuse_constant(name: str) -> NoReturn:

@@ -12,15 +12,18 @@ import redis
 from django.core.handlers.wsgi import WSGIHandler
 from django.db import OperationalError, connection
 from django.http import HttpResponse
+from django.test.utils import CaptureQueriesContext
 from pytest_django import Settings
 
 from ccweb.api.erasure import mark_erased
 from ccweb.api.models import create_key
 from ccweb.express import Express
 from ccweb.metrics import EVENTS, REQUESTS
+from tests.secrecy import Lines
 from tests.stack import Answer
 
-pytestmark = pytest.mark.django_db
+# Its end of a request would close the connection of a test that runs inside a transaction.
+pytestmark = pytest.mark.django_db(transaction=True, serialized_rollback=True)
 ID = "0192f0c4-6c2a-7a31-8f00-0123456789ab"
 NOW = datetime.now(UTC).isoformat()
 ACTION = {"user_id": 7, "action_type": "purchase", "value": "19.99", "event_id": ID, "action_timestamp": NOW}
@@ -134,6 +137,8 @@ def test_a_recommendation_is_answered_as_by_django(client: Client) -> None:
         environ("GET", OF_USER, REMOTE_ADDR="10.0.0.1"),
         environ("GET", OF_USER, HTTP_X_FORWARDED_FOR="10.0.0.1"),
         environ("HEAD", OF_USER),
+        environ("GET", OF_USER, {"large": "x" * 2_000_000}),
+        environ("POST", "/api/actions", b'{"user_id": 1, "action_type": "x", "value": 1e99999999999999999999}'),
         environ("DELETE", "/api/actions"),
         environ("POST", "/api/actions"),
         environ("POST", "/api/actions", [ACTION]),
@@ -172,9 +177,18 @@ def test_a_key_may_what_its_scope_says(client: Client, settings: Settings, scope
     settings.API_IS_OPEN = False
     _, key = create_key(name="web", scopes=[scope])
     request = environ("POST", "/api/actions", ACTION, HTTP_AUTHORIZATION=f"Api-Key {key}")
-    assert client.send(request).status == status
+    assert client.send(request).status == status  # Django looks the key up
+    client.django.given.clear()
+    assert client.send(request).status == (200 if status == 201 else status)
     assert len(client.django.given) == (status == 403)
     assert client.send(environ("POST", "/api/actions", ACTION)).status == 401
+
+
+def test_a_guesser_of_keys_beyond_his_limit_asks_the_database_nothing(client: Client, settings: Settings) -> None:
+    settings.THROTTLE_ADDRESS, settings.API_IS_OPEN = 2, False
+    with CaptureQueriesContext(connection) as captured:
+        answer = client.send(environ("GET", OF_USER, HTTP_AUTHORIZATION=f"Api-Key {'a' * 8}.{'b' * 43}"))
+    assert (answer.status, len(captured)) == (429, 0)
 
 
 def test_plain_http_is_redirected_in_production(client: Client, settings: Settings) -> None:
@@ -205,8 +219,14 @@ def test_a_database_that_is_away_is_503_and_nothing_is_tried_twice(client: Clien
 def test_it_is_counted_and_logged_like_any_other(client: Client, caplog: pytest.LogCaptureFixture) -> None:
     requests, events = REQUESTS.labels("POST", "api/actions", 201), EVENTS.labels("actions", "accepted")
     before = requests._value.get(), events._value.get()
-    with caplog.at_level(logging.INFO, "ccweb.requests"):
+    lines = Lines()
+    caplog.set_level(logging.INFO, "ccweb.requests")
+    logging.getLogger("ccweb.requests").addHandler(lines)
+    try:
         answer = client.send(environ("POST", "/api/actions", ACTION, HTTP_X_REQUEST_ID="web-42"))
+    finally:
+        logging.getLogger("ccweb.requests").removeHandler(lines)
     assert (requests._value.get(), events._value.get()) == (before[0] + 1, before[1] + 1)
-    assert [record.getMessage() for record in caplog.records] == ["POST /api/actions 201"]
+    [line] = map(json.loads, lines.text)
+    assert (line["message"], line["request_id"]) == ("POST /api/actions 201", "web-42")
     assert answer.headers["X-Request-ID"] == "web-42"

@@ -54,6 +54,7 @@ BODIES = {
     "16 NaN": (field("value", "NaN"), 400),
     "16 Infinity": (field("value", "Infinity"), 400),
     "16 1e999": (field("value", "1e999"), 400),
+    "16 exponent beyond Decimal": (field("value", "1e99999999999999999999"), 400),
     "17 NUL in a string": (field("action_type", '"a\\u0000"'), 400),
     "18 NUL in a key": (field("a\\u0000", "1"), 400),
     "19 half a surrogate pair": (field("action_type", '"\\ud800"'), 400),
