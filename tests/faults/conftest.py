@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from tests.faults.figures import PROPERTY, Figure, in_order, table, write
+from tests.faults.figures import PROPERTY, Figure, table, write
 from tests.faults.lengths import MINUTES
 from tests.faults.world import World
 from tests.mock_cluster import MockCluster
@@ -63,10 +63,11 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     ]
     if not figures:
         return
-    figures.sort(key=in_order)
-    seed = f"FAULT_SEED={os.environ['FAULT_SEED']}"
-    terminalreporter.write_line(f"\n{table(figures)}\n{seed}")
+    seed, run = f"FAULT_SEED={os.environ['FAULT_SEED']}", f"{datetime.now(UTC):%Y-%m-%d %H:%M}"
+    terminalreporter.write_line(f"\n{table(figures, run)}\n{seed}")
     if os.environ.get("FAULT_FIGURES") == "1":
-        failed = len(terminalreporter.getreports("failed"))
-        ended = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, {(time.monotonic() - STARTED) / 60:.0f} minutes"
-        write(figures, f"{ended}, `{seed} FAULT_MINUTES={MINUTES:g}`, {len(reports) - failed} passed, {failed} failed.")
+        failed = [report.nodeid.rpartition("::")[2] for report in terminalreporter.getreports("failed")]
+        passed = len(reports) - len(failed)
+        ended = f"The last run ended at {run} UTC after {(time.monotonic() - STARTED) / 60:.0f} minutes"
+        verdict = f"{passed} passed, {len(failed)} failed{': ' if failed else ''}{', '.join(failed)}"
+        write(figures, f"{ended}, `{seed} FAULT_MINUTES={MINUTES:g}`: {verdict}.", run)

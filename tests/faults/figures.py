@@ -1,4 +1,7 @@
-"""The figures of a fault run: one line a fault, on the terminal and in docs/promises.md."""
+"""The figures of a fault run: one line a fault, on the terminal and in docs/promises.md.
+
+A run of some faults, such as `FAULT_FIGURES=1 pytest tests/faults -k frozen -m ''`, renews their rows alone.
+"""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -9,7 +12,8 @@ from tests.faults.accounting import Account
 DOCUMENT = Path(__file__).parents[2] / "docs/promises.md"
 BEGIN, END = "<!-- figures: written by make faults -->", "<!-- end of the figures -->"
 PROPERTY = "fault"
-COLUMNS = ("fault", "sent", "acked", "missing", "phantom", "duplicates", "inversions", "recovery s", "notes")
+COLUMNS = ("fault", "sent", "acked", "missing", "phantom", "duplicates", "inversions", "recovery s", "run", "notes")
+Row = tuple[str, ...]
 Recorder = Callable[[str, Any], None]  # pytest's record_property
 
 
@@ -42,27 +46,39 @@ def judge(
     assert found.duplicates <= duplicates, found
 
 
-def in_order(line: Figure) -> tuple[bool, int]:
-    """A key to sort by: the numbered faults, other measurements, the controls."""
-    first = line["fault"].split()[0]
-    return first == "control:", int(first) if first.isdecimal() else 1000
+def table(figures: Sequence[Figure], run: str) -> str:
+    """A Markdown table; `run` says when these figures were taken."""
+    return _markdown([_cells(line, run) for line in figures])
 
 
-def table(figures: Sequence[Figure]) -> str:
-    """A Markdown table."""
-    rows = [COLUMNS, tuple("-" * len(column) for column in COLUMNS)]
-    for line in figures:
-        counts = [f"{number:,}" for number in line["counts"]] or [""] * 6
-        rows.append((line["fault"], *counts, line["recovery"], line["notes"]))
-    widths = [max(len(row[column]) for row in rows) for column in range(len(COLUMNS) - 1)]
+def write(figures: Sequence[Figure], introduction: str, run: str) -> None:
+    """Puts these figures between the markers of the document; rows of other faults stay, with the run they are from."""
+    before, _, rest = DOCUMENT.read_text().partition(BEGIN)
+    old, _, after = rest.partition(END)
+    rows = {row[0]: row for row in [*_rows(old), *(_cells(line, run) for line in figures)]}
+    DOCUMENT.write_text(f"{before}{BEGIN}\n\n{introduction}\n\n{_markdown(list(rows.values()))}\n\n{END}{after}")
+
+
+def _cells(line: Figure, run: str) -> Row:
+    counts = [f"{number:,}" for number in line["counts"]] or [""] * 6
+    return (line["fault"], *counts, line["recovery"], run, line["notes"])
+
+
+def _rows(markdown: str) -> list[Row]:
+    lines = [line for line in markdown.splitlines() if line.startswith("| ")]
+    return [tuple(cell.strip() for cell in line[1:-1].split("|")) for line in lines[2:]]
+
+
+def _markdown(rows: list[Row]) -> str:
+    lines = [COLUMNS, tuple("-" * len(column) for column in COLUMNS), *sorted(rows, key=_order)]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(COLUMNS) - 1)]
     return "\n".join(
-        "| " + " | ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[-1]]) + " |"
-        for row in rows
+        "| " + " | ".join([*(cell.ljust(width) for cell, width in zip(line, widths, strict=False)), line[-1]]) + " |"
+        for line in lines
     )
 
 
-def write(figures: Sequence[Figure], introduction: str) -> None:
-    """Replaces what stands between the markers of the document."""
-    before, _, rest = DOCUMENT.read_text().partition(BEGIN)
-    after = rest.partition(END)[2]
-    DOCUMENT.write_text(f"{before}{BEGIN}\n\n{introduction}\n\n{table(figures)}\n\n{END}{after}")
+def _order(row: Row) -> tuple[bool, int, str]:
+    """The numbered faults, other measurements, the controls."""
+    first = row[0].split()[0]
+    return first == "control:", int(first) if first.isdecimal() else 1000, row[0]

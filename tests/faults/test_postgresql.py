@@ -8,6 +8,7 @@ from contextlib import ExitStack
 import psycopg
 import pytest
 
+from tests.faults.figures import PROPERTY, Recorder, figure
 from tests.faults.load import Load, figures, period
 from tests.faults.partition import PartitionedPostgres
 from tests.plugin import CLOSED
@@ -39,7 +40,7 @@ def start() -> Iterator[Start]:
         yield on
 
 
-def judge(load: Load, moments: list[float], recovered: float, name: str) -> None:
+def judge(record: Recorder, load: Load, moments: list[float], recovered: float, name: str) -> None:
     """What every fault has to come to: 503 in time, liveness throughout, recovery, nothing lost, no hung thread."""
     begin, end = moments
     hurt = load.between(begin - DEADLINE, end)
@@ -51,6 +52,9 @@ def judge(load: Load, moments: list[float], recovered: float, name: str) -> None
     assert {s.status for s in load.between(begin, end, "/healthz")} == {200}
     assert recovered <= RECOVERY
     load.settle()
+    healthz = figures(load.between(begin, end, "/healthz"))
+    notes = f"{figures(load.between(begin, end))}; /healthz: {healthz}; {len(load.sent):,} actions, each stored once"
+    record(PROPERTY, figure(name, None, recovered, notes))
     load.stack.web.stop()  # which a hung thread would hold up until the server kills its worker
     log = load.stack.web.log.read_text()
     assert "Killing worker" not in log
@@ -58,7 +62,9 @@ def judge(load: Load, moments: list[float], recovered: float, name: str) -> None
 
 
 @pytest.mark.parametrize("seconds", [5, pytest.param(60, marks=pytest.mark.long)])
-def test_a_frozen_server_costs_503_in_time_and_no_restart(start: Start, seconds: float) -> None:
+def test_a_frozen_server_costs_503_in_time_and_no_restart(
+    start: Start, record_property: Recorder, seconds: float
+) -> None:
     database = need(Postgres)
     with Load(start(database)) as load:
         load.wait_for_success()
@@ -68,11 +74,13 @@ def test_a_frozen_server_costs_503_in_time_and_no_restart(start: Start, seconds:
             assert load.stack.call("GET", "/readyz").status == 503
         database.thaw()
         recovered = load.wait_for_success()
-    judge(load, moments, recovered, f"frozen {seconds} s")
+    judge(record_property, load, moments, recovered, f"20 PostgreSQL frozen {seconds} s")
 
 
 @pytest.mark.parametrize("times", [1, pytest.param(10, marks=pytest.mark.long)])
-def test_a_killed_backend_resets_the_server_and_loses_nothing(start: Start, times: int) -> None:
+def test_a_killed_backend_resets_the_server_and_loses_nothing(
+    start: Start, record_property: Recorder, times: int
+) -> None:
     database = need(Postgres)
     with Load(start(database)) as load:
         for _ in range(times):
@@ -82,11 +90,11 @@ def test_a_killed_backend_resets_the_server_and_loses_nothing(start: Start, time
                 wait_for(lambda: connects(database), "the server to come back", 30)
             recovered = load.wait_for_success()
             assert recovered <= RECOVERY
-    judge(load, moments, recovered, f"backend killed {times} times, the last")
+    judge(record_property, load, moments, recovered, f"16 backend of PostgreSQL killed {times} times, the last")
 
 
 @pytest.mark.parametrize("times", [1, pytest.param(3, marks=pytest.mark.long)])
-def test_a_restart_leaves_no_stale_connection(start: Start, times: int) -> None:
+def test_a_restart_leaves_no_stale_connection(start: Start, record_property: Recorder, times: int) -> None:
     database = need(Postgres)
     with Load(start(database)) as load:
         for _ in range(times):
@@ -96,13 +104,13 @@ def test_a_restart_leaves_no_stale_connection(start: Start, times: int) -> None:
                 database.start()
             recovered = load.wait_for_success()
             time.sleep(1)
-    judge(load, moments, recovered, f"restarted {times} times, the last")
+    judge(record_property, load, moments, recovered, f"18 PostgreSQL restarted {times} times, the last")
     assert {s.status for s in load.between(moments[1], time.monotonic())} == {201}
 
 
 @pytest.mark.long  # needs network namespaces, which not every machine gives
 @pytest.mark.parametrize("seconds", [5, 60])
-def test_a_partition_heals_by_itself(start: Start, seconds: float) -> None:
+def test_a_partition_heals_by_itself(start: Start, record_property: Recorder, seconds: float) -> None:
     database = need(PartitionedPostgres)
     with Load(start(database)) as load:
         load.wait_for_success()
@@ -111,11 +119,11 @@ def test_a_partition_heals_by_itself(start: Start, seconds: float) -> None:
             time.sleep(seconds)
         database.reconnect()
         recovered = load.wait_for_success()
-    judge(load, moments, recovered, f"cut off {seconds} s")
+    judge(record_property, load, moments, recovered, f"19 PostgreSQL cut off {seconds} s")
 
 
 @pytest.mark.parametrize("seconds", [5, pytest.param(30, marks=pytest.mark.long)])
-def test_a_locked_table_costs_503_in_time(start: Start, seconds: float) -> None:
+def test_a_locked_table_costs_503_in_time(start: Start, record_property: Recorder, seconds: float) -> None:
     database = need(Postgres)
     with Load(start(database)) as load:
         load.wait_for_success()
@@ -123,7 +131,7 @@ def test_a_locked_table_costs_503_in_time(start: Start, seconds: float) -> None:
             connection.execute("LOCK TABLE user_actions")
             time.sleep(seconds)
         recovered = load.wait_for_success()
-    judge(load, moments, recovered, f"locked {seconds} s")
+    judge(record_property, load, moments, recovered, f"24 table locked {seconds} s")
 
 
 def test_few_connections_serve_many_clients(start: Start) -> None:
@@ -137,7 +145,7 @@ def test_few_connections_serve_many_clients(start: Start) -> None:
     load.settle()
 
 
-def test_exhausted_connections_cost_503_until_there_are_some(start: Start) -> None:
+def test_exhausted_connections_cost_503_until_there_are_some(start: Start, record_property: Recorder) -> None:
     database = need(lambda: Postgres({"max_connections": "12"}))
     with Load(start(database)) as load:
         load.wait_for_success()
@@ -147,7 +155,7 @@ def test_exhausted_connections_cost_503_until_there_are_some(start: Start) -> No
         for connection in greedy:
             connection.close()
         recovered = load.wait_for_success()
-    judge(load, moments, recovered, "connections exhausted")
+    judge(record_property, load, moments, recovered, "25 connections exhausted")
 
 
 @pytest.mark.parametrize("path", ["/api/actions", "/api/user-segments/1/recommendation"])
