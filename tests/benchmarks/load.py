@@ -82,6 +82,18 @@ def _ticks(pid: int) -> int:
     return int(fields[11]) + int(fields[12])
 
 
+def peak_mb(pid: int) -> float:
+    """The most resident memory of a process so far, 0 when it has ended.
+
+    Not ru_maxrss of wait4: a child that was started by vfork inherits its parent's.
+    """
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0.0
+    return sum(int(line.split()[1]) * 1024 / 1e6 for line in lines if line.startswith("VmHWM"))
+
+
 def resident_mb(pids: Iterable[int]) -> list[float]:
     """Resident memory of each process."""
     return [int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6 for pid in pids]
