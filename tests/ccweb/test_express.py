@@ -11,6 +11,7 @@ import pytest
 import redis
 from django.core.handlers.wsgi import WSGIHandler
 from django.db import OperationalError, connection
+from django.db.backends.base.base import BaseDatabaseWrapper
 from django.http import HttpResponse
 from django.test.utils import CaptureQueriesContext
 from pytest_django import Settings
@@ -22,8 +23,7 @@ from ccweb.metrics import EVENTS, REQUESTS
 from tests.secrecy import Lines
 from tests.stack import Answer
 
-# Its end of a request would close the connection of a test that runs inside a transaction.
-pytestmark = pytest.mark.django_db(transaction=True, serialized_rollback=True)
+pytestmark = pytest.mark.django_db
 ID = "0192f0c4-6c2a-7a31-8f00-0123456789ab"
 NOW = datetime.now(UTC).isoformat()
 ACTION = {"user_id": 7, "action_type": "purchase", "value": "19.99", "event_id": ID, "action_timestamp": NOW}
@@ -84,6 +84,12 @@ class Client:
         content = b"".join(answer)
         assert int(dict(told[1]).get("Content-Length", len(content))) == len(content)
         return Answer(int(told[0].split()[0]), dict(sorted(told[1])), content)
+
+
+@pytest.fixture(autouse=True)
+def one_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The end of a request would close the connection of a test, which runs inside a transaction."""
+    monkeypatch.setattr(BaseDatabaseWrapper, "close_if_unusable_or_obsolete", lambda self: None)
 
 
 @pytest.fixture
