@@ -13,7 +13,7 @@ from tests.faults.lengths import MINUTES
 from tests.faults.world import World
 
 pytestmark = [pytest.mark.stack, pytest.mark.long]
-RATE = 200  # requests a second: half of what two cores served at most, the load generator included
+RATE = 200  # requests a second: half of what two busy cores served at most, a fifth of what idle ones do
 CONNECTIONS = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
 
 
