@@ -23,7 +23,7 @@ from rest_framework.renderers import JSONRenderer
 from actions.views import ActionViewSet
 from ccweb.api.addresses import is_loopback
 from ccweb.api.auth import KEYRING, presented_key
-from ccweb.api.errors import PROBLEM_JSON, failure
+from ccweb.api.errors import PROBLEM_JSON, problem_response
 from ccweb.api.identity import MAX_USER_ID
 from ccweb.api.limits import limits_of, rate_limit_headers
 from ccweb.api.negotiation import ANY
@@ -175,7 +175,8 @@ def _work(line: Line, argument: Any) -> Outcome:
     try:
         return line.work(argument)
     except Exception as error:  # noqa: BLE001 - answered and logged as the views do
-        return failure(error)
+        response = problem_response(error, {"view": line.route})
+        return response.status_code, response.data, {k: v for k, v in response.items() if k != "Content-Type"}
     finally:  # as Django does when a request ends, and with DEBUG when one begins
         connection.close_if_unusable_or_obsolete()
         connection.queries_log.clear()

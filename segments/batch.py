@@ -69,11 +69,8 @@ def gathered(scoring: Scoring, as_of: datetime) -> Iterator[Outcome]:
         standing = _rows(cursor, statement.STANDING)
         seen = _seen(as_of, users=sum(users for *_, users, _ in standing))
         parameters = statement.parameters(scoring, as_of) | {"seen": seen}
-        if statement.is_postgresql():
-            cursor.execute(IN_ORDER.format("off"))
-        cursor.execute(statement.difference(list(scoring.rules), everybody=seen == 0), parameters)
-        if statement.is_postgresql():
-            cursor.execute(IN_ORDER.format("on"))
+        with _in_order(cursor):
+            cursor.execute(statement.difference(list(scoring.rules), everybody=seen == 0), parameters)
         if seen:
             cursor.execute(statement.NEWCOMERS, parameters)
         yield _outcome(scoring, seen, standing, _rows(cursor, statement.MOVES))
@@ -86,6 +83,17 @@ def write(run: RfmRun, scoring: Scoring, moment: datetime) -> None:
     with connection.cursor() as cursor:
         cursor.execute(statement.CHANGES, values)
         cursor.execute(statement.write(), values)
+
+
+@contextlib.contextmanager
+def _in_order(cursor: Any) -> Iterator[None]:
+    """Keep the planner from hashing; an error ends the transaction, and the settings with it."""
+    if not statement.is_postgresql():
+        yield
+        return
+    cursor.execute(IN_ORDER.format("off"))
+    yield
+    cursor.execute(IN_ORDER.format("on"))
 
 
 def _rows(cursor: Any, sql: str) -> list[Row]:

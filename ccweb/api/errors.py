@@ -44,15 +44,6 @@ def unavailable(request: HttpRequest, error: BaseException | None) -> HttpRespon
     return HttpResponse(f"{AWAY}\n", status=503, content_type="text/plain", headers=headers)
 
 
-def failure(error: Exception) -> tuple[int, dict[str, Any], dict[str, str]]:
-    """Status, problem and headers for an error in the middle of the work: 503 for the database's, 500 for ours."""
-    if database_is_away(error):
-        note_database_error(error)
-        return 503, problem(503, AWAY), {"Retry-After": RETRY_AFTER_SECONDS}
-    log.error("unforeseen error", exc_info=error)
-    return 500, problem(500, UNFORESEEN), {}
-
-
 @csrf_exempt  # or a POST would get Django's page about a missing token
 def no_such_resource(request: HttpRequest) -> HttpResponse:
     """404 for every path under /api that is not a route."""

@@ -218,7 +218,7 @@ def test_a_database_that_is_away_is_503_and_nothing_is_tried_twice(client: Clien
         answer = client.send(environ("POST", "/api/actions", ACTION))
     assert (answer.status, answer.headers["Retry-After"], answer.json()["status"]) == (503, "2", 503)
     assert answer.headers["Content-Type"] == "application/problem+json"
-    assert len([sql for sql in tried if "INSERT" in sql]) <= 1
+    assert len(tried) == 1
     assert not client.django.given
 
 

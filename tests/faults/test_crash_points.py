@@ -50,8 +50,8 @@ def strace() -> str:
 
 def bomb(call: str, number: int) -> list[str]:
     """The start of a command that kills at that call of a thread."""
-    quiet = ["-f", "-qq", "-o", "/dev/null", "-e", f"trace={call}"]
-    return [need(strace), *quiet, "-e", f"inject={call}:signal=KILL:when={number}"]
+    silent = ["-f", "-qq", "-o", "/dev/null", "-e", f"trace={call}"]
+    return [need(strace), *silent, "-e", f"inject={call}:signal=KILL:when={number}"]
 
 
 def points() -> Iterator[tuple[str, int]]:

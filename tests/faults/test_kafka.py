@@ -1,12 +1,11 @@
 """Kafka goes away, is slow or answers with errors: requests do not notice, and all arrives when it is well."""
 
-import os
 import time
-from pathlib import Path
 
 import psycopg
 import pytest
 
+from tests.benchmarks.load import cpu_seconds
 from tests.commands import start
 from tests.faults.figures import Recorder, judge
 from tests.faults.lengths import MINUTES
@@ -127,18 +126,12 @@ def test_a_full_queue_is_waited_for_without_spinning(failing: World, seed: int, 
         with failing.traffic(seed) as traffic:
             failing.wait_for_delivery()
             failing.kafka.down()
-            begun = processor_seconds(relay.pid)
+            begun = cpu_seconds([relay.pid])
             time.sleep(5)
-            share = (processor_seconds(relay.pid) - begun) / 5
+            share = (cpu_seconds([relay.pid]) - begun) / 5
             failing.kafka.up()
             recovery = failing.wait_for_delivery()
         found = failing.settle(traffic)
     notes = f"{share:.0%} of a processor while it waits"
     judge(record_property, "14 producer's queue full", found, recovery=recovery, duplicates=2 * BATCH, notes=notes)
     assert share < 0.5
-
-
-def processor_seconds(pid: int) -> float:
-    """What a process has used so far."""
-    user, system = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13]
-    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")

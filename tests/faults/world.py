@@ -32,7 +32,7 @@ class World:
 
     def __init__(self, postgres: Postgres, kafka: Kafka | MockCluster, *, relays: int = 2) -> None:
         self.postgres, self.kafka = postgres, kafka
-        self.traffics: list[Traffic] = []  # those of the faults before included, also of tests that failed
+        self.traffics: list[Traffic] = []  # all that was ever sent, also by tests that failed
         self.known: set[str] = set()  # event_ids of canaries
         self._things = ExitStack()
         self.stack = self._things.enter_context(
@@ -136,7 +136,7 @@ class World:
         self.wait_for_delivery()
         rows = read_rows(self.stack.database_url)
         messages = read_messages(read_topic(self.kafka.address, TOPIC, at_least=1))
-        sent = [action for past in [traffic, *self.traffics] for action in past.sent]
+        sent = (action for past in self.traffics for action in past.sent)
         known = self.known | {action.event_id for action in sent if action.verdict != "refused"}
         prove_that_it_sees(canary, rows, messages)
         return account(traffic.sent, rows, messages, known)
