@@ -7,17 +7,17 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from django.db import connection
+from django.db import IntegrityError, connection, transaction
 
-from segments import statement
+from segments import ranges, statement
 from segments.models import RfmRun
 from segments.scoring import WINDOW, Scoring
 from segments.statement import adapted
 
 Row = tuple[Any, ...]
-# One process reads the index in the order in which it groups; two must merge what they found, which took 1.7 times as
-# long on two idle cores (3M actions) and takes a core from the web. Compiling costs more than it saves.
-PLANNER = "SELECT set_config('jit', 'off', true), set_config('max_parallel_workers_per_gather', '0', true)"
+# Compiling costs more than it saves. A range of users is read by one process, in the order in which it groups: several
+# would have to merge what they found, which took 1.7 times as long on two idle cores (3M actions).
+PLANNER = "SELECT set_config('jit', 'off', true), set_config('min_parallel_index_scan_size', '1TB', true)"
 # The window and the segments both come in the order of user_id: merging them takes 0.83 of the time of hashing them (3M
 # actions), and a large work_mem would have the planner hash the window too, which takes 1.6 times as long.
 IN_ORDER = "SELECT set_config('enable_hashjoin', '{0}', true), set_config('enable_hashagg', '{0}', true)"
@@ -70,7 +70,8 @@ def gathered(scoring: Scoring, as_of: datetime) -> Iterator[Outcome]:
         seen = _seen(as_of, users=sum(users for *_, users, _ in standing))
         parameters = statement.parameters(scoring, as_of) | {"seen": seen}
         with _in_order(cursor):
-            cursor.execute(statement.difference(list(scoring.rules), everybody=seen == 0), parameters)
+            sql = statement.difference(list(scoring.rules), everybody=seen == 0, ranges=ranges.user_ranges())
+            cursor.execute(sql, parameters)
         if seen:
             cursor.execute(statement.NEWCOMERS, parameters)
         yield _outcome(scoring, seen, standing, _rows(cursor, statement.MOVES))
@@ -82,7 +83,13 @@ def write(run: RfmRun, scoring: Scoring, moment: datetime) -> None:
     values = {"run": run.pk, "moment": adapted(moment), "lapsed_group": scoring.lapsed_group}
     with connection.cursor() as cursor:
         cursor.execute(statement.CHANGES, values)
-        cursor.execute(statement.write(), values)
+        try:
+            with transaction.atomic():
+                cursor.execute(statement.insert(), values)
+            rest = "from_group IS NOT NULL"
+        except IntegrityError:  # somebody new got a row meanwhile, by his risk profile
+            rest = "TRUE"
+        cursor.execute(statement.upsert(rest), values)
 
 
 @contextlib.contextmanager

@@ -6,6 +6,7 @@ from datetime import datetime
 from django.db import DatabaseError, connection, transaction
 from django.utils import timezone
 
+from segments import ranges
 from segments.batch import Outcome, gathered, write
 from segments.high_water import final_action_id
 from segments.models import RfmPolicy, RfmRun
@@ -95,9 +96,9 @@ def _start(run: RfmRun) -> None:
 def _prepare() -> int | None:
     """VACUUM, which makes the window's index-only scan one, and the id up to which the actions are final."""
     if is_postgresql() and not connection.in_atomic_block:
-        first = not RfmRun.objects.done().exists()  # autovacuum may not have met a fresh import yet
+        analyze = "" if ranges.are_known() else ", ANALYZE"
         with connection.cursor() as cursor:
-            cursor.execute(f"VACUUM (SKIP_LOCKED, TRUNCATE FALSE{', ANALYZE' if first else ''}) user_actions")
+            cursor.execute(f"VACUUM (SKIP_LOCKED, TRUNCATE FALSE{analyze}) user_actions")
     return final_action_id()
 
 

@@ -1,10 +1,11 @@
 """The batch in SQL: one text for PostgreSQL and SQLite (3.39 or newer).
 
 The cut-off instants are parameters, so there is no date arithmetic in SQL. What would change is gathered in a temporary
-table first: a dry run counts it, a run writes it. Its user_id is cast because SQLite joins a column without a declared
-type row by row.
+table first: a dry run counts it, a run writes it. Its user_id is cast, and without ranges user_segments is joined as it
+is, because SQLite joins a column without a declared type, or a subquery, row by row.
 """
 
+from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -20,12 +21,13 @@ Value = str | int | float | Decimal | datetime | None
 ACTED = """
     SELECT user_id, MAX(action_timestamp){inside} AS last_action_at, COUNT(*){inside} AS frequency,
         {total}{inside} AS total
-    FROM user_actions WHERE {where} GROUP BY user_id"""
+    FROM user_actions WHERE {where} AND {users} GROUP BY user_id"""
 WINDOW_ONLY = "action_timestamp >= %(since)s AND action_timestamp <= %(as_of)s"
 UP_TO_NOW = "action_timestamp <= %(as_of)s"
 INSIDE = " FILTER (WHERE action_timestamp >= %(since)s)"
-DIFFERENCE = """
-CREATE TEMPORARY TABLE rfm_difference AS
+EVERYBODY = "TRUE"
+DIFFERENCE = "CREATE TEMPORARY TABLE rfm_difference AS {parts}"
+PART = """
 WITH acted AS ({acted}
 ), scored AS (
     SELECT user_id, last_action_at, frequency, {money} AS monetary,
@@ -36,7 +38,7 @@ WITH acted AS ({acted}
         COALESCE(scored.recency_score, 1) AS recency_score, COALESCE(scored.frequency_score, 1) AS frequency_score,
         COALESCE(scored.monetary_score, 1) AS monetary_score, COALESCE(scored.frequency, 0) AS frequency,
         COALESCE(scored.monetary, 0) AS monetary, scored.last_action_at, {old}
-    FROM scored FULL JOIN user_segments old ON old.user_id = scored.user_id
+    FROM scored FULL JOIN {segments} old ON old.user_id = scored.user_id
 )
 SELECT user_id, {judged}, old_rfm_group AS from_group, old_recency_score, old_frequency_score, old_last_action_at
 FROM judged
@@ -61,9 +63,10 @@ CHANGES = """
 INSERT INTO segment_changes (user_id, run_id, from_group, to_group, changed_at)
 SELECT user_id, %(run)s, COALESCE(from_group, ''), rfm_group, %(moment)s FROM rfm_difference
 WHERE COALESCE(from_group, %(lapsed_group)s) <> rfm_group"""
-WRITE = """
+INSERT = """
 INSERT INTO user_segments (user_id, risk_profile, {judged}, last_updated)
-SELECT user_id, 'Unknown', {judged}, %(moment)s FROM rfm_difference WHERE TRUE
+SELECT user_id, 'Unknown', {judged}, %(moment)s FROM rfm_difference WHERE {rows}"""
+UPDATE = """
 ON CONFLICT (user_id) DO UPDATE SET {updates}, last_updated = excluded.last_updated"""
 DROP = "DROP TABLE rfm_difference"
 JUDGED = (
@@ -77,14 +80,13 @@ JUDGED = (
 )
 
 
-def acted(*, everybody: bool = False) -> str:
+def acted(*, everybody: bool = False, users: str = EVERYBODY) -> str:
     """The aggregate of the window: user_id, last_action_at, frequency, total (money; cents on SQLite).
 
-    With everybody also users whose actions are all older, with nothing in the window.
+    With everybody also users whose actions are all older, with nothing in the window; `users` is a condition.
     """
-    if everybody:
-        return ACTED.format(total=total(), inside=INSIDE, where=UP_TO_NOW)
-    return ACTED.format(total=total(), inside="", where=WINDOW_ONLY)
+    inside, where = (INSIDE, UP_TO_NOW) if everybody else ("", WINDOW_ONLY)
+    return ACTED.format(total=total(), inside=inside, where=where, users=users)
 
 
 def total() -> str:
@@ -92,10 +94,19 @@ def total() -> str:
     return "SUM(value)" if is_postgresql() else "SUM(CAST(ROUND(value * 100) AS INTEGER))"
 
 
-def difference(rules: list[Rule], *, everybody: bool) -> str:
-    """Gathers the rows that a run would write; without everybody, those of NEWCOMERS are missing."""
-    return DIFFERENCE.format(
-        acted=acted(everybody=everybody),
+def difference(rules: list[Rule], *, everybody: bool, ranges: Sequence[str]) -> str:
+    """Gathers the rows that a run would write; without everybody, those of NEWCOMERS are missing.
+
+    `ranges` are conditions of which every user meets one: PostgreSQL judges several ranges at a time.
+    """
+    parts = [_part(rules, everybody=everybody, users=users) for users in ranges]
+    return DIFFERENCE.format(parts=f"({') UNION ALL ('.join(parts)})" if parts[1:] else parts[0])
+
+
+def _part(rules: list[Rule], *, everybody: bool, users: str) -> str:
+    return PART.format(
+        acted=acted(everybody=everybody, users=users),
+        segments="user_segments" if users == EVERYBODY else f"(SELECT * FROM user_segments WHERE {users})",
         money="total" if is_postgresql() else "total / 100.0",
         recency_score=score("last_action_at > ", "recency"),
         frequency_score=score("frequency >= ", "frequency"),
@@ -107,10 +118,15 @@ def difference(rules: list[Rule], *, everybody: bool) -> str:
     )
 
 
-def write() -> str:
-    """Writes the gathered rows; risk profiles stay as they are."""
+def insert() -> str:
+    """Writes the gathered rows of new users, at half the price of upsert; fails when one of them has a row."""
+    return INSERT.format(judged=", ".join(JUDGED), rows="from_group IS NULL")
+
+
+def upsert(rows: str) -> str:
+    """Writes the gathered rows that meet a condition; risk profiles stay as they are."""
     updates = ", ".join(f"{column} = excluded.{column}" for column in JUDGED)
-    return WRITE.format(judged=", ".join(JUDGED), updates=updates)
+    return INSERT.format(judged=", ".join(JUDGED), rows=rows) + UPDATE.format(updates=updates)
 
 
 def parameters(scoring: Scoring, as_of: datetime) -> Parameters:

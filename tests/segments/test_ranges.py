@@ -1,0 +1,95 @@
+"""The batch in ranges of users, and a row that somebody else writes between its two steps."""
+
+from datetime import UTC, datetime
+
+import pytest
+from django.db import connection, transaction
+from django.utils import timezone
+
+from actions.models import UserAction
+from segments.batch import gathered, write
+from segments.models import RfmPolicy, RfmRun, RiskProfile, UserSegment
+from segments.ranges import RANGES, user_ranges
+from segments.rfm import compute_rfm_and_update_segments
+from segments.risk import set_risk_profile
+from segments.statement import EVERYBODY, difference, is_postgresql, parameters
+from tests.segments.cdnow import import_cdnow
+
+pytestmark = pytest.mark.django_db
+
+AS_OF = datetime(1997, 4, 1, 2, tzinfo=UTC)
+
+
+def analyse() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE user_actions" if is_postgresql() else "ANALYZE")
+
+
+def actions_in(condition: str) -> int:
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT COUNT(*) FROM user_actions WHERE {condition}")
+        return int(cursor.fetchone()[0])
+
+
+def test_no_statistics_no_ranges() -> None:
+    assert user_ranges() == [EVERYBODY]
+
+
+def test_eight_ranges_hold_all_users_and_about_as_many_actions_each() -> None:
+    import_cdnow()
+    analyse()
+    ranges = user_ranges()
+    if not is_postgresql():
+        assert ranges == [EVERYBODY]
+        return
+    counts = [actions_in(condition) for condition in ranges]
+    assert len(ranges) == RANGES
+    assert sum(counts) == UserAction.objects.count()
+    assert max(counts) < 1.5 * min(counts)
+
+
+def test_a_user_with_half_of_all_actions_leaves_fewer_ranges() -> None:
+    UserAction.objects.bulk_create(
+        UserAction(user_id=1 if n % 2 else n, action_type="x", action_timestamp=AS_OF) for n in range(2, 2_000)
+    )
+    analyse()
+    ranges = user_ranges()
+    assert sum(actions_in(condition) for condition in ranges) == 1_998
+    assert len(ranges) == (RANGES // 2 + 1 if is_postgresql() else 1)
+
+
+def test_the_golden_figures_come_out_of_ranges_too() -> None:
+    import_cdnow()
+    analyse()
+    run = compute_rfm_and_update_segments(as_of=AS_OF)
+    assert (run.users, run.active, run.changed) == (23_570, 8_949, 23_570)
+    assert run.groups == {"Whale": 5, "Medium": 307, "Low": 23_258}
+    assert compute_rfm_and_update_segments(as_of=AS_OF).changed == 0
+
+
+def test_sqlite_finds_each_old_row_by_its_key() -> None:
+    if is_postgresql():
+        return
+    policy = RfmPolicy.objects.active()
+    sql = difference(list(policy.scoring().rules), everybody=True, ranges=user_ranges())
+    with connection.cursor() as cursor:
+        query = sql.removeprefix("CREATE TEMPORARY TABLE rfm_difference AS ")
+        cursor.execute(f"EXPLAIN QUERY PLAN {query}", parameters(policy.scoring(), AS_OF))
+        plan = [row[-1] for row in cursor.fetchall()]
+    assert any(step.startswith("SEARCH old USING INDEX") for step in plan), plan
+
+
+def test_a_risk_profile_that_comes_between_the_two_steps_is_kept() -> None:
+    UserAction.objects.bulk_create(UserAction(user_id=n, action_type="x", action_timestamp=AS_OF) for n in (1, 2, 3))
+    scoring = RfmPolicy.objects.active().scoring()
+    run = RfmRun.objects.create(as_of=AS_OF, started_at=timezone.now())
+    with transaction.atomic(), gathered(scoring, AS_OF) as outcome:
+        set_risk_profile(user_ids=[2], risk_profile=RiskProfile.HIGH, by="staff")
+        write(run, scoring, moment=timezone.now())
+    assert outcome.changed == 3
+    assert dict(UserSegment.objects.values_list("user_id", "risk_profile")) == {
+        1: "Unknown",
+        2: "High-Risk",
+        3: "Unknown",
+    }
+    assert set(UserSegment.objects.values_list("frequency", flat=True)) == {1}
