@@ -8,7 +8,7 @@ tests/ccweb/test_express.py.
 
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from http import HTTPStatus
 from typing import Any, NamedTuple
@@ -29,9 +29,11 @@ from ccweb.api.limits import limits_of, rate_limit_headers
 from ccweb.api.negotiation import ANY
 from ccweb.api.parsing import MAX_OBJECT_BYTES, parse_json
 from ccweb.api.proxies import resolve_client
-from ccweb.api.throttling import take
+from ccweb.api.redis_calls import Call
+from ccweb.api.throttling import take_and_ask
 from ccweb.api.tracing import request_id
 from ccweb.observing import REFUSAL, id_of, note
+from segments import streaks
 from segments.recommendations import recommend
 
 JSON = "application/json"
@@ -50,13 +52,17 @@ class Odd(Exception):
 
 
 class Line(NamedTuple):
-    """One kind of request: its method and route, its key's scope, what is taken from it (raises Odd) and the work."""
+    """One kind of request: its method and route, its key's scope, what is taken from it (raises Odd) and the work.
+
+    `questions` go to Redis along with the limits; the work gets the answers.
+    """
 
     method: str
     route: str
     scope: str
     take: Callable[[Environ], Any]
-    work: Callable[[Any], Outcome]
+    questions: Callable[[Any], Sequence[Call]]
+    work: Callable[[Any, Sequence[Any]], Outcome]
 
 
 def _action(environ: Environ) -> dict[str, Any]:
@@ -80,13 +86,21 @@ def _user_id(environ: Environ) -> int:
     return int(found[1])
 
 
-ACTION = Line("POST", "api/actions", ActionViewSet.scopes["POST"], _action, ActionViewSet().record_one)
+ACTION = Line(
+    "POST",
+    "api/actions",
+    ActionViewSet.scopes["POST"],
+    _action,
+    lambda action: (),
+    lambda action, asked: ActionViewSet().record_one(action),
+)
 RECOMMENDATION = Line(
     "GET",
     "api/user-segments/<user_id:user_id>/recommendation",
     "segments:read",
     _user_id,
-    lambda user_id: (200, recommend(user_id).as_json(), {}),
+    lambda user_id: (streaks.question(user_id),),
+    lambda user_id, asked: (200, recommend(user_id, asked).as_json(), {}),
 )
 
 
@@ -107,14 +121,15 @@ class Express:
             common = self._headers.get((line.route, secure))
             if common is None:
                 return self._learn(line, secure, environ, start_response)
-            argument, verdict = line.take(environ), take(limits_of(meta))
+            argument = line.take(environ)
+            verdict, asked = take_and_ask(limits_of(meta), *line.questions(argument))
             if not verdict.passed:
                 raise Odd
         except Odd:
             return self._django(environ, start_response)
         token = request_id.set(id_of(environ))
         try:
-            status, body, headers = _work(line, argument)
+            status, body, headers = _work(line, argument, asked)
             content = JSONRenderer().render(body)
             named = rate_limit_headers(verdict) | headers | {"X-Request-ID": request_id.get()}
             named["Content-Length"] = str(len(content))
@@ -171,9 +186,9 @@ def _may(scope: str, meta: Environ) -> bool:
     return grant is not None and scope in grant.scopes
 
 
-def _work(line: Line, argument: Any) -> Outcome:
+def _work(line: Line, argument: Any, asked: Sequence[Any]) -> Outcome:
     try:
-        return line.work(argument)
+        return line.work(argument, asked)
     except Exception as error:  # noqa: BLE001 - answered and logged as the views do
         response = problem_response(error, {"view": line.route})
         return response.status_code, response.data, {k: v for k, v in response.items() if k != "Content-Type"}

@@ -13,8 +13,11 @@ class SegmentsConfig(AppConfig):
     name = "segments"
 
     def ready(self) -> None:
-        """Connect the receivers."""
-        from segments import receivers  # noqa: F401
+        """Connect the receivers, and have each connection to Redis ask whether streaks may be missing there."""
+        from ccweb.api import redis_calls
+        from segments import receivers, streaks  # noqa: F401
+
+        redis_calls.GREETINGS.append(streaks.greet)
 
         post_migrate.connect(restore_first_revisions, sender=self)
 

@@ -1,6 +1,7 @@
 """What to offer a user now, and why: the same function for the API, the admin and explain_user."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -77,16 +78,19 @@ class Desk:
 DESK = Desk()
 
 
-def recommend(user_id: int) -> Recommendation:
-    """What to offer a user now; who has no segment counts as Low / Unknown. One SQL read and one Redis read."""
+def recommend(user_id: int, asked: Sequence[Any] | None = None) -> Recommendation:
+    """What to offer a user now; who has no segment counts as Low / Unknown. One SQL read and one Redis read.
+
+    `asked` as in streaks.read: the Redis read went along with another call.
+    """
     in_force = DESK.in_force()
-    (group, risk_profile), streak = _standing_and_streak(user_id)
+    (group, risk_profile), streak = _standing_and_streak(user_id, asked)
     answer = in_force.answer(group, risk_profile, streak)
     return Recommendation(user_id, group, risk_profile, streak, answer, in_force.policy.revision)
 
 
-def _standing_and_streak(user_id: int) -> tuple[Standing, int | None]:
-    reading = streaks.read(user_id)
+def _standing_and_streak(user_id: int, asked: Sequence[Any] | None) -> tuple[Standing, int | None]:
+    reading = streaks.read(user_id, asked)
     if not reading.ask_database:
         return standing(user_id), reading.days
     known, run = standing_with_run(user_id)

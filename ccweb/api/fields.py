@@ -207,4 +207,6 @@ def parse_instant(data: Any) -> datetime:
 
 def format_instant(value: datetime) -> str:
     """UTC with Z and microseconds: 2026-01-31T12:00:00.000000Z."""
-    return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return (
+        value.astimezone(UTC).isoformat(timespec="microseconds")[: -len("+00:00")] + "Z"
+    )  # strftime takes six times as long

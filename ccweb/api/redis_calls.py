@@ -1,12 +1,13 @@
-"""One command or script in Redis: one attempt, short timeouts, through the breaker that all uses share.
+"""Commands and scripts in Redis, several by one round trip: one attempt, short timeouts, one breaker for all uses.
 
-Without redis.Redis, whose execute_command costs up to three times as much as the command.
+redis-py opens the connections and reads the answers. Its pool and redis.Redis are left out: each costs a command about
+as much as the command itself.
 """
 
 from collections.abc import Callable, Sequence
 from functools import cache
 from hashlib import sha1
-from typing import Any
+from typing import Any, NamedTuple, cast
 
 import redis
 from django.conf import settings
@@ -15,59 +16,116 @@ from redis.exceptions import NoScriptError, ResponseError
 
 from ccweb.api.breaker import REDIS, Breaker
 
+Words = Sequence[Any]
+# What each new connection does first, after redis-py's own greeting; an app that needs it appends it when it is ready.
+GREETINGS: list[Callable[[AbstractConnection], None]] = []
+
 
 class Refused(Exception):
     """Redis answered, with an error: its memory is full, it is a replica, it does not allow the command."""
 
 
+class Call(NamedTuple):
+    """A Lua script with its KEYS and ARGV."""
+
+    script: str
+    names: Sequence[str]
+    arguments: Sequence[Any] = ()
+
+    def words(self, *, whole: bool = False) -> Words:
+        """As a command: by the digest under which the server knows the script, or the script as a whole."""
+        head = ("EVAL", self.script) if whole else ("EVALSHA", _sha(self.script))
+        return (*head, len(self.names), *self.names, *self.arguments)
+
+
+class Lines:
+    """This process's connections to a server, each of which serves one thread at a time."""
+
+    def __init__(self, url: str, timeout: float | None = None) -> None:
+        """`timeout` (s) replaces the usual one."""
+        options = settings.REDIS_OPTIONS | ({"socket_timeout": timeout} if timeout else {})
+        pool = redis.ConnectionPool.from_url(url, **options, redis_connect_func=_greet)
+        self._connect = pool.make_connection
+        self._free: list[AbstractConnection] = []  # append and pop are atomic
+
+    def ask(self, requests: Sequence[Words]) -> list[Any]:
+        """The answers, ResponseErrors among them, to requests that are sent at once."""
+        connection = self._take()
+        try:
+            packed = [part for words in requests for part in connection.pack_command(*words)]  # type: ignore[no-untyped-call]
+            connection.send_packed_command([b"".join(packed)])  # type: ignore[no-untyped-call]
+            answers = [_read(connection) for _ in requests]
+        except BaseException:
+            connection.disconnect()  # type: ignore[no-untyped-call]
+            raise
+        self._free.append(connection)
+        return answers
+
+    def _take(self) -> AbstractConnection:
+        while self._free:
+            connection = self._free.pop()
+            if not _is_spoilt(connection):
+                return connection
+            connection.disconnect()  # type: ignore[no-untyped-call]
+        return cast(AbstractConnection, self._connect())
+
+
 @cache
-def pool(
-    url: str, greet: Callable[[AbstractConnection], None] | None = None, timeout: float | None = None
-) -> redis.ConnectionPool:
-    """This process's connections to a server; `greet` is what each does first, `timeout` (s) replaces the usual one."""
-    options = settings.REDIS_OPTIONS | ({"socket_timeout": timeout} if timeout else {})
-    return redis.ConnectionPool.from_url(url, **options, redis_connect_func=greet)
+def lines(url: str, timeout: float | None = None) -> Lines:
+    """This process's only ones to a server with that timeout (s)."""
+    return Lines(url, timeout)
 
 
-def command(connections: redis.ConnectionPool, *words: Any, breaker: Breaker = REDIS) -> Any:
+def command(*words: Any, by: Lines | None = None, breaker: Breaker = REDIS) -> Any:
     """The answer to one command; Away or Refused otherwise."""
-    return _answer(breaker.call(_send, connections, *words))
+    return answer(breaker.call((by or lines(settings.REDIS_URL)).ask, [words])[0])
 
 
-def run_script(
-    connections: redis.ConnectionPool,
-    script: str,
-    names: Sequence[str],
-    arguments: Sequence[Any] = (),
-    breaker: Breaker = REDIS,
-) -> Any:
-    """The answer of a Lua script with its KEYS and ARGV; Away or Refused otherwise."""
-    return _answer(breaker.call(_evaluate, connections, script, len(names), *names, *arguments))
+def run_script(call: Call, by: Lines | None = None, breaker: Breaker = REDIS) -> Any:
+    """The answer of a script; Away or Refused otherwise."""
+    return answer(run_scripts([call], by, breaker)[0])
 
 
-def _answer(answer: Any) -> Any:
-    # Raised out here, because a server that refuses is there: the breaker stays closed.
-    if isinstance(answer, ResponseError):
-        raise Refused(str(answer)) from answer
-    return answer
+def run_scripts(calls: Sequence[Call], by: Lines | None = None, breaker: Breaker = REDIS) -> list[Any]:
+    """What scripts answer by one round trip, each to be read by `answer`; Away when Redis does not."""
+    return breaker.call(_evaluate, by or lines(settings.REDIS_URL), calls)
 
 
-def _evaluate(connections: redis.ConnectionPool, script: str, *words: Any) -> Any:
-    answer = _send(connections, "EVALSHA", _sha(script), *words)
-    if isinstance(answer, NoScriptError):  # a Redis that has just started
-        return _send(connections, "EVAL", script, *words)
-    return answer
+def answer(found: Any) -> Any:
+    """A value that Redis answered; Refused for an error."""
+    # Not in the breaker's call, because a server that refuses is there: the breaker stays closed.
+    if isinstance(found, ResponseError):
+        raise Refused(str(found)) from found
+    return found
 
 
-def _send(connections: redis.ConnectionPool, *words: Any) -> Any:
-    connection = connections.get_connection()
+def _evaluate(by: Lines, calls: Sequence[Call]) -> list[Any]:
+    answers = by.ask([call.words() for call in calls])
+    for place, call in enumerate(calls):
+        if isinstance(answers[place], NoScriptError):  # a Redis that has just started
+            answers[place] = by.ask([call.words(whole=True)])[0]
+    return answers
+
+
+def _greet(connection: AbstractConnection) -> None:
+    connection.on_connect()  # type: ignore[no-untyped-call]
+    for greet in GREETINGS:
+        greet(connection)
+
+
+def _read(connection: AbstractConnection) -> Any:
     try:
-        connection.send_command(*words)  # type: ignore[no-untyped-call]
         return connection.read_response()
     except ResponseError as error:
         return error
-    finally:
-        connections.release(connection)
+
+
+def _is_spoilt(connection: AbstractConnection) -> bool:
+    """Whether the server has closed it, or said something that nobody asked for."""
+    try:
+        return bool(connection.can_read())
+    except redis.ConnectionError:
+        return True
 
 
 @cache

@@ -7,13 +7,12 @@ import logging
 import threading
 import time
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from django.conf import settings
 from prometheus_client import Counter
 
 from ccweb.api.breaker import Away
-from ccweb.api.redis_calls import Refused, pool, run_script
+from ccweb.api.redis_calls import Call, Refused, answer, run_script, run_scripts
 
 log = logging.getLogger(__name__)
 COUNTED_LOCALLY = Counter("ccweb_limits_counted_locally", "Requests counted by one process alone, Redis being away.")
@@ -77,31 +76,33 @@ class Verdict(NamedTuple):
 
 def take(limits: Sequence[Limit]) -> Verdict:
     """Count one request in all limits, or in none when one of them is used up; Redis away is counted locally."""
+    return take_and_ask(limits)[0]
+
+
+def take_and_ask(limits: Sequence[Limit], *calls: Call) -> tuple[Verdict, list[Any]]:
+    """The same, and what Redis answers to other scripts by the same round trip; nothing when it is away."""
     now = time.time()
     names = [limit.counter(now) for limit in limits]
+    # Twice the window: servers whose clocks differ a little still meet in the same counter.
+    arguments = [n for limit in limits for n in (limit.most, 2 * limit.seconds)]
+    others: list[Any] = []
     try:
-        passed, *counts = _take(names, limits)
+        taken, *others = run_scripts([Call(TAKE, names, arguments), *calls])
+        passed, *counts = answer(taken)
         local = False
     except (Away, Refused):
         passed, *counts = LOCAL.take(names, limits, now)
         local = True
-    return Verdict(bool(passed), limits, counts, now, local)
+    return Verdict(bool(passed), limits, counts, now, local), others
 
 
 def give_back(verdict: Verdict) -> None:
     """Undo a take: what it counted turned out to be harmless."""
     names = [limit.counter(verdict.at) for limit in verdict.limits]
     try:
-        run_script(pool(settings.REDIS_URL), GIVE_BACK, names)
+        run_script(Call(GIVE_BACK, names))
     except (Away, Refused):
         LOCAL.give_back(names)
-
-
-def _take(names: list[str], limits: Sequence[Limit]) -> list[int]:
-    # Twice the window: servers whose clocks differ a little still meet in the same counter.
-    arguments = [n for limit in limits for n in (limit.most, 2 * limit.seconds)]
-    answer: list[int] = run_script(pool(settings.REDIS_URL), TAKE, names, arguments)
-    return answer
 
 
 class LocalCounters:

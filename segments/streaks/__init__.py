@@ -9,12 +9,12 @@ rebuilding.py  all users at once, from one statement
 keeper.py      the thread of a web process that repairs what an outage left behind
 """
 
-from segments.streaks.connection import Refused
+from segments.streaks.connection import Refused, greet
 from segments.streaks.days import Run
 from segments.streaks.keeping import keep, recompute
 from segments.streaks.reading import Reading, read, read_many, write_back
 from segments.streaks.rebuilding import RebuildFailed, rebuild
-from segments.streaks.store import forget, is_complete
+from segments.streaks.store import forget, is_complete, question
 
 __all__ = [
     "Reading",
@@ -22,8 +22,10 @@ __all__ = [
     "Refused",
     "Run",
     "forget",
+    "greet",
     "is_complete",
     "keep",
+    "question",
     "read",
     "read_many",
     "rebuild",

@@ -6,13 +6,13 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
-import redis
 from django.conf import settings
 from redis.connection import AbstractConnection
 from redis.exceptions import ResponseError
 
 from ccweb.api import redis_calls
 from ccweb.api.breaker import REDIS, Breaker
+from ccweb.api.redis_calls import Call
 from ccweb.api.redis_calls import Refused as Refused
 from segments.streaks.scripts import CHECK
 
@@ -35,25 +35,22 @@ def patience() -> Iterator[None]:
 
 def command(*words: Any) -> Any:
     """The answer to one command; Away or Refused otherwise."""
-    connections, breaker = _way()
-    return redis_calls.command(connections, *words, breaker=breaker)
+    return redis_calls.command(*words, **_way())
 
 
 def run_script(script: str, names: Sequence[str], arguments: Sequence[Any]) -> Any:
     """The answer of a Lua script; Away or Refused otherwise."""
-    connections, breaker = _way()
-    return redis_calls.run_script(connections, script, names, arguments, breaker)
+    return redis_calls.run_script(Call(script, names, arguments), **_way())
 
 
-def _way() -> tuple[redis.ConnectionPool, Breaker]:
+def _way() -> dict[str, Any]:
     if _patient.get():
-        return redis_calls.pool(settings.REDIS_URL, _greet, PATIENCE_SECONDS), BACKGROUND
-    return redis_calls.pool(settings.REDIS_URL, _greet), REDIS
+        return {"by": redis_calls.lines(settings.REDIS_URL, PATIENCE_SECONDS), "breaker": BACKGROUND}
+    return {}
 
 
-def _greet(connection: AbstractConnection) -> None:
+def greet(connection: AbstractConnection) -> None:
     """On each new connection: a server that is not the one whose streaks were completed may have lost some."""
-    connection.on_connect()  # type: ignore[no-untyped-call]
     connection.send_command("EVAL", CHECK, 1, COMPLETE)  # type: ignore[no-untyped-call]
     try:
         if connection.read_response() == -1:

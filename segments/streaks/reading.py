@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from prometheus_client import Counter
 
@@ -28,10 +28,13 @@ class Reading(NamedTuple):
     note: bytes = b""
 
 
-def read(user_id: int) -> Reading:
-    """A user's streak by one call; never raises for what Redis does or holds."""
+def read(user_id: int, asked: Sequence[Any] | None = None) -> Reading:
+    """A user's streak by one call; never raises for what Redis does or holds.
+
+    `asked` is what Redis said to `question(user_id)` where that went along with another call; empty when it is away.
+    """
     try:
-        streak, note, complete = store.read(user_id)
+        streak, note, complete = store.read(user_id) if asked is None else store.answered(asked)
     except (Away, Refused):
         return Reading(None)
     ours = _parse_note(note)

@@ -6,9 +6,12 @@ is a replica): neither is retried here.
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import date
+from typing import Any
 
 from django.utils import timezone
 
+from ccweb.api.breaker import Away
+from ccweb.api.redis_calls import Call, answer
 from segments.streaks import scripts
 from segments.streaks.connection import COMPLETE, command, run_script
 from segments.streaks.days import Run
@@ -17,6 +20,7 @@ REBUILDING = "ccweb:streaks:rebuilding"  # held by whoever rebuilds
 LOCK_SECONDS = 300  # longer than the statement takes before its first row
 NONE = Run(0, 0)
 EPOCH, DAY_SECONDS = date(1970, 1, 1).toordinal(), 86_400
+Found = tuple[bytes | None, bytes | None, int]
 Notes = dict[int, bytes]  # user_id -> our note as it stands in Redis, b"" for none
 
 
@@ -49,10 +53,21 @@ def restore(runs: Sequence[tuple[int, Run]]) -> Notes:
     return _notes(user_ids, run_script(scripts.RESTORE, _pairs(user_ids), [*_clock(), *arguments]))
 
 
-def read(user_id: int) -> tuple[bytes | None, bytes | None, int]:
+def read(user_id: int) -> Found:
     """The streak as it stands there, our note, and whether the streaks are complete: one call."""
-    streak, note, complete = run_script(scripts.READ, [*keys(user_id), COMPLETE], [])
-    return streak, note, complete
+    return _found(run_script(*question(user_id)))
+
+
+def question(user_id: int) -> Call:
+    """The call of `read`, for whoever has another one to make."""
+    return Call(scripts.READ, [*keys(user_id), COMPLETE])
+
+
+def answered(asked: Sequence[Any]) -> Found:
+    """The same from what was answered to it; Away when nothing was."""
+    if not asked:
+        raise Away("redis did not answer the other call")
+    return _found(answer(asked[0]))
 
 
 def read_notes(user_ids: Collection[int]) -> Notes:
@@ -95,6 +110,11 @@ def hold_rebuild(token: str) -> bool:
 def complete_rebuild(token: str) -> bool:
     """Mark the streaks complete; False when Redis lost data since the lock was taken."""
     return bool(run_script(scripts.COMPLETE, [COMPLETE, REBUILDING], [token]))
+
+
+def _found(said: Sequence[Any]) -> Found:
+    streak, note, complete = said
+    return streak, note, complete
 
 
 def _pairs(user_ids: Iterable[int]) -> list[str]:
