@@ -15,7 +15,7 @@ from actions.signals import actions_recorded
 from ccweb.api.fields import format_instant
 from ccweb.api.idempotency import Event, Verdict, record_once
 from ccweb.api.identity import new_event_id
-from ccweb.api.inserting import arrays, postgresql_insert, run, scalars, sqlite_insert
+from ccweb.api.inserting import arrays, postgresql_insert, run, run_single, scalars, sqlite_insert
 from ccweb.api.tracing import request_id
 
 COLUMNS = ("event_id", "user_id", "action_type", "value", "action_timestamp", "received_at")
@@ -98,7 +98,8 @@ def _statement(*, single: bool) -> str:
 def _insert_postgresql(actions: Sequence[Event]) -> dict[UUID, int]:
     queue = [TOPIC, json.dumps(_headers()), timezone.now()]
     if len(actions) == 1:
-        return run(_statement(single=True), [*scalars(actions[0], COLUMNS), payload_of(actions[0]), *queue])
+        action = actions[0]
+        return run_single(_statement(single=True), action, [*scalars(action, COLUMNS), payload_of(action), *queue])
     payloads = [payload_of(action) for action in actions]
     return run(_statement(single=False), [*arrays(actions, COLUMNS), payloads, *queue])
 

@@ -14,7 +14,7 @@ from http import HTTPStatus
 from typing import Any, NamedTuple
 
 from django.conf import settings
-from django.db import connection
+from django.db import DEFAULT_DB_ALIAS, connections
 from django.http.request import split_domain_port, validate_host
 from django.http.response import HttpResponseBase
 from rest_framework.exceptions import APIException
@@ -193,5 +193,6 @@ def _work(line: Line, argument: Any, asked: Sequence[Any]) -> Outcome:
         response = problem_response(error, {"view": line.route})
         return response.status_code, response.data, {k: v for k, v in response.items() if k != "Content-Type"}
     finally:  # as Django does when a request ends, and with DEBUG when one begins
-        connection.close_if_unusable_or_obsolete()
-        connection.queries_log.clear()
+        database = connections[DEFAULT_DB_ALIAS]
+        database.close_if_unusable_or_obsolete()
+        database.queries_log.clear()

@@ -14,6 +14,11 @@ SECRETS = (
 )
 
 
+_encode = json.JSONEncoder(default=str).encode
+# Found out for every record, shown by none of ours; without them a line costs a sixth less.
+logging.logThreads = logging.logMultiprocessing = False
+
+
 def hide_secrets(text: str) -> str:
     """The text without API keys and passwords in URLs."""
     for pattern, replacement in SECRETS:
@@ -51,7 +56,7 @@ class JSONFormatter(logging.Formatter):
             members["request_id"] = current
         if record.exc_info:
             members["traceback"] = hide_secrets(self.formatException(record.exc_info))
-        return json.dumps(members | getattr(record, "fields", {}), default=str)
+        return _encode(members | getattr(record, "fields", {}))
 
 
 class OnlyTracebacks(logging.Filter):

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack
+from contextlib import closing
 from typing import Any, cast
 
 from django.conf import settings
@@ -26,29 +26,65 @@ class Front:
 
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         """The answer; Django is told by REFUSAL what has gone wrong already."""
-        with ExitStack() as stack:
-            flight = stack.enter_context(deadlines.flight())
-            refusal = None if bodies.receive(environ, flight) else 408
-            if not refusal and not environ["PATH_INFO"].startswith(FREE):
-                refusal = None if stack.enter_context(slots.slot(environ["PATH_INFO"], flight)) else 503
-            if refusal:
+        with Visit(environ) as visit:
+            if refusal := visit.begin():
                 environ[REFUSAL] = refusal
             response = self._django(environ, start_response)
             if isinstance(response, list):
                 return response
-            stack.callback(response.close)
             if isinstance(response, HttpResponse):
-                return [response.content]
-            flight.deadline = math.inf
-            return Stream(cast(Iterable[bytes], response), stack.pop_all().close)
-        raise AssertionError("the stack swallows nothing")
+                with closing(response):
+                    return [response.content]
+            return visit.stream(response)
+
+
+class Visit:
+    """The deadline and the slot of one request, until it is answered: of a stream, until it is sent."""
+
+    def __init__(self, environ: dict[str, Any]) -> None:
+        self._environ, self._path = environ, environ["PATH_INFO"]
+        self._slots = slots.slots_for(self._path)
+        self._streams = False
+
+    def __enter__(self) -> "Visit":
+        self._flight = deadlines.take_off()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if not self._streams:
+            self.end()
+
+    def begin(self) -> int | None:
+        """Read the body and take a slot; the status of a refusal."""
+        if not bodies.receive(self._environ, self._flight):
+            return 408
+        if self._path.startswith(FREE) or self._slots.enter(self._flight):
+            return None
+        return 503
+
+    def stream(self, response: HttpResponseBase) -> "Stream":
+        """An answer that takes its time."""
+        self._streams, self._flight.deadline = True, math.inf
+        return Stream(response, self)
+
+    def end(self) -> None:
+        """Make room for the next request."""
+        self._slots.leave(self._flight)
+        deadlines.land()
 
 
 class Stream:
     """A response that keeps its slot until the server has sent it."""
 
-    def __init__(self, response: Iterable[bytes], close: Callable[[], None]) -> None:
-        self._response, self.close = response, close
+    def __init__(self, response: HttpResponseBase, visit: Visit) -> None:
+        self._response, self._visit = response, visit
 
     def __iter__(self) -> Iterator[bytes]:
-        return iter(self._response)
+        return iter(cast(Iterable[bytes], self._response))
+
+    def close(self) -> None:
+        """Called by the server when it has sent everything, or given up."""
+        try:
+            self._response.close()
+        finally:
+            self._visit.end()

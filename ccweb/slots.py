@@ -7,8 +7,6 @@ Only WORKING of them run Python at a time: more would take turns at the interpre
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
 
 from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -41,19 +39,19 @@ class Slots:
         self._free = list(self.databases)
         self._queue: deque[Waiter] = deque()
 
-    @contextmanager
-    def taken(self, flight: Flight) -> Iterator[bool]:
+    def enter(self, flight: Flight) -> bool:
         """Work in a slot, its connection being this thread's `connection`; False when none is free in time."""
         database = self._take(PATIENCE)
         if database is None:
-            yield False
-            return
+            return False
         connections[DEFAULT_DB_ALIAS] = flight.database = database
         flight.working_since = time.monotonic()
-        try:
-            yield True
-        finally:
-            flight.database = None
+        return True
+
+    def leave(self, flight: Flight) -> None:
+        """The next one's turn; does nothing for a flight that has not entered."""
+        database, flight.database = flight.database, None
+        if database is not None:
             del connections[DEFAULT_DB_ALIAS]
             self._give_back(database)
 
@@ -82,9 +80,9 @@ class Slots:
 _working, _watching = Slots(WORKING), Slots(WATCHING)
 
 
-def slot(path: str, flight: Flight) -> AbstractContextManager[bool]:
-    """A slot for a request to this path."""
-    return (_watching if path in WATCHED_BY_MACHINES else _working).taken(flight)
+def slots_for(path: str) -> Slots:
+    """Where a request to this path works."""
+    return _watching if path in WATCHED_BY_MACHINES else _working
 
 
 def databases() -> list[BaseDatabaseWrapper]:

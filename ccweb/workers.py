@@ -39,6 +39,7 @@ def share_metrics() -> None:
         folder = home / _server()
         folder.mkdir(exist_ok=True)
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)
+        _count_by_one_pid()
     except OSError as error:
         log.warning("each worker shows its own metrics only, because they cannot share a folder: %s", error)
 
@@ -89,6 +90,14 @@ def _outlive(server: int) -> None:
         time.sleep(1)
     log.error("the server process %d is gone: its worker stops too", server)
     os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _count_by_one_pid() -> None:
+    """A worker never forks: prometheus_client need not ask the kernel for its pid at each count."""
+    from prometheus_client import values  # not before the folder is named
+
+    pid = os.getpid()
+    values.ValueClass = values.MultiProcessValue(lambda: pid)  # type: ignore[no-untyped-call]
 
 
 def _server() -> str:

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 from django.db import connection
 
+from ccweb.api.prepared import fetch
 from segments.models import RiskProfile
 from segments.streaks.days import Run, as_run, clause, parameters
 
@@ -25,10 +26,8 @@ NO_SEGMENT = Standing("Low", RiskProfile.UNKNOWN.value)
 
 def standing(user_id: int) -> Standing:
     """Without an ORM object: this is most of what a recommendation costs."""
-    with connection.cursor() as cursor:
-        cursor.execute(SEGMENT, [user_id])
-        row = cursor.fetchone()
-    return Standing(*row) if row else NO_SEGMENT
+    rows = fetch(SEGMENT, [user_id])
+    return Standing(str(rows[0][0]), str(rows[0][1])) if rows else NO_SEGMENT
 
 
 def standing_with_run(user_id: int) -> tuple[Standing, Run | None]:

@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from ccweb.api.idempotency import Event, Verdict, record_once
 from ccweb.api.identity import new_event_id
-from ccweb.api.inserting import arrays, postgresql_insert, run, scalars, sqlite_insert
+from ccweb.api.inserting import arrays, postgresql_insert, run, run_single, scalars, sqlite_insert
 from visits.models import SiteVisit
 
 COLUMNS = ("event_id", "user_id", "source", "visit_timestamp")
@@ -32,7 +32,7 @@ def _statement(*, single: bool) -> str:
 def _insert(visits: Sequence[Event]) -> dict[UUID, int]:
     if connection.vendor == "postgresql":
         if len(visits) == 1:
-            return run(_statement(single=True), scalars(visits[0], COLUMNS))
+            return run_single(_statement(single=True), visits[0], scalars(visits[0], COLUMNS))
         return run(_statement(single=False), arrays(visits, COLUMNS))
     with transaction.atomic():
         return sqlite_insert(SiteVisit, COLUMNS, visits)

@@ -26,14 +26,15 @@ class Flight:
     database: BaseDatabaseWrapper | None = None
 
 
-@contextmanager
-def flight() -> Iterator[Flight]:
-    """Register the request that this thread answers inside."""
+def take_off() -> Flight:
+    """Register the request that this thread begins to answer."""
     mine = _in_flight[get_ident()] = Flight(time.monotonic() + DEADLINE)
-    try:
-        yield mine
-    finally:
-        _in_flight.pop(get_ident(), None)
+    return mine
+
+
+def land() -> None:
+    """It is answered."""
+    _in_flight.pop(get_ident(), None)
 
 
 def flights() -> list[Flight]:

@@ -8,6 +8,7 @@ from django.db import connection, models
 
 from ccweb.api.erasure import token_of
 from ccweb.api.idempotency import Event
+from ccweb.api.prepared import fetch
 
 ARRAY_TYPES = {
     "UUIDField": "uuid",
@@ -54,6 +55,12 @@ def run(statement: str, parameters: Sequence[Any]) -> dict[UUID, int]:
     with connection.cursor() as cursor:
         cursor.execute(statement, parameters)
         return {row[0]: row[1] for row in cursor.fetchall()}
+
+
+def run_single(statement: str, event: Event, parameters: Sequence[Any]) -> dict[UUID, int]:
+    """The same for one event."""
+    rows = fetch(statement, parameters)
+    return {event["event_id"]: int(rows[0][1] or 0)} if rows else {}
 
 
 def arrays(events: Sequence[Event], columns: Sequence[str]) -> list[list[Any]]:

@@ -132,6 +132,30 @@ def test_a_recommendation_is_answered_as_by_django(client: Client) -> None:
 
 
 @pytest.mark.parametrize(
+    ("streak", "days", "degraded"),
+    [(None, 0, []), (b"3", 3, []), (b"junk", 0, ["streak"]), ([b"a list"], 0, ["streak"])],
+)
+def test_a_streak_that_is_read_along_with_the_limits_is_read_as_by_django(
+    client: Client, redis_client: redis.Redis, streak: Any, days: int, degraded: list[str]
+) -> None:
+    if isinstance(streak, list):
+        redis_client.rpush("user:7:streak_count", *streak)
+    elif streak:
+        redis_client.set("user:7:streak_count", streak)
+    quick = client.send(environ("GET", OF_USER))
+    assert not client.django.given
+    assert (quick.json()["streak_count"], quick.json()["degraded"]) == (days, degraded)
+    assert lasting(quick) == lasting(client.send(environ("GET", OF_USER), client.django))
+
+
+def test_without_redis_the_answer_is_degraded_and_still_not_djangos(client: Client, settings: Settings) -> None:
+    settings.REDIS_URL = "redis://127.0.0.1:1/0"
+    quick = client.send(environ("GET", OF_USER))
+    assert (quick.status, quick.json()["degraded"], quick.headers["RateLimit-Local"]) == (200, ["streak"], "?1")
+    assert not client.django.given
+
+
+@pytest.mark.parametrize(
     "request_",
     [
         environ("GET", "/api/user-segments/0/recommendation"),

@@ -1,0 +1,77 @@
+"""Statements through libpq itself behave like those of a cursor."""
+
+from datetime import UTC, datetime
+from decimal import Decimal
+from uuid import UUID
+
+import psycopg
+import pytest
+from django.db import IntegrityError, OperationalError, connection, transaction
+from django.test.utils import CaptureQueriesContext
+
+from ccweb.api.prepared import fetch
+from segments.models import UserSegment
+from segments.statement import is_postgresql
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+ALL_KINDS = "SELECT %s::bigint, %s::text, %s::numeric, %s::uuid, %s::timestamptz = '2026-01-31T12:00:00.5Z', %s::text"
+VALUES = [
+    *(2**63 - 1, "Zoë's \\ 100%", Decimal("-0.10"), UUID(int=7)),
+    *(datetime(2026, 1, 31, 12, 0, 0, 500_000, tzinfo=UTC), None),
+]
+INSERT = """INSERT INTO user_segments (user_id, rfm_group, risk_profile, recency_score, frequency_score, monetary_score,
+    frequency, monetary, last_updated) VALUES (%s, 'Low', 'Unknown', 1, 1, 1, 0, 0, '2026-01-31T12:00:00Z')
+    RETURNING user_id"""
+
+
+@pytest.fixture(autouse=True)
+def on_postgresql() -> None:
+    if not is_postgresql():
+        pytest.skip("SQLite has no libpq: its statements go through the cursor")
+
+
+def end_session() -> None:
+    with psycopg.connect(connection.connection.info.dsn, autocommit=True) as other:
+        other.execute("SELECT pg_terminate_backend(%s)", [connection.connection.info.backend_pid])
+
+
+def test_values_come_back_as_text_the_same_by_both_ways() -> None:
+    found = fetch(ALL_KINDS, VALUES)
+    assert found == [("9223372036854775807", "Zoë's \\ 100%", "-0.10", str(UUID(int=7)), "t", None)]
+    with transaction.atomic():
+        assert fetch(ALL_KINDS, VALUES)[0][:4] == found[0][:4]
+
+
+def test_it_commits_at_once_and_goes_with_its_transaction() -> None:
+    assert fetch(INSERT, [1]) == [("1",)]
+    with transaction.atomic():
+        fetch(INSERT, [2])
+        transaction.set_rollback(True)
+    connection.set_autocommit(False)
+    fetch(INSERT, [3])
+    connection.rollback()
+    connection.set_autocommit(True)
+    assert list(UserSegment.objects.values_list("user_id", flat=True)) == [1]
+
+
+def test_an_error_is_djangos() -> None:
+    fetch(INSERT, [1])
+    with pytest.raises(IntegrityError, match="user_segments_pkey"):
+        fetch(INSERT, [1])
+    assert fetch(INSERT, [2]) == [("2",)]
+
+
+def test_a_session_that_was_ended_fails_once_and_is_prepared_anew() -> None:
+    fetch(INSERT, [1])
+    end_session()
+    with pytest.raises(OperationalError):
+        fetch(INSERT, [2])
+    connection.close_if_unusable_or_obsolete()
+    assert fetch(INSERT, [3]) == [("3",)]
+
+
+def test_whoever_looks_on_sees_the_statement() -> None:
+    with CaptureQueriesContext(connection) as captured:
+        fetch(INSERT, [1])
+    assert len(captured) == 1
