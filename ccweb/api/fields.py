@@ -7,6 +7,7 @@ import re
 import uuid
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 from unicodedata import category
 
@@ -205,6 +206,7 @@ def parse_instant(data: Any) -> datetime:
         raise ValidationError("There is no such instant.", code="format") from None
 
 
+@lru_cache(128)  # the actions of a list without times of their own share one
 def format_instant(value: datetime) -> str:
     """UTC with Z and microseconds: 2026-01-31T12:00:00.000000Z."""
     return (

@@ -13,7 +13,7 @@ from typing import Any
 import psycopg
 
 from tests.benchmarks.figures import Figures, Measured, ratio
-from tests.benchmarks.history import DAYS, END, add_day, fill, vacuum
+from tests.benchmarks.history import END, add_day, fill, vacuum
 from tests.benchmarks.load import peak_mb
 from tests.benchmarks.rig import Rig
 from tests.benchmarks.scale import Scale, say
@@ -81,7 +81,7 @@ class Judging:
             self._compare(peer["groups"])
 
     def _next_day(self, day: int) -> None:
-        as_of = add_day(self.url, day, self.found.actions // DAYS)
+        as_of = add_day(self.url, day, self.found.actions)
         self._aggregate()
         if self._scale.sampled_users:
             self.found.peer_next_day.append(self._peer(as_of)["seconds"])

@@ -1,4 +1,7 @@
-"""Sixty days of actions of 500,000 users, made by PostgreSQL itself; who acts follows Zipf's law."""
+"""Sixty days of actions, made by PostgreSQL itself; who acts follows Zipf's law.
+
+10M actions are those of 500,000 users. A smaller table has as many fewer users: only the size differs.
+"""
 
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
@@ -6,11 +9,11 @@ from pathlib import Path
 
 import psycopg
 
-DAYS, USERS = 60, 500_000
+DAYS, ACTIONS_OF_A_USER = 60, 20
 # Everything ends at a batch's moment; the days after it are added one by one.
 END = datetime.now(UTC).replace(hour=2, minute=0, second=0, microsecond=0) - timedelta(days=10)
 # user_id is distributed as 1/rank: the inverse of its cumulative distribution, applied to a uniform number.
-GENERATED = f"""SELECT gen_random_uuid() AS event_id, floor({USERS} ^ random())::bigint AS user_id,
+GENERATED = """SELECT gen_random_uuid() AS event_id, floor(%(users)s ^ random())::bigint AS user_id,
     'purchase' AS action_type, round((random() ^ 3 * 50)::numeric, 2) AS value,
     %(begin)s::timestamptz + n * (%(end)s::timestamptz - %(begin)s::timestamptz) / %(rows)s AS action_timestamp
     FROM generate_series(1, %(rows)s) AS n"""
@@ -20,14 +23,14 @@ INSERT = f"INSERT INTO user_actions ({COLUMNS}, received_at) SELECT {COLUMNS}, a
 
 def fill(url: str, rows: int) -> None:
     """Sixty days up to END in an empty database, as autovacuum would leave it."""
-    _insert(url, rows, END - timedelta(days=DAYS), END)
+    _insert(url, rows, rows // ACTIONS_OF_A_USER, END - timedelta(days=DAYS), END)
     vacuum(url)
 
 
-def add_day(url: str, day: int, rows: int) -> datetime:
-    """The actions of the day-th day after END, in the order of arrival; returns its end."""
+def add_day(url: str, day: int, actions: int) -> datetime:
+    """The actions of the day-th day after the sixty of so many actions, in the order of arrival; returns its end."""
     begin = END + timedelta(days=day - 1)
-    _insert(url, rows, begin, begin + timedelta(days=1))
+    _insert(url, actions // DAYS, actions // ACTIONS_OF_A_USER, begin, begin + timedelta(days=1))
     return begin + timedelta(days=1)
 
 
@@ -39,7 +42,7 @@ def vacuum(url: str) -> None:
 
 def write_csv(url: str, rows: int, file: Path) -> None:
     """The same sixty days as a CSV file, with a header line."""
-    values = {"begin": END - timedelta(days=DAYS), "end": END, "rows": rows}
+    values = {"begin": END - timedelta(days=DAYS), "end": END, "rows": rows, "users": rows // ACTIONS_OF_A_USER}
     with closing(psycopg.connect(url)) as connection, file.open("wb") as out:
         cursor = psycopg.ClientCursor(connection)
         with cursor.copy(cursor.mogrify(f"COPY ({GENERATED}) TO STDOUT (FORMAT csv, HEADER)", values)) as copy:
@@ -47,6 +50,6 @@ def write_csv(url: str, rows: int, file: Path) -> None:
                 out.write(block)
 
 
-def _insert(url: str, rows: int, begin: datetime, end: datetime) -> None:
+def _insert(url: str, rows: int, users: int, begin: datetime, end: datetime) -> None:
     with psycopg.connect(url) as connection:
-        connection.execute(INSERT, {"begin": begin, "end": end, "rows": rows})
+        connection.execute(INSERT, {"begin": begin, "end": end, "rows": rows, "users": users})
