@@ -59,7 +59,15 @@ def import_actions(*, rows: Iterable[Row | BadRow], publish: bool, report: Calla
         yield from _import(iter(rows), publish, report, tally)
     finally:
         if tally.stored:
+            _analyse()
             actions_imported.send_robust(sender=UserAction)
+
+
+def _analyse() -> None:
+    """Let PostgreSQL know at once what autovacuum would find out in a minute: a batch may come sooner."""
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute("ANALYZE user_actions")
 
 
 def _import(

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from decimal import Decimal
-from functools import cache, partial
+from functools import cache, lru_cache, partial
 from uuid import UUID
 
 from django.db import connection, transaction
@@ -69,12 +69,17 @@ def wake_relay() -> None:
 
 def payload_of(action: Event) -> str:
     """The message value: JSON with user_id, action_type, action_timestamp, event_id, value."""
-    # By hand, in a fifth of json.dumps' time: whatever comes through a door holds nothing that JSON would escape.
+    # By hand: json.dumps takes several times as long. Only the type could hold something to escape, if a caller let it.
     return (
-        f'{{"user_id": {action["user_id"]:d}, "action_type": "{action["action_type"]}", '
+        f'{{"user_id": {action["user_id"]:d}, "action_type": {_quoted(action["action_type"])}, '
         f'"action_timestamp": "{format_instant(action["action_timestamp"])}", '
         f'"event_id": "{action["event_id"]}", "value": "{action["value"]:.2f}"}}'
     )
+
+
+@lru_cache(1000)
+def _quoted(text: str) -> str:
+    return json.dumps(text)
 
 
 def _defaults(now: datetime) -> Event:

@@ -69,8 +69,10 @@ class Visit:
 
     def end(self) -> None:
         """Make room for the next request."""
-        self._slots.leave(self._flight)
-        deadlines.land()
+        try:
+            self._slots.leave(self._flight)
+        finally:
+            deadlines.land()
 
 
 class Stream:

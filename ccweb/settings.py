@@ -1,5 +1,6 @@
 """The whole configuration, top to bottom. Every value that differs between machines comes from the environment."""
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -210,6 +211,8 @@ WHITENOISE_USE_FINDERS = True  # served from the packages at once: no collectsta
 
 # --- Logs ---------------------------------------------------------------------------------------
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+# Found out for every record, shown by none of ours.
+logging.logThreads = logging.logMultiprocessing = False
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,

@@ -10,6 +10,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable
+from functools import cache
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -93,11 +94,12 @@ def _outlive(server: int) -> None:
 
 
 def _count_by_one_pid() -> None:
-    """A worker never forks: prometheus_client need not ask the kernel for its pid at each count."""
+    """prometheus_client need not ask the kernel for the pid at each count: it changes by a fork alone."""
     from prometheus_client import values  # not before the folder is named
 
-    pid = os.getpid()
-    values.ValueClass = values.MultiProcessValue(lambda: pid)  # type: ignore[no-untyped-call]
+    pid = cache(os.getpid)
+    os.register_at_fork(after_in_child=pid.cache_clear)
+    values.ValueClass = values.MultiProcessValue(pid)  # type: ignore[no-untyped-call]
 
 
 def _server() -> str:

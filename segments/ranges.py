@@ -20,7 +20,7 @@ def user_ranges() -> list[str]:
 
 
 def are_known() -> bool:
-    """Whether the actions were analysed once: autovacuum may not have met a fresh import yet."""
+    """Whether the actions were analysed once: autovacuum may not have met the first of them yet."""
     return bool(_shares())
 
 

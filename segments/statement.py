@@ -63,9 +63,10 @@ CHANGES = """
 INSERT INTO segment_changes (user_id, run_id, from_group, to_group, changed_at)
 SELECT user_id, %(run)s, COALESCE(from_group, ''), rfm_group, %(moment)s FROM rfm_difference
 WHERE COALESCE(from_group, %(lapsed_group)s) <> rfm_group"""
+# Ranges come as they are done. In order: else this and set_risk_profile could each wait for the other's rows.
 INSERT = """
 INSERT INTO user_segments (user_id, risk_profile, {judged}, last_updated)
-SELECT user_id, 'Unknown', {judged}, %(moment)s FROM rfm_difference WHERE {rows}"""
+SELECT user_id, 'Unknown', {judged}, %(moment)s FROM rfm_difference WHERE {rows} ORDER BY user_id"""
 UPDATE = """
 ON CONFLICT (user_id) DO UPDATE SET {updates}, last_updated = excluded.last_updated"""
 DROP = "DROP TABLE rfm_difference"

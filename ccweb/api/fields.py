@@ -206,9 +206,11 @@ def parse_instant(data: Any) -> datetime:
         raise ValidationError("There is no such instant.", code="format") from None
 
 
-@lru_cache(128)  # the actions of a list without times of their own share one
 def format_instant(value: datetime) -> str:
     """UTC with Z and microseconds: 2026-01-31T12:00:00.000000Z."""
-    return (
-        value.astimezone(UTC).isoformat(timespec="microseconds")[: -len("+00:00")] + "Z"
-    )  # strftime takes six times as long
+    return _text(value.astimezone(UTC))
+
+
+@lru_cache(128)  # the actions of a list without times of their own share one
+def _text(utc: datetime) -> str:
+    return utc.isoformat(timespec="microseconds")[: -len("+00:00")] + "Z"

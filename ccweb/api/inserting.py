@@ -60,7 +60,7 @@ def run(statement: str, parameters: Sequence[Any]) -> dict[UUID, int]:
 def run_single(statement: str, event: Event, parameters: Sequence[Any]) -> dict[UUID, int]:
     """The same for one event."""
     rows = fetch(statement, parameters)
-    return {event["event_id"]: int(rows[0][1] or 0)} if rows else {}
+    return {event["event_id"]: int(cast(str, rows[0][1]))} if rows else {}
 
 
 def arrays(events: Sequence[Event], columns: Sequence[str]) -> list[list[Any]]:

@@ -15,23 +15,35 @@ from psycopg import errors
 from psycopg.pq import ConnStatus, ExecStatus
 from psycopg.pq.abc import PGconn, PGresult
 
+from ccweb.api import deadlines
+
 Row = tuple[str | None, ...]
 _prepared: WeakKeyDictionary[psycopg.Connection[Any], set[bytes]] = WeakKeyDictionary()
 
 
 def fetch(sql: str, parameters: Sequence[Any]) -> list[Row]:
-    """The rows of one statement, every value as text; raises Django's DatabaseError.
+    """The rows of one statement, as text: of text, numbers and UUIDs. Raises Django's DatabaseError.
 
-    Through Django's cursor where somebody looks on (DEBUG, a wrapper), in a transaction, which psycopg opens with its
-    first statement, and on SQLite.
+    Through libpq in a request of the web server, where the watchdog can end it. Through Django's cursor elsewhere, on
+    SQLite, where somebody looks on (DEBUG, a wrapper), and in a transaction, which psycopg opens with its first
+    statement.
     """
     database = connections[DEFAULT_DB_ALIAS]
+    database.close_if_health_check_failed()
     database.ensure_connection()
-    if database.vendor != "postgresql" or not database.autocommit or _is_watched(database):
+    if database.vendor != "postgresql" or not database.autocommit or not deadlines.current() or _is_watched(database):
         return _fetch_by_cursor(database, sql, parameters)
-    values = [None if value is None else str(value).encode() for value in parameters]
     with database.wrap_database_errors:
-        return list(_rows(_execute(database.connection, sql, values)))
+        return list(_rows(_execute(database.connection, sql, [_parameter(value) for value in parameters])))
+
+
+def _parameter(value: Any) -> bytes | None:
+    if value is None:
+        return None
+    text = str(value).encode()
+    if b"\0" in text:  # where libpq would end it
+        raise psycopg.DataError("PostgreSQL text cannot hold the NUL character")
+    return text
 
 
 def _is_watched(database: BaseDatabaseWrapper) -> bool:
@@ -45,12 +57,20 @@ def _fetch_by_cursor(database: BaseDatabaseWrapper, sql: str, parameters: Sequen
 
 
 def _execute(database: psycopg.Connection[Any], sql: str, values: Sequence[bytes | None]) -> PGresult:
-    name, text = _statement(sql)
     known = _prepared.setdefault(database, set())
+    try:
+        return _execute_prepared(database.pgconn, known, sql, values)
+    except errors.InvalidSqlStatementName:  # after a rollback psycopg has the server forget all statements, ours too
+        known.clear()
+        return _execute_prepared(database.pgconn, known, sql, values)
+
+
+def _execute_prepared(server: PGconn, known: set[bytes], sql: str, values: Sequence[bytes | None]) -> PGresult:
+    name, text = _statement(sql)
     if name not in known:
-        _checked(database.pgconn, database.pgconn.prepare(name, text))
+        _checked(server, server.prepare(name, text))
         known.add(name)
-    return _checked(database.pgconn, database.pgconn.exec_prepared(name, values))  # type: ignore[arg-type]  # None is null
+    return _checked(server, server.exec_prepared(name, values))  # type: ignore[arg-type]  # None is null
 
 
 @cache

@@ -4,10 +4,11 @@ redis-py opens the connections and reads the answers. Its pool and redis.Redis a
 as much as the command itself.
 """
 
+import os
 from collections.abc import Callable, Sequence
-from functools import cache
+from functools import cache, partial
 from hashlib import sha1
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import redis
 from django.conf import settings
@@ -45,7 +46,8 @@ class Lines:
         """`timeout` (s) replaces the usual one."""
         options = settings.REDIS_OPTIONS | ({"socket_timeout": timeout} if timeout else {})
         pool = redis.ConnectionPool.from_url(url, **options, redis_connect_func=_greet)
-        self._connect = pool.make_connection
+        # Not by the pool, which would count them, those that are gone too.
+        self._connect: Callable[[], AbstractConnection] = partial(pool.connection_class, **pool.connection_kwargs)
         self._free: list[AbstractConnection] = []  # append and pop are atomic
 
     def ask(self, requests: Sequence[Words]) -> list[Any]:
@@ -62,18 +64,23 @@ class Lines:
         return answers
 
     def _take(self) -> AbstractConnection:
-        while self._free:
-            connection = self._free.pop()
+        while True:
+            try:
+                connection = self._free.pop()
+            except IndexError:
+                return self._connect()
             if not _is_spoilt(connection):
                 return connection
             connection.disconnect()  # type: ignore[no-untyped-call]
-        return cast(AbstractConnection, self._connect())
 
 
 @cache
 def lines(url: str, timeout: float | None = None) -> Lines:
     """This process's only ones to a server with that timeout (s)."""
     return Lines(url, timeout)
+
+
+os.register_at_fork(after_in_child=lines.cache_clear)  # a child that shared them would get its parent's answers
 
 
 def command(*words: Any, by: Lines | None = None, breaker: Breaker = REDIS) -> Any:

@@ -1,6 +1,6 @@
 """Sixty days of actions, made by PostgreSQL itself; who acts follows Zipf's law.
 
-10M actions are those of 500,000 users. A smaller table has as many fewer users: only the size differs.
+10M actions are those of 500,000 users. A smaller table has as many fewer users, so about as many actions of each.
 """
 
 from contextlib import closing

@@ -1,14 +1,16 @@
 """Statements through libpq itself behave like those of a cursor."""
 
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
 from uuid import UUID
 
 import psycopg
 import pytest
-from django.db import IntegrityError, OperationalError, connection, transaction
+from django.db import DataError, IntegrityError, OperationalError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 
+from ccweb.api import deadlines
 from ccweb.api.prepared import fetch
 from segments.models import UserSegment
 from segments.statement import is_postgresql
@@ -26,9 +28,12 @@ INSERT = """INSERT INTO user_segments (user_id, rfm_group, risk_profile, recency
 
 
 @pytest.fixture(autouse=True)
-def on_postgresql() -> None:
+def request_of_the_web_server() -> Iterator[None]:
     if not is_postgresql():
         pytest.skip("SQLite has no libpq: its statements go through the cursor")
+    deadlines.take_off()
+    yield
+    deadlines.land()
 
 
 def end_session() -> None:
@@ -36,7 +41,7 @@ def end_session() -> None:
         other.execute("SELECT pg_terminate_backend(%s)", [connection.connection.info.backend_pid])
 
 
-def test_values_come_back_as_text_the_same_by_both_ways() -> None:
+def test_text_numbers_and_uuids_come_back_as_the_same_text_by_both_ways() -> None:
     found = fetch(ALL_KINDS, VALUES)
     assert found == [("9223372036854775807", "Zoë's \\ 100%", "-0.10", str(UUID(int=7)), "t", None)]
     with transaction.atomic():
@@ -62,13 +67,47 @@ def test_an_error_is_djangos() -> None:
     assert fetch(INSERT, [2]) == [("2",)]
 
 
-def test_a_session_that_was_ended_fails_once_and_is_prepared_anew() -> None:
+def test_a_session_that_was_ended_between_two_requests_is_not_noticed() -> None:
+    fetch(INSERT, [1])
+    end_session()
+    connection.close_if_unusable_or_obsolete()  # as every request ends
+    assert fetch(INSERT, [2]) == [("2",)]
+
+
+def test_a_session_that_was_ended_within_a_request_is_an_operational_error() -> None:
     fetch(INSERT, [1])
     end_session()
     with pytest.raises(OperationalError):
         fetch(INSERT, [2])
     connection.close_if_unusable_or_obsolete()
     assert fetch(INSERT, [3]) == [("3",)]
+
+
+def test_it_survives_that_a_rollback_has_the_server_forget_every_statement() -> None:
+    fetch(INSERT, [1])
+    for _ in range(5):  # psycopg prepares what it has seen a few times
+        list(UserSegment.objects.values_list("user_id", flat=True))
+    with transaction.atomic():
+        UserSegment.objects.update(frequency=1)
+        transaction.set_rollback(True)
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM pg_prepared_statements WHERE name LIKE 'ccweb%'")
+        assert cursor.fetchone() == (0,)
+    assert fetch(INSERT, [2]) == [("2",)]
+    assert fetch(INSERT, [3]) == [("3",)]
+
+
+def test_a_nul_is_refused_not_cut_off() -> None:
+    with pytest.raises(DataError, match="NUL"):
+        fetch("SELECT %s::text", ["a\0b"])
+
+
+def test_outside_a_request_psycopg_waits_which_ctrl_c_can_end() -> None:
+    deadlines.land()
+    fetch(INSERT, [1])
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM pg_prepared_statements WHERE name LIKE 'ccweb%'")
+        assert cursor.fetchone() == (0,)
 
 
 def test_whoever_looks_on_sees_the_statement() -> None:

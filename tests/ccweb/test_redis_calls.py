@@ -66,3 +66,12 @@ def test_an_answer_that_came_too_late_is_given_to_nobody_else(line: Lines, raw: 
     raw.client_unpause()
     assert command("PING", by=line, breaker=breaker()) == b"PONG"
     assert connections(raw) == 1
+
+
+def test_a_long_outage_uses_nothing_up(line: Lines, redis_server: Redis) -> None:
+    redis_server.stop()
+    for _ in range(120):
+        with pytest.raises(redis.ConnectionError):
+            line.ask([["PING"]])
+    redis_server.start()
+    assert line.ask([["PING"]]) == [b"PONG"]
