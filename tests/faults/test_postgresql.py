@@ -19,6 +19,7 @@ from tests.stack import Stack
 pytestmark = pytest.mark.stack
 DEADLINE = 5  # seconds: promise 12
 RECOVERY = 2  # seconds: promise 16
+KILL = 10  # seconds: --workers-kill-timeout of the Procfile
 OPEN = {"THROTTLE_KEY": "99999999/min", "THROTTLE_ADDRESS": "99999999/min"}
 Start = Callable[[Postgres], Stack]
 
@@ -55,10 +56,12 @@ def judge(record: Recorder, load: Load, moments: list[float], recovered: float, 
     healthz = figures(load.between(begin, end, "/healthz"))
     notes = f"{figures(load.between(begin, end))}; /healthz: {healthz}; {len(load.sent):,} actions, each stored once"
     record(PROPERTY, figure(name, None, recovered, notes))
-    load.stack.web.stop()  # which a hung thread would hold up until the server kills its worker
-    log = load.stack.web.log.read_text()
-    assert "Killing worker" not in log
-    assert "Traceback" not in log
+    begun = time.monotonic()
+    load.stack.web.stop()
+    # A hung thread would hold it up until its worker is killed. The server's own "Killing worker" does not tell: it is
+    # also written, by a race of granian's, about a worker that has just ended by itself.
+    assert time.monotonic() - begun < KILL
+    assert "Traceback" not in load.stack.web.log.read_text()
 
 
 @pytest.mark.parametrize("seconds", [5, pytest.param(60, marks=pytest.mark.long)])
