@@ -27,7 +27,7 @@ lint: .venv/tests ## style, types, migrations, Django's own checks
 	$(local) $(python) manage.py makemigrations --check --dry-run
 	$(local) $(python) manage.py check
 
-bench: .venv/bench ## ours, the peer and the floors side by side; writes docs/benchmarks.md (QUICK=1: two minutes)
+bench: .venv/bench ## ours, the peer and the floors side by side; writes docs/benchmarks.md (QUICK=1: three minutes)
 	@exec $(python) -m tests.benchmarks
 
 bench-rfm bench-http: bench-%: .venv/bench ## one part of the benchmarks

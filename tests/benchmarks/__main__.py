@@ -1,4 +1,4 @@
-"""python -m tests.benchmarks [rfm|http]; QUICK=1 for two minutes."""
+"""python -m tests.benchmarks [rfm|http]; QUICK=1 for three minutes."""
 
 import os
 import sys

@@ -1,4 +1,4 @@
-"""How much is done: all of it in half an hour, or enough to see a regression in two minutes."""
+"""How much is done: all of it in half an hour, or enough to see a regression in three minutes."""
 
 import time
 from dataclasses import dataclass
