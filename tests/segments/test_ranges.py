@@ -1,6 +1,6 @@
 """The batch in ranges of users, and a row that somebody else writes between its two steps."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.db import connection, transaction
@@ -18,6 +18,13 @@ from tests.segments.cdnow import import_cdnow
 pytestmark = pytest.mark.django_db
 
 AS_OF = datetime(1997, 4, 1, 2, tzinfo=UTC)
+
+
+WATCH = """
+    CREATE TEMPORARY TABLE touched (n serial, user_id bigint);
+    CREATE FUNCTION pg_temp.touch() RETURNS trigger LANGUAGE plpgsql AS
+        'BEGIN INSERT INTO touched (user_id) VALUES (NEW.user_id); RETURN NEW; END';
+    CREATE TRIGGER touching BEFORE UPDATE ON user_segments FOR EACH ROW EXECUTE FUNCTION pg_temp.touch()"""
 
 
 def analyse() -> None:
@@ -60,7 +67,7 @@ def test_a_user_with_half_of_all_actions_leaves_fewer_ranges() -> None:
     assert len(ranges) == (RANGES // 2 + 1 if is_postgresql() else 1)
 
 
-def test_ranges_are_judged_side_by_side_and_written_in_order() -> None:
+def test_ranges_are_judged_side_by_side() -> None:
     if not is_postgresql():
         pytest.skip("SQLite works alone")
     import_cdnow()
@@ -70,9 +77,6 @@ def test_ranges_are_judged_side_by_side_and_written_in_order() -> None:
         run = compute_rfm_and_update_segments(as_of=AS_OF)
         assert (run.users, run.active, run.changed) == (23_570, 8_949, 23_570)
         assert run.groups == {"Whale": 5, "Medium": 307, "Low": 23_258}
-        cursor.execute("SELECT user_id FROM user_segments ORDER BY ctid")
-        written = [row[0] for row in cursor.fetchall()]
-        assert written == sorted(written)
         policy = RfmPolicy.objects.active()
         cursor.execute(f"{PLANNER}; {ONE_A_RANGE}")
         sql = difference(list(policy.scoring().rules), everybody=False, ranges=user_ranges())
@@ -81,6 +85,21 @@ def test_ranges_are_judged_side_by_side_and_written_in_order() -> None:
     assert "Parallel Append" in plan, plan
     assert plan.count("Merge Full Join") + plan.count("Hash Full Join") == RANGES
     assert compute_rfm_and_update_segments(as_of=AS_OF).changed == 0
+
+
+def test_rows_are_locked_in_the_order_in_which_set_risk_profile_locks_them() -> None:
+    if not is_postgresql():
+        pytest.skip("SQLite has one writer at a time")
+    import_cdnow()
+    compute_rfm_and_update_segments(as_of=AS_OF)
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL parallel_setup_cost = 0; SET LOCAL parallel_tuple_cost = 0")
+        cursor.execute(WATCH)
+        run = compute_rfm_and_update_segments(as_of=AS_OF + timedelta(days=20))
+        cursor.execute("SELECT user_id FROM touched ORDER BY n")
+        touched = [row[0] for row in cursor.fetchall()]
+    assert len(touched) == run.changed > 1_000
+    assert touched == sorted(touched)
 
 
 def test_sqlite_finds_each_old_row_by_its_key() -> None:
