@@ -57,9 +57,10 @@ def import_actions(*, rows: Iterable[Row | BadRow], publish: bool, report: Calla
     tally = Tally()
     try:
         yield from _import(iter(rows), publish, report, tally)
-    finally:
         if tally.stored:
             _analyse()
+    finally:
+        if tally.stored:
             actions_imported.send_robust(sender=UserAction)
 
 
