@@ -85,6 +85,7 @@ def listening_descriptors(port: int) -> Iterator[int]:
 
 
 def main() -> None:
+    """python -m ccweb.embedded.broker [PORT]: serve until somebody ends the process."""
     address = start_cluster(int(sys.argv[1]) if len(sys.argv) > 1 else 0)
     sys.stdout.write(f"embedded broker: listening on {address}, in memory only\n")
     sys.stdout.flush()
