@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, Self
 
 from confluent_kafka import Message
 
+from tests.processes import wait_for
 from tests.secrecy import search
 from tests.services import Service
 from tests.topics import read_topic
@@ -53,6 +54,10 @@ class Program(Service):
             return call(self.address, "GET", "/healthz", timeout=5).status == 200
         except (OSError, http.client.HTTPException):
             return False
+
+    def wait_for_workers(self) -> None:
+        """Until both workers of the web process serve: start() returns when the first one answers."""
+        wait_for(lambda: self.log.read_text().count("Started worker") == 2, "both workers to listen")
 
 
 class Stack:

@@ -39,6 +39,7 @@ def test_a_command_runs_against_the_live_stack(live_stack: Stack) -> None:
 def test_a_stopped_web_process_lets_its_relay_finish(live_stack: Stack) -> None:
     live_stack.call("POST", "/api/actions", [{"user_id": n, "action_type": "login"} for n in range(1, 301)])
     live_stack.messages(at_least=300)
+    live_stack.web.wait_for_workers()  # one that is still loading has no relay to finish
     live_stack.web.stop()
     log = live_stack.web.log.read_text()
     assert log.count("the relay thread has finished") == 2, "one a worker"
