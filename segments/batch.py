@@ -90,10 +90,11 @@ def write(run: RfmRun, scoring: Scoring, moment: datetime) -> None:
         try:
             with transaction.atomic():
                 cursor.execute(statement.insert(), values)
-            rest = "from_group IS NOT NULL"
         except IntegrityError:  # somebody new got a row meanwhile, by his risk profile
-            rest = "TRUE"
-        cursor.execute(statement.upsert(rest), values)
+            cursor.execute(statement.upsert(), values)
+        else:
+            with _in_order(cursor):
+                cursor.execute(statement.update(), values)
 
 
 @contextlib.contextmanager

@@ -17,6 +17,10 @@ from segments.statement import is_postgresql
 
 logger = logging.getLogger(__name__)
 KILLED = "The process ended before the run did; nothing was written."
+# Whether so little was written since the last VACUUM that another one would take longer than it saves.
+IS_VACUUMED = """SELECT COALESCE(last_vacuum, last_autovacuum) IS NOT NULL
+    AND n_ins_since_vacuum + n_dead_tup <= 0.005 * n_live_tup
+    FROM pg_stat_user_tables WHERE relid = 'user_actions'::regclass"""
 FENCE = "Another process has closed this run; nothing was written."
 
 
@@ -98,7 +102,9 @@ def _prepare() -> int | None:
     if is_postgresql() and not connection.in_atomic_block:
         analyze = "" if ranges.are_known() else ", ANALYZE"
         with connection.cursor() as cursor:
-            cursor.execute(f"VACUUM (SKIP_LOCKED, TRUNCATE FALSE{analyze}) user_actions")
+            cursor.execute(IS_VACUUMED)
+            if analyze or not cursor.fetchone()[0]:
+                cursor.execute(f"VACUUM (SKIP_LOCKED, TRUNCATE FALSE{analyze}) user_actions")
     return final_action_id()
 
 

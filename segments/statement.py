@@ -67,8 +67,12 @@ WHERE COALESCE(from_group, %(lapsed_group)s) <> rfm_group"""
 INSERT = """
 INSERT INTO user_segments (user_id, risk_profile, {judged}, last_updated)
 SELECT user_id, 'Unknown', {judged}, %(moment)s FROM rfm_difference WHERE {rows} ORDER BY user_id"""
-UPDATE = """
+UPSERT = """
 ON CONFLICT (user_id) DO UPDATE SET {updates}, last_updated = excluded.last_updated"""
+UPDATE = """
+UPDATE user_segments SET {updates}, last_updated = %(moment)s
+FROM (SELECT * FROM rfm_difference WHERE from_group IS NOT NULL ORDER BY user_id) AS new
+WHERE user_segments.user_id = new.user_id"""
 DROP = "DROP TABLE rfm_difference"
 JUDGED = (
     "rfm_group",
@@ -124,10 +128,15 @@ def insert() -> str:
     return INSERT.format(judged=", ".join(JUDGED), rows="from_group IS NULL")
 
 
-def upsert(rows: str) -> str:
-    """Writes the gathered rows that meet a condition; risk profiles stay as they are."""
+def update() -> str:
+    """Writes the gathered rows of users who had a row; risk profiles stay as they are."""
+    return UPDATE.format(updates=", ".join(f"{column} = new.{column}" for column in JUDGED))
+
+
+def upsert() -> str:
+    """Writes all gathered rows, whoever has a row; risk profiles stay as they are."""
     updates = ", ".join(f"{column} = excluded.{column}" for column in JUDGED)
-    return INSERT.format(judged=", ".join(JUDGED), rows=rows) + UPDATE.format(updates=updates)
+    return INSERT.format(judged=", ".join(JUDGED), rows="TRUE") + UPSERT.format(updates=updates)
 
 
 def parameters(scoring: Scoring, as_of: datetime) -> Parameters:

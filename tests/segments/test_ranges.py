@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.db import connection, transaction
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from actions.models import UserAction
@@ -85,6 +86,22 @@ def test_ranges_are_judged_side_by_side() -> None:
     assert "Parallel Append" in plan, plan
     assert plan.count("Merge Full Join") + plan.count("Hash Full Join") == RANGES
     assert compute_rfm_and_update_segments(as_of=AS_OF).changed == 0
+
+
+@pytest.mark.django_db(transaction=True)
+def test_vacuum_is_not_repeated_before_something_was_written() -> None:
+    if not is_postgresql():
+        pytest.skip("SQLite needs none")
+    vacuumed = []
+    for new in (1_000, 0, 1_000):
+        users = range(1, new + 1)
+        UserAction.objects.bulk_create(UserAction(user_id=n, action_type="x", action_timestamp=AS_OF) for n in users)
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_stat_force_next_flush()")  # else PostgreSQL counts a second later
+        with CaptureQueriesContext(connection) as captured:
+            compute_rfm_and_update_segments(as_of=AS_OF)
+        vacuumed.append(any(query["sql"].startswith("VACUUM") for query in captured))
+    assert vacuumed == [True, False, True]
 
 
 def test_rows_are_locked_in_the_order_in_which_set_risk_profile_locks_them() -> None:
