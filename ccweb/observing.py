@@ -13,6 +13,7 @@ from django.http import HttpRequest, HttpResponse
 from ccweb import metrics
 from ccweb.api.errors import RETRY_AFTER_SECONDS, database_is_away, plain_problem, unavailable
 from ccweb.api.tracing import request_id
+from ccweb.logs import REQUESTS
 
 ACCEPTABLE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
@@ -22,7 +23,7 @@ REFUSALS = {
     503: "Every worker is busy; try again.",
 }
 QUIET = {"healthz", "readyz", "metrics"}  # asked every few seconds, by machines
-log = logging.getLogger("ccweb.requests")
+log = logging.getLogger(REQUESTS)
 
 
 class Observed:

@@ -175,7 +175,7 @@ REST_FRAMEWORK: dict[str, Any] = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["ccweb.api.auth.ApiKeyAuthentication"],
     "DEFAULT_PERMISSION_CLASSES": ["ccweb.api.permissions.HasScope"],
     "DEFAULT_CONTENT_NEGOTIATION_CLASS": "ccweb.api.negotiation.QuickNegotiation",
-    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_RENDERER_CLASSES": ["ccweb.api.rendering.QuickJSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["ccweb.api.parsing.StrictJSONParser"],
     "DEFAULT_PAGINATION_CLASS": "ccweb.api.paging.KeysetPagination",
     "DEFAULT_FILTER_BACKENDS": ["ccweb.api.filtering.StrictFilters"],
@@ -211,14 +211,15 @@ WHITENOISE_USE_FINDERS = True  # served from the packages at once: no collectsta
 
 # --- Logs ---------------------------------------------------------------------------------------
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
-# Found out for every record, shown by none of ours.
+# Found out for every record, shown by none of ours (Python's logging HOWTO, "Optimization").
 logging.logThreads = logging.logMultiprocessing = False
+logging._srcfile = None
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {"line": {"()": "ccweb.logs.LineFormatter"}, "json": {"()": "ccweb.logs.JSONFormatter"}},
     "filters": {"tracebacks": {"()": "ccweb.logs.OnlyTracebacks"}},
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line" if DEBUG else "json"}},
+    "handlers": {"console": {"class": "ccweb.logs.Console", "formatter": "line" if DEBUG else "json"}},
     "loggers": {
         "django": {"handlers": [], "level": "INFO"},  # Django's own handlers would write everything again
         "django.request": {"filters": ["tracebacks"]},

@@ -10,10 +10,11 @@ from django.db import InterfaceError, OperationalError, connection
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.csrf import csrf_exempt
 from rest_framework import exceptions
-from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import set_rollback
+
+from ccweb.api.rendering import QuickJSONRenderer
 
 log = logging.getLogger(__name__)
 PROBLEM_JSON = "application/problem+json"
@@ -66,20 +67,21 @@ def problem_response(error: Exception, context: dict[str, Any]) -> Response:
 
 def database_is_away(error: BaseException | None) -> bool:
     """Whether the error is the database's state and not ours: no connection, no time, no room, or only a replica."""
-    return isinstance(error, OperationalError | InterfaceError) or _sqlstate(error) == READ_ONLY
+    return isinstance(error, OperationalError | InterfaceError) or sqlstate(error) == READ_ONLY
 
 
 def note_database_error(error: BaseException | None) -> None:
     """Log what the database said, each kind once in QUIET_FOR a process: in an outage every request meets it."""
-    if _sqlstate(error) == READ_ONLY:
+    if sqlstate(error) == READ_ONLY:
         connection.close()  # the next one may find the server that has become the primary
-    kind, now = _sqlstate(error) or type(error).__name__, time.monotonic()
+    kind, now = sqlstate(error) or type(error).__name__, time.monotonic()
     if now - _noted.get(kind, -QUIET_FOR) >= QUIET_FOR:
         _noted[kind] = now
         log.error("the database is away, requests get 503: %s", " ".join(str(error).split()))
 
 
-def _sqlstate(error: BaseException | None) -> str | None:
+def sqlstate(error: BaseException | None) -> str | None:
+    """PostgreSQL's code of a DatabaseError, None for other errors."""
     return getattr(error.__cause__, "sqlstate", None) if error else None
 
 
@@ -103,7 +105,7 @@ class Gone(exceptions.APIException):
 def _speak_json(request: Request | None) -> None:
     """A problem is JSON also where the view speaks YAML or HTML."""
     if request is not None:
-        request.accepted_renderer, request.accepted_media_type = JSONRenderer(), JSONRenderer.media_type
+        request.accepted_renderer, request.accepted_media_type = QuickJSONRenderer(), QuickJSONRenderer.media_type
 
 
 def _as_api_exception(error: Exception) -> Exception:

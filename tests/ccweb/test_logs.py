@@ -1,15 +1,20 @@
 """Log lines and the id that ties them to a request and its messages."""
 
+import io
 import json
 import logging
+import multiprocessing
+import os
 import re
+import select
 
 import pytest
 
 from actions.models import OutboxMessage
 from ccweb.api.tracing import request_id
-from ccweb.logs import JSONFormatter, LineFormatter
+from ccweb.logs import Console, JSONFormatter, LineFormatter
 from tests.api import get, post
+from tests.processes import wait_for
 
 KEY = "aB3dE5gH." + "k" * 43
 
@@ -61,3 +66,75 @@ def test_a_line_is_json_with_the_request_id_and_without_a_key() -> None:
 def test_a_key_without_its_introduction_is_hidden_in_plain_lines_too() -> None:
     record = logging.LogRecord("ccweb", logging.ERROR, "x.py", 1, "no row for %s", (KEY,), None)
     assert LineFormatter().format(record).endswith("ERROR ccweb: no row for [hidden]")
+
+
+def record(level: int, message: str) -> logging.LogRecord:
+    return logging.LogRecord("ccweb", level, "x.py", 1, message, (), None)
+
+
+class Pipe(io.StringIO):
+    """Notes what each call wrote."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls: list[str] = []
+
+    def write(self, text: str) -> int:
+        self.calls.append(text)
+        return len(text)
+
+
+@pytest.fixture
+def console() -> Console:
+    console = Console()
+    console.setStream(Pipe())
+    return console
+
+
+def test_a_line_is_written_at_once_where_nobody_gathers(console: Console) -> None:
+    console.handle(record(logging.INFO, "one"))
+    assert console.stream.calls == ["one\n"]
+
+
+def test_gathered_lines_are_written_together_a_moment_later(console: Console) -> None:
+    console.gather()
+    for number in range(3):
+        console.handle(record(logging.INFO, f"line {number}"))
+    wait_for(lambda: bool(console.stream.calls), "the lines", 5)
+    assert "".join(console.stream.calls) == "line 0\nline 1\nline 2\n"
+
+
+def test_a_warning_is_written_at_once_after_what_came_before_it(console: Console) -> None:
+    console.EVERY = 60
+    console.gather()
+    console.handle(record(logging.INFO, "before"))
+    assert console.stream.calls == []
+    console.handle(record(logging.WARNING, "warning"))
+    assert console.stream.calls == ["before\nwarning\n"]
+
+
+def test_no_call_writes_more_than_a_pipe_takes_at_once_nor_half_a_line(console: Console) -> None:
+    console.EVERY = 60
+    console.gather()
+    for number in range(200):
+        console.handle(record(logging.INFO, f"{number} " + "\u00e9" * 100))
+    console.flush()
+    assert len(console.stream.calls) > 5
+    assert all(len(call.encode()) <= select.PIPE_BUF and call.endswith("\n") for call in console.stream.calls)
+    assert "".join(console.stream.calls).count("\n") == 200
+
+
+def test_a_fork_writes_its_own_lines_and_not_its_parents(console: Console) -> None:
+    console.EVERY = 60
+    console.gather()
+    console.handle(record(logging.INFO, "of the parent"))
+    here, there = multiprocessing.Pipe()
+    if (child := os.fork()) == 0:
+        console.handle(record(logging.INFO, "of the child"))
+        there.send(console.stream.calls)
+        os._exit(0)
+    os.waitpid(child, 0)
+    assert here.poll(5)
+    assert here.recv() == ["of the child\n"]
+    console.flush()
+    assert console.stream.calls == ["of the parent\n"]
