@@ -133,7 +133,7 @@ def _prepared(event: Event) -> list[Any]:
 
 def _event(row: Row) -> Event:
     return {
-        "event_id": UUID(row.event_id),
+        "event_id": str(UUID(row.event_id)),
         "user_id": int(row.user_id),
         "action_type": row.action_type,
         "value": Decimal(row.value),

@@ -7,6 +7,7 @@ from django.dispatch import receiver
 
 from actions.models import UserAction
 from actions.recording import announce, queue_messages
+from ccweb.api.tracing import request_id
 
 
 @receiver(post_save, sender=UserAction)
@@ -14,5 +15,6 @@ def queue_saved_action(instance: UserAction, created: bool, **kwargs: Any) -> No
     """Runs inside the transaction that UserAction.save opened."""
     if created:
         action = {field.attname: getattr(instance, field.attname) for field in UserAction._meta.concrete_fields}
+        action["origin"] = request_id.get()
         queue_messages([action])
         announce([action])

@@ -1,11 +1,11 @@
 """The one write door: an action and its outbox row are committed together, or not at all."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from decimal import Decimal
 from functools import cache, lru_cache, partial
-from uuid import UUID
+from itertools import repeat
 
 from django.db import connection, transaction
 from django.utils import timezone
@@ -15,28 +15,29 @@ from actions.signals import actions_recorded
 from ccweb.api.fields import format_instant
 from ccweb.api.idempotency import Event, Verdict, record_once
 from ccweb.api.identity import new_event_id
-from ccweb.api.inserting import arrays, postgresql_insert, run, run_single, scalars, sqlite_insert
+from ccweb.api.inserting import PostgreSQLInsert, sqlite_insert
 from ccweb.api.tracing import request_id
 
-COLUMNS = ("event_id", "user_id", "action_type", "value", "action_timestamp", "received_at")
+COLUMNS = ("event_id", "user_id", "action_type", "value", "action_timestamp")
+COMMON = ("received_at",)
 ZERO = Decimal("0.00")
 QUEUE = """, queued AS (
     INSERT INTO outbox (topic, key, payload, headers, created_at, error)
-    SELECT %s, user_id::text, payload, jsonb_build_object('event_id', event_id) || %s::jsonb, %s, ''
+    SELECT %s, user_id::text, payload, headers::jsonb, %s, ''
     FROM sent JOIN stored USING (event_id) ORDER BY n)"""
 # The relay holds this lock exclusively while it sleeps; NOTIFY serialises commits, so a busy relay gets none.
 WAKE = f"(SELECT CASE WHEN NOT pg_try_advisory_xact_lock_shared({RELAY_IDLE_LOCK}) THEN pg_notify('{CHANNEL}', '') END)"
 
 
-def record_actions(*, actions: Sequence[Event]) -> list[Verdict]:
+def record_actions(*, actions: Sequence[Event], origins: Sequence[str] = ()) -> list[Verdict]:
     """Store and queue the actions that are new, in order; one verdict each.
 
-    An action is a dict of cleaned fields; user_id and action_type are required. Raises DatabaseError (nothing is known
-    to be stored; a retry with the same event_ids is safe).
+    An action is a dict of cleaned fields; user_id and action_type are required. `origins` are the ids of the requests
+    that they came with, by default the current one for all. Raises DatabaseError (nothing is known to be stored; a
+    retry with the same event_ids is safe).
     """
-    verdicts = record_once(model=UserAction, sent=actions, defaults=partial(_defaults, timezone.now()), insert=_insert)
-    announce([verdict.event for verdict in verdicts if verdict.status == "accepted"])
-    return verdicts
+    defaults = _defaults(timezone.now(), origins or repeat(request_id.get()))
+    return record_once(model=UserAction, sent=actions, defaults=defaults.__next__, insert=_insert)
 
 
 def announce(actions: list[Event]) -> None:
@@ -47,13 +48,12 @@ def announce(actions: list[Event]) -> None:
 
 def queue_messages(actions: Iterable[Event]) -> None:
     """Write the outbox rows of stored actions; call it in the transaction that stores them."""
-    headers = _headers()
     OutboxMessage.objects.bulk_create(
         OutboxMessage(
             topic=TOPIC,
             key=str(action["user_id"]),
             payload=payload_of(action),
-            headers={"event_id": str(action["event_id"])} | headers,
+            headers=json.loads(headers_of(action)),
         )
         for action in actions
     )
@@ -77,40 +77,47 @@ def payload_of(action: Event) -> str:
     )
 
 
+def headers_of(action: Event) -> str:
+    """The headers of the message as JSON: event_id, and request_id when the action came with a request."""
+    request = f', "request_id": {_quoted(action["origin"])}' if action["origin"] else ""
+    return f'{{"event_id": "{action["event_id"]}"{request}}}'
+
+
 @lru_cache(1000)
 def _quoted(text: str) -> str:
     return json.dumps(text)
 
 
-def _defaults(now: datetime) -> Event:
-    return {"event_id": new_event_id(), "value": ZERO, "action_timestamp": now, "received_at": now}
+def _defaults(now: datetime, origins: Iterable[str]) -> Iterator[Event]:
+    for origin in origins:
+        yield {
+            "event_id": new_event_id(),
+            "value": ZERO,
+            "action_timestamp": now,
+            "received_at": now,
+            "origin": origin,
+        }
 
 
-def _headers() -> dict[str, str]:
-    current = request_id.get()
-    return {"request_id": current} if current else {}
-
-
-def _insert(actions: Sequence[Event]) -> dict[UUID, int]:
-    return _insert_postgresql(actions) if connection.vendor == "postgresql" else _insert_sqlite(actions)
+def _insert(actions: Sequence[Event]) -> dict[str, int]:
+    stored = _insert_postgresql(actions) if connection.vendor == "postgresql" else _insert_sqlite(actions)
+    announce([action for action in actions if action["event_id"] in stored])  # whatever becomes of the others' verdicts
+    return stored
 
 
 @cache
-def _statement(*, single: bool) -> str:
-    return postgresql_insert(UserAction, COLUMNS, single=single, extra="payload", then=QUEUE, also=f", {WAKE}")
+def _statement() -> PostgreSQLInsert:
+    also = {"extra": "payload headers", "then": QUEUE, "also": f", {WAKE}"}
+    return PostgreSQLInsert(UserAction, COLUMNS, common=COMMON, **also)
 
 
-def _insert_postgresql(actions: Sequence[Event]) -> dict[UUID, int]:
-    queue = [TOPIC, json.dumps(_headers()), timezone.now()]
-    if len(actions) == 1:
-        action = actions[0]
-        return run_single(_statement(single=True), action, [*scalars(action, COLUMNS), payload_of(action), *queue])
-    payloads = [payload_of(action) for action in actions]
-    return run(_statement(single=False), [*arrays(actions, COLUMNS), payloads, *queue])
+def _insert_postgresql(actions: Sequence[Event]) -> dict[str, int]:
+    messages = [[payload_of(action) for action in actions], [headers_of(action) for action in actions]]
+    return _statement().run(actions, messages, [TOPIC, timezone.now()])
 
 
-def _insert_sqlite(actions: Sequence[Event]) -> dict[UUID, int]:
+def _insert_sqlite(actions: Sequence[Event]) -> dict[str, int]:
     with transaction.atomic():
-        stored = sqlite_insert(UserAction, COLUMNS, actions)
+        stored = sqlite_insert(UserAction, COLUMNS + COMMON, actions)
         queue_messages(action for action in actions if action["event_id"] in stored)
     return stored

@@ -105,7 +105,7 @@ def _announce(user_id: int) -> None:
     """Consumers of user_actions learn by a message with the same key that they have to erase as well."""
     payload = {"user_id": user_id, "erased_at": timezone.now().isoformat()}
     OutboxMessage.objects.create(
-        topic=ERASURES, key=str(user_id), payload=json.dumps(payload), headers={"event_id": str(new_event_id())}
+        topic=ERASURES, key=str(user_id), payload=json.dumps(payload), headers={"event_id": new_event_id()}
     )
     wake_relay()
 

@@ -2,14 +2,13 @@
 
 from collections.abc import Sequence
 from functools import cache
-from uuid import UUID
 
 from django.db import connection, transaction
 from django.utils import timezone
 
 from ccweb.api.idempotency import Event, Verdict, record_once
 from ccweb.api.identity import new_event_id
-from ccweb.api.inserting import arrays, postgresql_insert, run, run_single, scalars, sqlite_insert
+from ccweb.api.inserting import PostgreSQLInsert, sqlite_insert
 from visits.models import SiteVisit
 
 COLUMNS = ("event_id", "user_id", "source", "visit_timestamp")
@@ -25,14 +24,12 @@ def _defaults() -> Event:
 
 
 @cache
-def _statement(*, single: bool) -> str:
-    return postgresql_insert(SiteVisit, COLUMNS, single=single)
+def _statement() -> PostgreSQLInsert:
+    return PostgreSQLInsert(SiteVisit, COLUMNS)
 
 
-def _insert(visits: Sequence[Event]) -> dict[UUID, int]:
+def _insert(visits: Sequence[Event]) -> dict[str, int]:
     if connection.vendor == "postgresql":
-        if len(visits) == 1:
-            return run_single(_statement(single=True), visits[0], scalars(visits[0], COLUMNS))
-        return run(_statement(single=False), arrays(visits, COLUMNS))
+        return _statement().run(visits)
     with transaction.atomic():
         return sqlite_insert(SiteVisit, COLUMNS, visits)

@@ -138,21 +138,21 @@ class ValueField(StrictField):
 
     def clean(self, data: Any) -> Decimal:
         """The value in units of the web application's currency."""
+        if type(data) is str and DECIMAL_TEXT.fullmatch(data):  # which is in range and has no more places
+            return Decimal(data).quantize(CENT) + 0  # + 0 turns -0 into 0
         number = self._number(data)
         if not number.copy_abs() < MAX_VALUE:  # abs() would overflow on 1E1000000
             raise ValidationError("It must be between -10^10 and 10^10, both excluded.", code="range")
         exponent = number.as_tuple().exponent
         if not isinstance(exponent, int) or exponent < -2:
             raise ValidationError("At most 2 decimal places.", code="places")
-        return number.quantize(CENT) + 0  # + 0 turns -0 into 0
+        return number.quantize(CENT) + 0
 
     def _number(self, data: Any) -> Decimal:
         if type(data) is int:
             return Decimal(data)
         if type(data) is Decimal:  # what the parser makes of a JSON number with a point or exponent
             return data
-        if type(data) is str and DECIMAL_TEXT.fullmatch(data):
-            return Decimal(data)
         raise ValidationError("A JSON number or a decimal string is expected.", code="type")
 
     def to_representation(self, value: Decimal) -> str:
@@ -181,17 +181,17 @@ class InstantField(StrictField):
 
 
 class EventIdField(StrictField):
-    """A UUID as text with hyphens."""
+    """A UUID as text with hyphens; it stays text, in lower case."""
 
     openapi = {"type": "string", "format": "uuid"}
 
-    def clean(self, data: Any) -> uuid.UUID:
-        """The UUID."""
+    def clean(self, data: Any) -> str:
+        """The UUID's canonical form."""
         if type(data) is not str or not UUID_TEXT.fullmatch(data):
             raise ValidationError("A UUID such as 018f3c5e-7a10-7cc0-8000-000000000000 is expected.", code="format")
-        return uuid.UUID(data)
+        return data.lower()
 
-    def to_representation(self, value: uuid.UUID) -> str:
+    def to_representation(self, value: uuid.UUID | str) -> str:
         """Lower-case hexadecimal with hyphens."""
         return str(value)
 

@@ -1,18 +1,18 @@
 """Events are stored once: the event_id decides, and every event that was sent gets its verdict."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
-from uuid import UUID
 
 from django.db import OperationalError, connection, models
 
 from ccweb.api.erasure import erased_among
+from ccweb.api.errors import sqlstate
 
-Event = dict[str, Any]
+Event = dict[str, Any]  # event_id is text: a UUID in its canonical form
 Status = Literal["accepted", "duplicate", "conflict", "erased"]
 # Stores, in order, the events whose event_id is new and whose user is not erased; returns the ids of the new rows.
-Insert = Callable[[Sequence[Event]], dict[UUID, int]]
+Insert = Callable[[Sequence[Event]], dict[str, int]]
 MAX_TRIES = 3
 DEADLOCK = "40P01"
 
@@ -34,42 +34,45 @@ def record_once(
     every field that was sent equals the stored one. Raises DatabaseError when nothing is known to be stored.
     """
     events = [defaults() | fields for fields in sent]
-    first: dict[UUID, Event] = {}
-    for event in events:
-        first.setdefault(event["event_id"], event)
+    ours: dict[str, Event] = {}  # stored by this call
+    erased: set[int] = set()
     for _ in range(MAX_TRIES):
-        new = _through_deadlocks(insert, list(first.values()))
-        for key, row_id in new.items():
-            first[key]["id"] = row_id
-        if len(new) == len(sent):
+        first: dict[str, Event] = {}
+        for event in events:
+            if event["event_id"] not in ours and event["user_id"] not in erased:
+                first.setdefault(event["event_id"], event)
+        for key, row_id in _through_deadlocks(insert, list(first.values())).items() if first else ():
+            ours[key] = first[key]
+            ours[key]["id"] = row_id
+        if len(ours) == len(sent):
             return [Verdict("accepted", event) for event in events]
         # Read in a second statement: ON CONFLICT DO NOTHING does not show the row of a racing transaction.
-        known = {key: first[key] for key in new} | _stored(model, first, new)
+        known = ours | _stored(model, {event["event_id"] for event in events} - ours.keys())
         erased = erased_among({event["user_id"] for event in events})
         if all(e["event_id"] in known or e["user_id"] in erased for e in events):
-            return _judge(sent, events, known, set(new), erased)
+            return _judge(sent, events, known, set(ours), erased)
     raise OperationalError("an event with this event_id is being deleted and sent again; try again")
 
 
-def _through_deadlocks(insert: Insert, events: Sequence[Event]) -> dict[UUID, int]:
+def _through_deadlocks(insert: Insert, events: Sequence[Event]) -> dict[str, int]:
     for _ in range(MAX_TRIES - 1):
         try:
             return insert(events)
         except OperationalError as error:
             # Two lists with the same event_ids in opposite order; the database undid this one.
-            if getattr(error.__cause__, "sqlstate", None) != DEADLOCK or connection.in_atomic_block:
+            if sqlstate(error) != DEADLOCK or connection.in_atomic_block:
                 raise
     return insert(events)
 
 
-def _stored(model: type[models.Model], first: dict[UUID, Event], new: Iterable[UUID]) -> dict[UUID, Event]:
-    names = {"id", *next(iter(first.values()))}
-    replayed = [key for key in first if key not in new]
-    return {row["event_id"]: row for row in model._default_manager.filter(event_id__in=replayed).values(*names)}
+def _stored(model: type[models.Model], event_ids: Collection[str]) -> dict[str, Event]:
+    names = [field.attname for field in model._meta.concrete_fields]
+    rows = model._default_manager.filter(event_id__in=event_ids).values(*names)
+    return {str(row["event_id"]): row | {"event_id": str(row["event_id"])} for row in rows}
 
 
 def _judge(
-    sent: Sequence[Event], events: list[Event], known: dict[UUID, Event], new: set[UUID], erased: set[int]
+    sent: Sequence[Event], events: list[Event], known: dict[str, Event], new: set[str], erased: set[int]
 ) -> list[Verdict]:
     verdicts = []
     for fields, event in zip(sent, events, strict=True):

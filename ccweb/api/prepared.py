@@ -18,11 +18,12 @@ from psycopg.pq.abc import PGconn, PGresult
 from ccweb.api import deadlines
 
 Row = tuple[str | None, ...]
+NUL = "PostgreSQL text cannot hold the NUL character"
 _prepared: WeakKeyDictionary[psycopg.Connection[Any], set[bytes]] = WeakKeyDictionary()
 
 
 def fetch(sql: str, parameters: Sequence[Any]) -> list[Row]:
-    """The rows of one statement, as text: of text, numbers and UUIDs. Raises Django's DatabaseError.
+    """The rows of one statement, as text: of text, numbers and UUIDs, and lists of them. Raises Django's DatabaseError.
 
     Through libpq in a request of the web server, where the watchdog can end it. Through Django's cursor elsewhere, on
     SQLite, where somebody looks on (DEBUG, a wrapper), and in a transaction, which psycopg opens with its first
@@ -40,10 +41,20 @@ def fetch(sql: str, parameters: Sequence[Any]) -> list[Row]:
 def _parameter(value: Any) -> bytes | None:
     if value is None:
         return None
-    text = str(value).encode()
+    text = (_array(value) if type(value) is list else str(value)).encode()
     if b"\0" in text:  # where libpq would end it
-        raise psycopg.DataError("PostgreSQL text cannot hold the NUL character")
+        raise psycopg.DataError(NUL)
     return text
+
+
+def _array(values: Sequence[Any]) -> str:
+    """An array's literal; none of its values may be null."""
+    joined = "\0".join(map(str, values))
+    if joined.count("\0") > max(len(values) - 1, 0):
+        raise psycopg.DataError(NUL)
+    # All of them at once, which costs less than one by one.
+    quoted = joined.replace("\\", r"\\").replace('"', r"\"").replace("\0", '","')
+    return f'{{"{quoted}"}}' if values else "{}"
 
 
 def _is_watched(database: BaseDatabaseWrapper) -> bool:

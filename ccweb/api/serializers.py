@@ -1,5 +1,6 @@
 """The strict base of every request body."""
 
+from collections.abc import Callable
 from typing import Any
 
 from django.utils.functional import cached_property
@@ -7,6 +8,7 @@ from rest_framework import serializers
 from rest_framework.exceptions import ValidationError
 
 from ccweb.api.errors import fault
+from ccweb.api.fields import StrictField
 
 
 class StrictSerializer(serializers.Serializer):
@@ -14,7 +16,17 @@ class StrictSerializer(serializers.Serializer):
 
     @cached_property
     def _plan(self) -> dict[str, tuple[bool, Any]]:
-        return {n: (f.required, f.run_validation) for n, f in self.fields.items() if not f.read_only}
+        return {n: (f.required, _validator(f)) for n, f in self.fields.items() if not f.read_only}
+
+    @cached_property
+    def _shown(self) -> list[tuple[str, Any]]:
+        return [(name, field.to_representation) for name, field in self.fields.items() if not field.write_only]
+
+    def to_representation(self, instance: Any) -> dict[str, Any]:
+        """What is answered; quickly where it is made of fields that are there and never null, as in an event."""
+        if type(instance) is dict:
+            return {name: represent(instance[name]) for name, represent in self._shown}
+        return super().to_representation(instance)
 
     def run_validation(self, data: Any = serializers.empty) -> dict[str, Any]:
         """The cleaned fields that were sent; ValidationError with every fault by field."""
@@ -35,3 +47,7 @@ class StrictSerializer(serializers.Serializer):
         if errors:
             raise ValidationError(errors)
         return cleaned
+
+
+def _validator(field: serializers.Field) -> Callable[[Any], Any]:
+    return field.clean if isinstance(field, StrictField) else field.run_validation

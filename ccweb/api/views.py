@@ -47,16 +47,16 @@ class RecordingMixin:
         """201, 200, 409 or 410 for one; 201 or 207 with a verdict an item for a list."""
         if type(request.data) is list and self.takes_lists:
             return self._create_many(request.data)
-        status, body, headers = self.record_one(self.clean(request.data))
+        (verdict,) = self.record([self.clean(request.data)])
+        status, body, headers = self.outcome(verdict)
         return Response(body, status=status, headers=headers, content_type=PROBLEM_JSON if status >= 400 else None)
 
     def clean(self, data: Any) -> Event:
         """The fields that the client sent; ValidationError."""
         return shared(self.serializer_class).run_validation(data)  # type: ignore[attr-defined]
 
-    def record_one(self, event: Event) -> tuple[int, dict[str, Any], dict[str, str]]:
-        """Status, body and headers of the answer to one cleaned event."""
-        verdict = self.record([event])[0]
+    def outcome(self, verdict: Verdict) -> tuple[int, dict[str, Any], dict[str, str]]:
+        """Status, body and headers of the answer to one event."""
         status = CODES[verdict.status]
         if verdict.status in REASONS:
             return status, problem(status, REASONS[verdict.status]), {}
@@ -107,4 +107,4 @@ def _invalid(index: int, item: Any, error: ValidationError) -> dict[str, Any]:
 
 
 def _item(index: int, verdict: Verdict) -> dict[str, Any]:
-    return {"index": index, "status": verdict.status, "event_id": str(verdict.event["event_id"])}
+    return {"index": index, "status": verdict.status, "event_id": verdict.event["event_id"]}

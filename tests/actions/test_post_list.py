@@ -1,6 +1,10 @@
 """POST /api/actions with a list: a verdict for every item, whatever its neighbours are."""
 
+from typing import Any
+
 import pytest
+import redis
+from django.db import OperationalError, connection
 
 from actions.models import OutboxMessage, UserAction
 from ccweb.api.erasure import mark_erased
@@ -53,6 +57,29 @@ def test_a_repeated_list_is_all_duplicates() -> None:
     assert answer.status_code == 201
     assert answer.json()["duplicates"] == 50
     assert UserAction.objects.count() == OutboxMessage.objects.count() == 50
+
+
+def test_an_erased_users_event_id_is_free_for_somebody_else_in_the_same_list() -> None:
+    mark_erased(4)
+    answer = post("actions", [action(4, event_id=ID), action(5, event_id=ID), action(6)])
+    assert [item["status"] for item in answer.json()["items"]] == ["erased", "accepted", "accepted"]
+    assert list(UserAction.objects.order_by("user_id").values_list("user_id", flat=True)) == [5, 6]
+    assert OutboxMessage.objects.count() == 2
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_is_stored_counts_for_the_streak_though_the_answer_is_unknown(redis_client: redis.Redis) -> None:
+    post("actions", action(2, event_id=ID))
+
+    def fail_to_read(execute: Any, sql: str, *rest: Any) -> Any:
+        if sql.startswith("SELECT") and "user_actions" in sql and "event_id" in sql:
+            raise OperationalError("the server closed the connection unexpectedly")
+        return execute(sql, *rest)
+
+    with connection.execute_wrapper(fail_to_read):
+        assert post("actions", [action(2, event_id=ID), action(3)]).status_code == 503
+    assert UserAction.objects.filter(user_id=3).exists()
+    assert redis_client.get("user:3:streak_count") == b"1"
 
 
 @pytest.mark.parametrize("size", [0, 1001])

@@ -38,7 +38,7 @@ def request_of_the_web_server() -> Iterator[None]:
 
 def end_session() -> None:
     with psycopg.connect(connection.connection.info.dsn, autocommit=True) as other:
-        other.execute("SELECT pg_terminate_backend(%s)", [connection.connection.info.backend_pid])
+        other.execute("SELECT pg_terminate_backend(%s, 5000)", [connection.connection.info.backend_pid])
 
 
 def test_text_numbers_and_uuids_come_back_as_the_same_text_by_both_ways() -> None:
