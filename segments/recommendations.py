@@ -8,7 +8,7 @@ from typing import Any
 from segments import streaks
 from segments.models import KillSwitch, RecommendationPolicy
 from segments.reward_rules import Answer, sentence
-from segments.standing import Standing, standing, standing_with_run
+from segments.standing import NO_SEGMENT, Standing, standing_with_run, standings
 
 POLICY_SECONDS = 0.5  # what was published holds everywhere within 1 s
 
@@ -78,21 +78,27 @@ class Desk:
 DESK = Desk()
 
 
-def recommend(user_id: int, asked: Sequence[Any] | None = None) -> Recommendation:
-    """What to offer a user now; who has no segment counts as Low / Unknown. One SQL read and one Redis read.
+def recommend(user_id: int) -> Recommendation:
+    """What to offer a user now; who has no segment counts as Low / Unknown."""
+    return recommend_each([user_id])[0]
+
+
+def recommend_each(user_ids: Sequence[int], asked: Sequence[Any] | None = None) -> list[Recommendation]:
+    """The same for several users, by one SQL read and one Redis read; more where Redis cannot tell a streak.
 
     `asked` as in streaks.read: the Redis read went along with another call.
     """
     in_force = DESK.in_force()
-    (group, risk_profile), streak = _standing_and_streak(user_id, asked)
+    readings = streaks.read(user_ids, asked)
+    known = standings({u for u, reading in zip(user_ids, readings, strict=True) if not reading.ask_database})
+    return [_recommend(in_force, u, reading, known) for u, reading in zip(user_ids, readings, strict=True)]
+
+
+def _recommend(in_force: InForce, user_id: int, reading: streaks.Reading, known: dict[int, Standing]) -> Recommendation:
+    (group, risk_profile), streak = known.get(user_id, NO_SEGMENT), reading.days
+    if reading.ask_database:
+        (group, risk_profile), run = standing_with_run(user_id)
+        streaks.write_back(user_id, reading.note, run)
+        streak = run.days if run else reading.days
     answer = in_force.answer(group, risk_profile, streak)
     return Recommendation(user_id, group, risk_profile, streak, answer, in_force.policy.revision)
-
-
-def _standing_and_streak(user_id: int, asked: Sequence[Any] | None) -> tuple[Standing, int | None]:
-    reading = streaks.read(user_id, asked)
-    if not reading.ask_database:
-        return standing(user_id), reading.days
-    known, run = standing_with_run(user_id)
-    streaks.write_back(user_id, reading.note, run)
-    return known, run.days if run else reading.days

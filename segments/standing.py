@@ -1,5 +1,6 @@
-"""Where one user stands, by one SQL read."""
+"""Where users stand, by one SQL read."""
 
+from collections.abc import Collection
 from typing import NamedTuple
 
 from django.db import connection
@@ -8,7 +9,8 @@ from ccweb.api.prepared import fetch
 from segments.models import RiskProfile
 from segments.streaks.days import Run, as_run, clause, parameters
 
-SEGMENT = "SELECT rfm_group, risk_profile FROM user_segments WHERE user_id = %s"
+SEGMENTS = "SELECT user_id, rfm_group, risk_profile FROM user_segments WHERE user_id "
+SOME = {"postgresql": "= ANY(%s::bigint[])", "sqlite": "IN (SELECT value FROM json_each(%s))"}
 WITH_RUN = """WITH {run} SELECT s.rfm_group, s.risk_profile, r.day, r.days FROM (SELECT 1) AS one
     LEFT JOIN user_segments s ON s.user_id = %s
     LEFT JOIN (SELECT max(day) AS day, max(days) AS days FROM run) r ON 1 = 1"""
@@ -24,14 +26,17 @@ class Standing(NamedTuple):
 NO_SEGMENT = Standing("Low", RiskProfile.UNKNOWN.value)
 
 
-def standing(user_id: int) -> Standing:
-    """Without an ORM object: this is most of what a recommendation costs."""
-    rows = fetch(SEGMENT, [user_id])
-    return Standing(str(rows[0][0]), str(rows[0][1])) if rows else NO_SEGMENT
+def standings(user_ids: Collection[int]) -> dict[int, Standing]:
+    """Those who have a segment. Without ORM objects: this is much of what a recommendation costs."""
+    if not user_ids:
+        return {}
+    listed = list(user_ids) if connection.vendor == "postgresql" else str(list(user_ids))
+    rows = fetch(SEGMENTS + SOME[connection.vendor], [listed])
+    return {int(str(user_id)): Standing(str(group), str(risk)) for user_id, group, risk in rows}
 
 
 def standing_with_run(user_id: int) -> tuple[Standing, Run | None]:
-    """The same and the streak as user_actions tells it, None when there is none."""
+    """Where one user stands, and the streak as user_actions tells it, None when there is none."""
     with connection.cursor() as cursor:
         cursor.execute(WITH_RUN.format(run=clause(some=True)), [*parameters([user_id]), user_id])
         group, risk_profile, day, days = cursor.fetchone()

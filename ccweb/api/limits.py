@@ -37,17 +37,15 @@ class Limits:
         return response
 
 
-def limits_of(meta: Mapping[str, Any]) -> list[Limit]:
+def limits_of(meta: Mapping[str, Any]) -> tuple[Limit, ...]:
     """The limits that a request counts in, by its WSGI environment as ClientAddress leaves it.
 
     A key is counted by the digest of what was sent, before anybody looks it up: only who has the whole key can use
     its limit up.
     """
-    limits = [Limit("address", network_of(meta["REMOTE_ADDR"]), settings.THROTTLE_ADDRESS)]
+    by_address = Limit("address", network_of(meta["REMOTE_ADDR"]), settings.THROTTLE_ADDRESS)
     key = presented_key(meta)
-    if key is not None:
-        limits.append(Limit("key", digest(key), settings.THROTTLE_KEY))
-    return limits
+    return (by_address,) if key is None else (by_address, Limit("key", digest(key), settings.THROTTLE_KEY))
 
 
 def network_of(client: str) -> str:

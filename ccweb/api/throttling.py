@@ -6,32 +6,34 @@ DRF's throttles read, compare and write in three steps, so under load they let s
 import logging
 import threading
 import time
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-from prometheus_client import Counter
+from prometheus_client import Counter as Metric
 
 from ccweb.api.breaker import Away
-from ccweb.api.redis_calls import Call, Refused, answer, run_script, run_scripts
+from ccweb.api.redis_calls import Call, Refused, run_script, run_scripts
 
 log = logging.getLogger(__name__)
-COUNTED_LOCALLY = Counter("ccweb_limits_counted_locally", "Requests counted by one process alone, Redis being away.")
-# Counts in all of KEYS or, when one of them is full, in none. ARGV: for each key its limit and its seconds to live.
+COUNTED_LOCALLY = Metric("ccweb_limits_counted_locally", "Requests counted by one process alone, Redis being away.")
+# Of ARGV[1] requests that are alike, lets through as many as all of KEYS have room for, and counts those in each.
+# Returns how many, and the counts. The rest of ARGV: for each key its limit and its seconds to live.
 TAKE = """
+local passed = tonumber(ARGV[1])
 local counts = {}
 for i, key in ipairs(KEYS) do
   counts[i] = tonumber(redis.call('GET', key) or 0)
+  passed = math.min(passed, ARGV[2 * i] - counts[i])
 end
-for i = 1, #KEYS do
-  if counts[i] >= tonumber(ARGV[2 * i - 1]) then
-    return {0, unpack(counts)}
-  end
+if passed <= 0 then
+  return {0, unpack(counts)}
 end
 for i, key in ipairs(KEYS) do
-  counts[i] = redis.call('INCR', key)
-  redis.call('EXPIRE', key, ARGV[2 * i])
+  counts[i] = redis.call('INCRBY', key, passed)
+  redis.call('EXPIRE', key, ARGV[2 * i + 1])
 end
-return {1, unpack(counts)}
+return {passed, unpack(counts)}
 """
 GIVE_BACK = """
 for _, key in ipairs(KEYS) do
@@ -76,24 +78,50 @@ class Verdict(NamedTuple):
 
 def take(limits: Sequence[Limit]) -> Verdict:
     """Count one request in all limits, or in none when one of them is used up; Redis away is counted locally."""
-    return take_and_ask(limits)[0]
+    return take_each([limits])[0][0]
 
 
-def take_and_ask(limits: Sequence[Limit], *calls: Call) -> tuple[Verdict, list[Any]]:
-    """The same, and what Redis answers to other scripts by the same round trip; nothing when it is away."""
+def take_each(requests: Sequence[Sequence[Limit]], *calls: Call) -> tuple[list[Verdict], list[Any]]:
+    """The same for several requests, and what Redis answers to other scripts by the same round trip; nothing when away.
+
+    Requests with the same limits are counted by one call; of those the first ones pass.
+    """
     now = time.time()
-    names = [limit.counter(now) for limit in limits]
-    # Twice the window: servers whose clocks differ a little still meet in the same counter.
-    arguments = [n for limit in limits for n in (limit.most, 2 * limit.seconds)]
-    others: list[Any] = []
+    takes = [Take(limits, alike, now) for limits, alike in Counter(map(tuple, requests)).items()]
     try:
-        taken, *others = run_scripts([Call(TAKE, names, arguments), *calls])
-        passed, *counts = answer(taken)
-        local = False
-    except (Away, Refused):
-        passed, *counts = LOCAL.take(names, limits, now)
-        local = True
-    return Verdict(bool(passed), limits, counts, now, local), others
+        found = run_scripts([*(each.call() for each in takes), *calls])
+    except Away as error:
+        found = [error] * len(takes)
+    verdicts = {each.limits: each.verdicts(said) for each, said in zip(takes, found, strict=False)}
+    return [next(verdicts[tuple(limits)]) for limits in requests], found[len(takes) :]
+
+
+class Take(NamedTuple):
+    """A number of requests that are alike: at one moment, in the same limits."""
+
+    limits: tuple[Limit, ...]
+    requests: int
+    at: float
+
+    @property
+    def counters(self) -> list[str]:
+        """The names of the counters, a limit each."""
+        return [limit.counter(self.at) for limit in self.limits]
+
+    def call(self) -> Call:
+        """For Redis."""
+        # Twice the window: servers whose clocks differ a little still meet in the same counter.
+        arguments = [n for limit in self.limits for n in (limit.most, 2 * limit.seconds)]
+        return Call(TAKE, self.counters, [self.requests, *arguments])
+
+    def verdicts(self, said: Sequence[int] | Exception) -> Iterator[Verdict]:
+        """One for each request, from what TAKE returned; counted here when Redis is away or refuses."""
+        local = isinstance(said, Exception)
+        passed, *counts = LOCAL.take(self) if isinstance(said, Exception) else said
+        for later in reversed(range(passed)):
+            yield Verdict(True, self.limits, [count - later for count in counts], self.at, local)
+        for _ in range(self.requests - passed):
+            yield Verdict(False, self.limits, counts, self.at, local)
 
 
 def give_back(verdict: Verdict) -> None:
@@ -113,18 +141,18 @@ class LocalCounters:
         self._counts: dict[str, tuple[int, float]] = {}  # count and the Unix second it may be forgotten
         self._warned_until = 0.0
 
-    def take(self, names: list[str], limits: Sequence[Limit], now: float) -> list[int]:
-        """As the script returns it: 1 or 0, then the counts."""
-        COUNTED_LOCALLY.inc()
+    def take(self, take: Take) -> list[int]:
+        """As the script returns it: how many passed, then the counts."""
+        COUNTED_LOCALLY.inc(take.requests)
         with self._lock:
-            self._warn(now)
-            self._forget(now)
-            counts = [self._counts.get(name, (0, 0.0))[0] for name in names]
-            if any(count >= limit.most for count, limit in zip(counts, limits, strict=True)):
-                return [0, *counts]
-            for name, count, limit in zip(names, counts, limits, strict=True):
-                self._counts[name] = count + 1, now + limit.seconds
-            return [1, *(count + 1 for count in counts)]
+            self._warn(take.at)
+            self._forget(take.at)
+            counts = [self._counts.get(name, (0, 0.0))[0] for name in take.counters]
+            room = min(limit.most - count for count, limit in zip(counts, take.limits, strict=True))
+            passed = max(0, min(room, take.requests))
+            for name, count, limit in zip(take.counters, counts, take.limits, strict=True):
+                self._counts[name] = count + passed, take.at + limit.seconds
+            return [passed, *(count + passed for count in counts)]
 
     def give_back(self, names: list[str]) -> None:
         """Take one off each."""

@@ -1,4 +1,4 @@
-"""Read streaks: one for a recommendation, many for a preview."""
+"""Read streaks: with all that a recommendation asks for, or many at once for a preview."""
 
 import logging
 from collections.abc import Sequence
@@ -28,15 +28,19 @@ class Reading(NamedTuple):
     note: bytes = b""
 
 
-def read(user_id: int, asked: Sequence[Any] | None = None) -> Reading:
-    """A user's streak by one call; never raises for what Redis does or holds.
+def read(user_ids: Sequence[int], asked: Sequence[Any] | None = None) -> list[Reading]:
+    """The streak of each user by one call; never raises for what Redis does or holds.
 
-    `asked` is what Redis said to `question(user_id)` where that went along with another call; empty when it is away.
+    `asked` is what Redis said to `question(user_ids)` where that went along with another call; empty when it is away.
     """
     try:
-        streak, note, complete = store.read(user_id) if asked is None else store.answered(asked)
+        found = store.read(user_ids) if asked is None else store.answered(asked)
     except (Away, Refused):
-        return Reading(None)
+        return [Reading(None)] * len(user_ids)
+    return [_reading(user_id, *said) for user_id, said in zip(user_ids, found, strict=True)]
+
+
+def _reading(user_id: int, streak: bytes | None, note: bytes | None, complete: int) -> Reading:
     ours = _parse_note(note)
     is_ours = streak is None or (note is not None and streak == b"%d" % ours.days)
     days = 0 if streak is None or is_ours else _parse(user_id, streak)

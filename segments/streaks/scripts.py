@@ -9,12 +9,15 @@ HEAD = """
 local DAY = 86400000
 local today, left = tonumber(ARGV[1]), tonumber(ARGV[2])  -- left: milliseconds to the end of today
 
-local function known(key)  -- the note as it stands, its last day and days; or '', and whether junk stands there
-  local note = redis.pcall('GET', key)
+local function parse(note)  -- as it stands, its last day and days; or '', and whether that is junk
   if note == false then return '' end
   local last, days = string.match(type(note) == 'string' and note or '', '^(%d+):(%d+)$')
   if not last then return '', nil, nil, true end
   return note, tonumber(last), tonumber(days)
+end
+
+local function known(key)
+  return parse(redis.pcall('GET', key))
 end
 
 local function write(streak, note, last, days)
@@ -36,7 +39,8 @@ end
 COUNT = (
     HEAD
     + """
-local complete = redis.call('EXISTS', KEYS[1]) == 1
+local found = redis.call('MGET', unpack(KEYS))  -- which has nothing for a key of another type
+local complete = found[1] ~= false
 local undecided = {}
 
 local function count(last, days, new)
@@ -54,15 +58,20 @@ local function count(last, days, new)
   return true, last, days
 end
 
+-- Whether there is nothing to write, as for all but the day's first action. A minute for what the clocks differ.
+local function stands(streak, value, was_last, was_days, last, days)
+  return last == was_last and days == was_days and last and last >= today - 1 and value == tostring(days)
+    and math.abs(redis.call('PTTL', streak) - left - (last + 1 - today) * DAY) < 60000
+end
+
 for i = 1, #ARGV - 2 do
   local streak, note = KEYS[2 * i], KEYS[2 * i + 1]
-  local was, last, days, junk = known(note)
-  local decided
-  decided, last, days = count(last, days, ARGV[i + 2])
-  if decided and not junk then
-    write(streak, note, last, days)
-  else
+  local was, was_last, was_days, junk = parse(found[2 * i + 1] or (redis.call('EXISTS', note) == 1 and {}))
+  local decided, last, days = count(was_last, was_days, ARGV[i + 2])
+  if not decided or junk then
     undecided[#undecided + 1] = {i, was}
+  elseif not stands(streak, found[2 * i], was_last, was_days, last, days) then
+    write(streak, note, last, days)
   end
 end
 return undecided
@@ -109,13 +118,17 @@ return newer
 """
 )
 
-# KEYS: streak, note, mark of completeness. Returns the streak ('(hash)' and the like for another type), note, mark.
+# KEYS: the mark of completeness, then streak and note of each user. Returns whether the mark is there, then the streak
+# ('(hash)' and the like for another type) and the note of each.
 READ = """
-local streak = redis.pcall('GET', KEYS[1])
-if type(streak) == 'table' then streak = '(' .. redis.call('TYPE', KEYS[1]).ok .. ')' end
-local note = redis.pcall('GET', KEYS[2])
-if type(note) == 'table' then note = false end
-return {streak, note, redis.call('EXISTS', KEYS[3])}
+local found = {redis.call('EXISTS', KEYS[1])}
+for i = 2, #KEYS do
+  found[i] = redis.pcall('GET', KEYS[i])
+  if type(found[i]) == 'table' then
+    found[i] = i % 2 == 0 and '(' .. redis.call('TYPE', KEYS[i]).ok .. ')'
+  end
+end
+return found
 """
 
 # KEYS: the mark. A server that was restarted or replaced may have lost writes: its streaks are not complete.

@@ -53,17 +53,17 @@ def restore(runs: Sequence[tuple[int, Run]]) -> Notes:
     return _notes(user_ids, run_script(scripts.RESTORE, _pairs(user_ids), [*_clock(), *arguments]))
 
 
-def read(user_id: int) -> Found:
-    """The streak as it stands there, our note, and whether the streaks are complete: one call."""
-    return _found(run_script(*question(user_id)))
+def read(user_ids: Sequence[int]) -> list[Found]:
+    """For each user the streak as it stands there, our note, and whether the streaks are complete: one call."""
+    return _found(run_script(*question(user_ids)))
 
 
-def question(user_id: int) -> Call:
+def question(user_ids: Sequence[int]) -> Call:
     """The call of `read`, for whoever has another one to make."""
-    return Call(scripts.READ, [*keys(user_id), COMPLETE])
+    return Call(scripts.READ, [COMPLETE, *_pairs(user_ids)])
 
 
-def answered(asked: Sequence[Any]) -> Found:
+def answered(asked: Sequence[Any]) -> list[Found]:
     """The same from what was answered to it; Away when nothing was."""
     if not asked:
         raise Away("redis did not answer the other call")
@@ -112,9 +112,9 @@ def complete_rebuild(token: str) -> bool:
     return bool(run_script(scripts.COMPLETE, [COMPLETE, REBUILDING], [token]))
 
 
-def _found(said: Sequence[Any]) -> Found:
-    streak, note, complete = said
-    return streak, note, complete
+def _found(said: Sequence[Any]) -> list[Found]:
+    complete, *values = said
+    return [(streak, note, complete) for streak, note in zip(values[::2], values[1::2], strict=True)]
 
 
 def _pairs(user_ids: Iterable[int]) -> list[str]:

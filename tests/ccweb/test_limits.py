@@ -11,7 +11,8 @@ import time_machine
 from django.test import Client
 from pytest_django import Settings
 
-from ccweb.api.throttling import Limit, give_back, take
+from ccweb.api.redis_calls import Call
+from ccweb.api.throttling import Limit, give_back, take, take_each
 from tests.services import Redis
 
 NOON = "2026-11-22T12:00:00Z"
@@ -155,6 +156,26 @@ def test_a_full_redis_counts_as_away(away: Redis) -> None:
     with redis.Redis.from_url(f"{away.url}/0") as client:
         client.config_set("maxmemory", "1")
     assert call("127.2.0.1")["RateLimit-Local"] == "?1"
+
+
+def test_a_redis_that_takes_no_writes_still_answers_what_was_asked_along(away: Redis) -> None:
+    limits = [Limit("address", "reader", 2)]
+    with redis.Redis.from_url(f"{away.url}/0") as client:
+        client.set("known", "value")
+        client.config_set("maxmemory", "1")
+    (first, second, third), asked = take_each([limits] * 3, Call("return redis.call('GET', KEYS[1])", ["known"]))
+    assert asked == [b"value"]
+    assert [verdict.passed for verdict in (first, second, third)] == [True, True, False]
+    assert {verdict.local for verdict in (first, second, third)} == {True}
+
+
+def test_requests_that_are_taken_together_count_as_one_by_one(redis_client: redis.Redis) -> None:
+    ours, theirs = Limit("address", "crowd", 5), Limit("address", "others", 5)
+    key = Limit("key", "shared", 4)
+    verdicts, _ = take_each([(ours, key), (theirs, key), (ours, key), (ours, key), (theirs, key), (ours,), (ours,)])
+    assert [verdict.passed for verdict in verdicts] == [True, True, True, True, False, True, True]
+    assert [verdict.left()[0] for verdict in verdicts] == [4, 4, 3, 2, 4, 1, 0]
+    assert not take([ours]).passed
 
 
 def test_a_redis_that_forgot_its_scripts_is_taught_again(redis_client: redis.Redis) -> None:

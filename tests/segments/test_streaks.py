@@ -52,6 +52,17 @@ def test_it_expires_at_the_end_of_the_day_after_the_last_action(any_redis: redis
         assert abs(left - (midnight + days * DAY - now).total_seconds()) < 60
 
 
+@pytest.mark.parametrize("seconds", [5, 30 * 86_400, None])
+def test_another_action_of_the_day_restores_an_expiry_that_somebody_changed(
+    any_redis: redis.Redis, seconds: int | None
+) -> None:
+    post("actions", act(7, 0))
+    until = any_redis.pexpiretime("user:7:streak_count")
+    any_redis.set("user:7:streak_count", 1, ex=seconds)
+    post("actions", act(7, 0))
+    assert abs(any_redis.pexpiretime("user:7:streak_count") - until) < 60_000
+
+
 ORDERS = [(0,), (1,), (2,), (0, 1, 2), (2, 1, 0), (1, 0, 2, 5), (0, 2, 1), (0, 0, 1, 1), (3, 1, 2), (2, 3, 4), (0, 2)]
 
 
