@@ -24,6 +24,7 @@ NEEDED = "A valid API key is needed, as the header Authorization: Api-Key <key>.
 FORM = re.compile(r"[A-Za-z0-9]{8}\.[A-Za-z0-9]{32,64}")
 NO_HASH = ApiKey.objects.key_generator.hash("an unknown key takes as long as a known one")
 CACHE_SECONDS = 0.5  # a revoked key is refused everywhere within 1 s
+GRACE_SECONDS = 0.25  # in which one request looks a key up again, and the others need not wait for it
 CACHE_KEYS = 10_000
 NEVER = (0.0, None)
 
@@ -52,6 +53,7 @@ class Keyring:
 
     def __init__(self) -> None:
         self._known: dict[str, tuple[float, Grant | None]] = {}
+        self._again: dict[str, float] = {}  # keys that are being looked up again: when they were known until
 
     def find(self, key: str) -> Grant | None:
         """What a key allows; None when it is not valid. DatabaseError when that cannot be known."""
@@ -61,13 +63,22 @@ class Keyring:
             grant = look_up(key)
             if len(self._known) >= CACHE_KEYS:
                 self._known.clear()
+                self._again.clear()
             self._known[name] = (now + CACHE_SECONDS, grant)
         return grant
 
     def known(self, key: str) -> Grant | None:
-        """What a key allows, if that was looked up just now; never asks the database."""
-        until, grant = self._known.get(digest(key), NEVER)
-        return grant if time.monotonic() < until else None
+        """What a key allows, if that was looked up just now; never asks the database.
+
+        Of those who come when that is due again, the first gets None, so that he looks it up.
+        """
+        name, now = digest(key), time.monotonic()
+        until, grant = self._known.get(name, NEVER)
+        if now < until or grant is None:
+            return grant
+        first = self._again.get(name) != until
+        self._again[name] = until
+        return None if first or now >= until + GRACE_SECONDS else grant
 
 
 KEYRING = Keyring()
