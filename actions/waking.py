@@ -12,7 +12,7 @@ from actions.signals import actions_recorded
 from ccweb.api.leadership import FileLock, Lead, SessionLock
 
 LINGER = 0.1  # seconds after the last row in which the relay polls instead of going to sleep
-BREATH = 0.02  # seconds between two polls, in which a batch gathers: small ones cost as much as large ones
+BREATH = 0.04  # seconds between two polls, in which a batch gathers: small ones cost as much as large ones
 recorded_here = threading.Event()
 
 
