@@ -9,34 +9,39 @@ tests/ccweb/test_express.py.
 import re
 import time
 from collections.abc import Callable, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from http import HTTPStatus
 from typing import Any, NamedTuple
 
 from django.conf import settings
-from django.db import DEFAULT_DB_ALIAS, connections
+from django.db import DEFAULT_DB_ALIAS, DataError, IntegrityError, connections
 from django.http.request import split_domain_port, validate_host
 from django.http.response import HttpResponseBase
 from rest_framework.exceptions import APIException
-from rest_framework.renderers import JSONRenderer
 
+from actions.recording import record_actions
 from actions.views import ActionViewSet
+from ccweb import slots
+from ccweb.api import deadlines
 from ccweb.api.addresses import is_loopback
 from ccweb.api.auth import KEYRING, presented_key
-from ccweb.api.errors import PROBLEM_JSON, problem_response
+from ccweb.api.errors import PROBLEM_JSON, problem_response, sqlstate
 from ccweb.api.identity import MAX_USER_ID
 from ccweb.api.limits import limits_of, rate_limit_headers
 from ccweb.api.negotiation import ANY
 from ccweb.api.parsing import MAX_OBJECT_BYTES, parse_json
 from ccweb.api.proxies import resolve_client
 from ccweb.api.redis_calls import Call
-from ccweb.api.throttling import take_and_ask
+from ccweb.api.rendering import as_json
+from ccweb.api.throttling import Limit, Verdict, take_each
 from ccweb.api.tracing import request_id
 from ccweb.observing import REFUSAL, id_of, note
+from ccweb.together import Together, TooLate
 from segments import streaks
-from segments.recommendations import recommend
+from segments.recommendations import recommend_each
 
 JSON = "application/json"
+LOCK_NOT_AVAILABLE = "55P03"  # an SQLSTATE
 ODD = ("HTTP_TRANSFER_ENCODING", "HTTP_CONTENT_ENCODING", REFUSAL)
 FORWARDED = ("HTTP_X_FORWARDED_FOR", "HTTP_X_FORWARDED_PROTO", "HTTP_AUTHORIZATION")
 CHANGING = re.compile("content-(type|length)|ratelimit.*|x-request-id|idempotent-replayed", re.IGNORECASE)
@@ -51,18 +56,26 @@ class Odd(Exception):
     """This request is Django's."""
 
 
+class Order(NamedTuple):
+    """What one request asks for, when nothing about it is odd."""
+
+    argument: Any
+    limits: Sequence[Limit]
+    origin: str  # its request id
+
+
 class Line(NamedTuple):
     """One kind of request: its method and route, its key's scope, what is taken from it (raises Odd) and the work.
 
-    `questions` go to Redis along with the limits; the work gets the answers.
+    `questions` about the arguments of several requests go to Redis along with their limits; the work gets the answers.
     """
 
     method: str
     route: str
     scope: str
     take: Callable[[Environ], Any]
-    questions: Callable[[Any], Sequence[Call]]
-    work: Callable[[Any, Sequence[Any]], Outcome]
+    questions: Callable[[Sequence[Any]], Sequence[Call]]
+    work: Callable[[Sequence[Order], Sequence[Any] | None], Sequence[Outcome]]
 
 
 def _action(environ: Environ) -> dict[str, Any]:
@@ -86,21 +99,23 @@ def _user_id(environ: Environ) -> int:
     return int(found[1])
 
 
-ACTION = Line(
-    "POST",
-    "api/actions",
-    ActionViewSet.scopes["POST"],
-    _action,
-    lambda action: (),
-    lambda action, asked: ActionViewSet().record_one(action),
-)
+def _record(orders: Sequence[Order], asked: Sequence[Any] | None) -> Sequence[Outcome]:
+    actions, origins = [order.argument for order in orders], [order.origin for order in orders]
+    return list(map(ActionViewSet().outcome, record_actions(actions=actions, origins=origins)))
+
+
+def _recommend(orders: Sequence[Order], asked: Sequence[Any] | None) -> Sequence[Outcome]:
+    return [(200, found.as_json(), {}) for found in recommend_each([order.argument for order in orders], asked)]
+
+
+ACTION = Line("POST", "api/actions", ActionViewSet.scopes["POST"], _action, lambda actions: (), _record)
 RECOMMENDATION = Line(
     "GET",
     "api/user-segments/<user_id:user_id>/recommendation",
     "segments:read",
     _user_id,
-    lambda user_id: (streaks.question(user_id),),
-    lambda user_id, asked: (200, recommend(user_id, asked).as_json(), {}),
+    lambda user_ids: (streaks.question(user_ids),),
+    _recommend,
 )
 
 
@@ -110,6 +125,7 @@ class Express:
     def __init__(self, django: Callable[[Environ, StartResponse], HttpResponseBase]) -> None:
         self._django = django
         self._headers: dict[tuple[str, bool], Headers] = {}  # what Django's answers have in common, by route and HTTPS
+        self._together = {line: Together(partial(_serve, line)) for line in (ACTION, RECOMMENDATION)}
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Any:
         """The answer; nothing of the request is changed or counted before it is known not to be odd."""
@@ -121,18 +137,19 @@ class Express:
             common = self._headers.get((line.route, secure))
             if common is None:
                 return self._learn(line, secure, environ, start_response)
-            argument = line.take(environ)
-            verdict, asked = take_and_ask(limits_of(meta), *line.questions(argument))
-            if not verdict.passed:
+            order = Order(line.take(environ), limits_of(meta), id_of(environ))
+            flight = deadlines.current()
+            served = self._together[line](order, slots.patience(flight) if flight else slots.PATIENCE)
+            if served is None:
                 raise Odd
-        except Odd:
+        except (Odd, TooLate):
             return self._django(environ, start_response)
-        token = request_id.set(id_of(environ))
+        verdict, (status, body, headers) = served
+        content = as_json(body)
+        named = rate_limit_headers(verdict) | headers | {"X-Request-ID": order.origin}
+        named["Content-Length"] = str(len(content))
+        token = request_id.set(order.origin)
         try:
-            status, body, headers = _work(line, argument, asked)
-            content = JSONRenderer().render(body)
-            named = rate_limit_headers(verdict) | headers | {"X-Request-ID": request_id.get()}
-            named["Content-Length"] = str(len(content))
             seconds = time.perf_counter() - begun
             note(method=line.method, path=environ["PATH_INFO"], route=line.route, status=status, seconds=seconds)
         finally:
@@ -186,13 +203,47 @@ def _may(scope: str, meta: Environ) -> bool:
     return grant is not None and scope in grant.scopes
 
 
-def _work(line: Line, argument: Any, asked: Sequence[Any]) -> Outcome:
+def _serve(line: Line, orders: Sequence[Order]) -> Sequence[tuple[Verdict, Outcome] | None]:
+    """For each order where its limits stand and its outcome, None where it may not pass or no slot was free."""
+    flight = deadlines.current()
+    if flight and not slots.enter(flight):
+        return [None] * len(orders)
     try:
-        return line.work(argument, asked)
+        arguments = [order.argument for order in orders]
+        verdicts, asked = take_each([order.limits for order in orders], *line.questions(arguments))
+        passed = [order for order, verdict in zip(orders, verdicts, strict=True) if verdict.passed]
+        outcomes = iter(_work(line, passed, asked if len(passed) == len(orders) else None))
+        return [(verdict, next(outcomes)) if verdict.passed else None for verdict in verdicts]
+    finally:
+        if flight:
+            slots.leave(flight)
+
+
+def _work(line: Line, orders: Sequence[Order], asked: Sequence[Any] | None) -> Sequence[Outcome]:
+    """The outcome of each; what is logged meanwhile carries the ids of all."""
+    token = request_id.set(",".join(order.origin for order in orders))
+    try:
+        return line.work(orders, asked) if orders else []
     except Exception as error:  # noqa: BLE001 - answered and logged as the views do
+        if line is ACTION and len(orders) > 1 and _is_about_one(error):
+            return _work_alone(line, orders)
         response = problem_response(error, {"view": line.route})
-        return response.status_code, response.data, {k: v for k, v in response.items() if k != "Content-Type"}
+        outcome = response.status_code, response.data, {k: v for k, v in response.items() if k != "Content-Type"}
+        return [outcome] * len(orders)
     finally:  # as Django does when a request ends, and with DEBUG when one begins
+        request_id.reset(token)
         database = connections[DEFAULT_DB_ALIAS]
         database.close_if_unusable_or_obsolete()
         database.queries_log.clear()
+
+
+def _is_about_one(error: Exception) -> bool:
+    """Whether nothing was stored because of one of the orders: its content, or somebody else's row in the way."""
+    return isinstance(error, DataError | IntegrityError) or sqlstate(error) == LOCK_NOT_AVAILABLE
+
+
+def _work_alone(line: Line, orders: Sequence[Order]) -> Sequence[Outcome]:
+    """One after the other; last those with an event_id of their own, which may wait for another transaction."""
+    turns = sorted(range(len(orders)), key=lambda place: "event_id" in orders[place].argument)
+    outcomes = {place: _work(line, [orders[place]], None)[0] for place in turns}
+    return [outcomes[place] for place in range(len(orders))]

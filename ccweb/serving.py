@@ -1,4 +1,4 @@
-"""What stands between the server and Django: each request gets a deadline, its body, and a slot to work in."""
+"""What stands between the server and Django: each request gets its body, a deadline, and a slot to work in."""
 
 import math
 from collections.abc import Callable, Iterable, Iterator
@@ -13,23 +13,24 @@ from ccweb import bodies, slots, watchdog
 from ccweb.api import deadlines
 from ccweb.observing import REFUSAL
 
+Environ = dict[str, Any]
 StartResponse = Callable[..., Any]
 FREE = ("/healthz", settings.STATIC_URL)  # of the database
 
 
 class Front:
-    """The WSGI application: Django's, behind deadlines and slots. Make one a worker."""
+    """The WSGI application: another one, whose requests have their bodies and deadlines. Make one a worker."""
 
-    def __init__(self, django: Callable[[dict[str, Any], StartResponse], HttpResponseBase | list[bytes]]) -> None:
-        self._django = django
+    def __init__(self, application: Callable[[Environ, StartResponse], HttpResponseBase | list[bytes]]) -> None:
+        self._application = application
         watchdog.start()
 
-    def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+    def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """The answer; Django is told by REFUSAL what has gone wrong already."""
-        with Visit(environ) as visit:
-            if refusal := visit.begin():
-                environ[REFUSAL] = refusal
-            response = self._django(environ, start_response)
+        with Visit() as visit:
+            if not bodies.receive(environ, visit.flight):
+                environ[REFUSAL] = 408
+            response = self._application(environ, start_response)
             if isinstance(response, list):
                 return response
             if isinstance(response, HttpResponse):
@@ -38,39 +39,43 @@ class Front:
             return visit.stream(response)
 
 
-class Visit:
-    """The deadline and the slot of one request, until it is answered: of a stream, until it is sent."""
+class InSlot:
+    """Django, each of whose requests works in a slot (see ccweb.slots), which it keeps until it is answered."""
 
-    def __init__(self, environ: dict[str, Any]) -> None:
-        self._environ, self._path = environ, environ["PATH_INFO"]
-        self._slots = slots.slots_for(self._path)
+    def __init__(self, django: Callable[[Environ, StartResponse], HttpResponseBase]) -> None:
+        self._django = django
+
+    def __call__(self, environ: Environ, start_response: StartResponse) -> HttpResponseBase:
+        """Django's response, that of a refusal when no slot was free in time."""
+        path, flight = environ["PATH_INFO"], deadlines.current()
+        if flight and REFUSAL not in environ and not path.startswith(FREE) and not slots.enter(flight, path):
+            environ[REFUSAL] = 503
+        return self._django(environ, start_response)
+
+
+class Visit:
+    """The flight of one request, with its slot if it takes one, until it is answered: of a stream, until it is sent."""
+
+    def __init__(self) -> None:
         self._streams = False
 
     def __enter__(self) -> "Visit":
-        self._flight = deadlines.take_off()
+        self.flight = deadlines.take_off()
         return self
 
     def __exit__(self, *error: object) -> None:
         if not self._streams:
             self.end()
 
-    def begin(self) -> int | None:
-        """Read the body and take a slot; the status of a refusal."""
-        if not bodies.receive(self._environ, self._flight):
-            return 408
-        if self._path.startswith(FREE) or self._slots.enter(self._flight):
-            return None
-        return 503
-
     def stream(self, response: HttpResponseBase) -> "Stream":
         """An answer that takes its time."""
-        self._streams, self._flight.deadline = True, math.inf
+        self._streams, self.flight.deadline = True, math.inf
         return Stream(response, self)
 
     def end(self) -> None:
         """Make room for the next request."""
         try:
-            self._slots.leave(self._flight)
+            slots.leave(self.flight)
         finally:
             deadlines.land()
 

@@ -1,7 +1,7 @@
 """Few requests work at a time, each on a database connection of its slot; the others wait without holding one.
 
 The server has many threads, so that a slow body or a wait for the database does not keep /healthz from its answer.
-Only WORKING of them run Python at a time: more would take turns at the interpreter's lock and all be slower.
+Only WORKING of them run Django at a time: more would take turns at the interpreter's lock and all be slower.
 """
 
 import threading
@@ -11,12 +11,14 @@ from collections import deque
 from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from ccweb.api.deadlines import Flight
+from ccweb.api.deadlines import DEADLINE, Flight
 
 WORKING = 2  # requests at a time in a worker
 WATCHING = 1  # beside them, for WATCHED_BY_MACHINES
 WATCHED_BY_MACHINES = ("/readyz", "/metrics")
-PATIENCE = 2.5  # seconds to wait for a slot: of sixteen lists of 1,000 at once the last waits for more than a second
+# Seconds after a request came in which it may wait for a slot: of sixteen lists of 1,000 at once the last waits for
+# more than a second.
+PATIENCE = 2.5
 
 
 class Waiter:
@@ -41,19 +43,12 @@ class Slots:
 
     def enter(self, flight: Flight) -> bool:
         """Work in a slot, its connection being this thread's `connection`; False when none is free in time."""
-        database = self._take(PATIENCE)
+        database = self._take(patience(flight))
         if database is None:
             return False
         connections[DEFAULT_DB_ALIAS] = flight.database = database
         flight.working_since = time.monotonic()
         return True
-
-    def leave(self, flight: Flight) -> None:
-        """The next one's turn; does nothing for a flight that has not entered."""
-        database, flight.database = flight.database, None
-        if database is not None:
-            del connections[DEFAULT_DB_ALIAS]
-            self._give_back(database)
 
     def _take(self, seconds: float) -> BaseDatabaseWrapper | None:
         with self._lock:
@@ -67,7 +62,8 @@ class Slots:
                     self._queue.remove(waiter)
         return waiter.database
 
-    def _give_back(self, database: BaseDatabaseWrapper) -> None:
+    def give_back(self, database: BaseDatabaseWrapper) -> None:
+        """The next one's turn."""
         with self._lock:
             if self._queue:
                 waiter = self._queue.popleft()
@@ -77,12 +73,25 @@ class Slots:
                 self._free.append(database)
 
 
+def patience(flight: Flight) -> float:
+    """Seconds that a request may still wait before anybody works on it."""
+    return max(0.0, flight.deadline - DEADLINE + PATIENCE - time.monotonic())
+
+
 _working, _watching = Slots(WORKING), Slots(WATCHING)
 
 
-def slots_for(path: str) -> Slots:
-    """Where a request to this path works."""
-    return _watching if path in WATCHED_BY_MACHINES else _working
+def enter(flight: Flight, path: str = "") -> bool:
+    """Work in a slot for requests to this path, its connection being this thread's; False when none is free in time."""
+    return (_watching if path in WATCHED_BY_MACHINES else _working).enter(flight)
+
+
+def leave(flight: Flight) -> None:
+    """The next one's turn; does nothing for a flight that has not entered."""
+    database, flight.database = flight.database, None
+    if database is not None:
+        del connections[DEFAULT_DB_ALIAS]
+        (_watching if database in _watching.databases else _working).give_back(database)
 
 
 def databases() -> list[BaseDatabaseWrapper]:

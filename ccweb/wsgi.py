@@ -22,9 +22,10 @@ except ImproperlyConfigured as error:
 
 import ccweb.urls  # noqa: E402, F401  every module is loaded before the first request comes
 from ccweb.express import Express  # noqa: E402
-from ccweb.serving import Front  # noqa: E402
+from ccweb.logs import gather_lines  # noqa: E402
+from ccweb.serving import Front, InSlot  # noqa: E402
 
-application = workers.only_the_request(Front(Express(django)))
+application = workers.only_the_request(Front(Express(InSlot(django))))
 workers.end_with_server()
 
 if settings.API_IS_OPEN:
@@ -38,6 +39,7 @@ if settings.RELAY_IN_WEB:
 from segments.streaks.keeper import start_thread as keep_streaks  # noqa: E402
 
 keep_streaks()
+gather_lines()
 # What is loaded now stays: the collector need not look through it again and again.
 gc.collect()
 gc.freeze()
