@@ -36,6 +36,20 @@ class StrictViewSet(viewsets.GenericViewSet):
         if self.action:  # else the method is not allowed, whatever its parameters
             refuse_unknown_parameters(request, known)
 
+    def finalize_response(self, *args: Any, **kwargs: Any) -> Response:
+        """As DRF does; the request is let go once the answer is rendered."""
+        response: Response = super().finalize_response(*args, **kwargs)
+        response.add_post_render_callback(_let_go)
+        return response
+
+
+def _let_go(response: Response) -> None:
+    """Part view, request and answer, which refer to each other: a list would live on until the collector comes."""
+    context = response.renderer_context  # type: ignore[attr-defined]  # set by DRF
+    context["request"].parser_context.clear()
+    context["view"].request = context["view"].response = None
+    context.clear()
+
 
 class RecordingMixin:
     """POST of one event, or of a list where `takes_lists`, through the app's write door `record`."""
