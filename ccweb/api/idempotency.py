@@ -1,6 +1,6 @@
 """Events are stored once: the event_id decides, and every event that was sent gets its verdict."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -37,13 +37,11 @@ def record_once(
     ours: dict[str, Event] = {}  # stored by this call
     erased: set[int] = set()
     for _ in range(MAX_TRIES):
-        first: dict[str, Event] = {}
-        for event in events:
-            if event["event_id"] not in ours and event["user_id"] not in erased:
-                first.setdefault(event["event_id"], event)
-        for key, row_id in _through_deadlocks(insert, list(first.values())).items() if first else ():
+        first = _first(e for e in events if e["event_id"] not in ours and e["user_id"] not in erased)
+        new = _through_deadlocks(insert, list(first.values())) if first else {}
+        for key, row_id in new.items():
+            first[key]["id"] = row_id
             ours[key] = first[key]
-            ours[key]["id"] = row_id
         if len(ours) == len(sent):
             return [Verdict("accepted", event) for event in events]
         # Read in a second statement: ON CONFLICT DO NOTHING does not show the row of a racing transaction.
@@ -52,6 +50,14 @@ def record_once(
         if all(e["event_id"] in known or e["user_id"] in erased for e in events):
             return _judge(sent, events, known, set(ours), erased)
     raise OperationalError("an event with this event_id is being deleted and sent again; try again")
+
+
+def _first(events: Iterable[Event]) -> dict[str, Event]:
+    """The first one of each event_id."""
+    first: dict[str, Event] = {}
+    for event in events:
+        first.setdefault(event["event_id"], event)
+    return first
 
 
 def _through_deadlocks(insert: Insert, events: Sequence[Event]) -> dict[str, int]:
