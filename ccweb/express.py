@@ -26,7 +26,7 @@ from ccweb.api import deadlines
 from ccweb.api.addresses import is_loopback
 from ccweb.api.auth import KEYRING, presented_key
 from ccweb.api.errors import PROBLEM_JSON, problem_response, sqlstate
-from ccweb.api.identity import MAX_USER_ID
+from ccweb.api.identity import MAX_USER_ID, new_event_id
 from ccweb.api.limits import limits_of, rate_limit_headers
 from ccweb.api.negotiation import ANY
 from ccweb.api.parsing import MAX_OBJECT_BYTES, parse_json
@@ -67,19 +67,24 @@ class Order(NamedTuple):
 class Line(NamedTuple):
     """One kind of request: its method and route, its key's scope, what is taken from it (raises Odd) and the work.
 
-    `questions` about the arguments of several requests go to Redis along with their limits; the work gets the answers.
+    `take` also says whether somebody else's transaction may hold the request up: such ones are served apart, so that
+    they hold up nobody else. `questions` about the arguments of several requests go to Redis along with their limits;
+    the work gets the answers.
     """
 
     method: str
     route: str
     scope: str
-    take: Callable[[Environ], Any]
+    take: Callable[[Environ], tuple[Any, bool]]
     questions: Callable[[Sequence[Any]], Sequence[Call]]
     work: Callable[[Sequence[Order], Sequence[Any] | None], Sequence[Outcome]]
 
 
-def _action(environ: Environ) -> dict[str, Any]:
-    """The cleaned fields of one action."""
+def _action(environ: Environ) -> tuple[dict[str, Any], bool]:
+    """The cleaned fields of one action, and whether its event_id is the client's, which others may be storing too.
+
+    Without one it gets its event_id here: what is tried again must not be stored as another action.
+    """
     length = environ.get("CONTENT_LENGTH") or "0"
     if environ.get("CONTENT_TYPE") != JSON or not (length.isdecimal() and 0 < int(length) <= MAX_OBJECT_BYTES):
         raise Odd
@@ -87,16 +92,17 @@ def _action(environ: Environ) -> dict[str, Any]:
     if len(body) < int(length) or not body.startswith(b"{"):
         raise Odd
     try:
-        return ActionViewSet().clean(parse_json(body))
+        action = ActionViewSet().clean(parse_json(body))
     except APIException:
         raise Odd from None
+    return {"event_id": new_event_id()} | action, "event_id" in action
 
 
-def _user_id(environ: Environ) -> int:
+def _user_id(environ: Environ) -> tuple[int, bool]:
     found = USER.fullmatch(environ["PATH_INFO"])
     if found is None or int(found[1]) > MAX_USER_ID or environ.get("CONTENT_LENGTH", "0") not in ("", "0"):
         raise Odd
-    return int(found[1])
+    return int(found[1]), False
 
 
 def _record(orders: Sequence[Order], asked: Sequence[Any] | None) -> Sequence[Outcome]:
@@ -125,7 +131,11 @@ class Express:
     def __init__(self, django: Callable[[Environ, StartResponse], HttpResponseBase]) -> None:
         self._django = django
         self._headers: dict[tuple[str, bool], Headers] = {}  # what Django's answers have in common, by route and HTTPS
-        self._together = {line: Together(partial(_serve, line)) for line in (ACTION, RECOMMENDATION)}
+        self._together = {
+            (line.route, apart): Together(partial(_serve, line))
+            for line in (ACTION, RECOMMENDATION)
+            for apart in (False, True)
+        }
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Any:
         """The answer; nothing of the request is changed or counted before it is known not to be odd."""
@@ -137,9 +147,10 @@ class Express:
             common = self._headers.get((line.route, secure))
             if common is None:
                 return self._learn(line, secure, environ, start_response)
-            order = Order(line.take(environ), limits_of(meta), id_of(environ))
-            flight = deadlines.current()
-            served = self._together[line](order, slots.patience(flight) if flight else slots.PATIENCE)
+            argument, apart = line.take(environ)
+            order, flight = Order(argument, limits_of(meta), id_of(environ)), deadlines.current()
+            patience = slots.patience(flight) if flight else slots.PATIENCE
+            served = self._together[line.route, apart](order, patience)
             if served is None:
                 raise Odd
         except (Odd, TooLate):
@@ -226,7 +237,7 @@ def _work(line: Line, orders: Sequence[Order], asked: Sequence[Any] | None) -> S
         return line.work(orders, asked) if orders else []
     except Exception as error:  # noqa: BLE001 - answered and logged as the views do
         if line is ACTION and len(orders) > 1 and _is_about_one(error):
-            return _work_alone(line, orders)
+            return [outcome for order in orders for outcome in _work(line, [order], None)]
         response = problem_response(error, {"view": line.route})
         outcome = response.status_code, response.data, {k: v for k, v in response.items() if k != "Content-Type"}
         return [outcome] * len(orders)
@@ -240,10 +251,3 @@ def _work(line: Line, orders: Sequence[Order], asked: Sequence[Any] | None) -> S
 def _is_about_one(error: Exception) -> bool:
     """Whether nothing was stored because of one of the orders: its content, or somebody else's row in the way."""
     return isinstance(error, DataError | IntegrityError) or sqlstate(error) == LOCK_NOT_AVAILABLE
-
-
-def _work_alone(line: Line, orders: Sequence[Order]) -> Sequence[Outcome]:
-    """One after the other; last those with an event_id of their own, which may wait for another transaction."""
-    turns = sorted(range(len(orders)), key=lambda place: "event_id" in orders[place].argument)
-    outcomes = {place: _work(line, [orders[place]], None)[0] for place in turns}
-    return [outcomes[place] for place in range(len(orders))]

@@ -86,6 +86,30 @@ def test_each_gets_its_own_answer_and_its_message_its_own_request_id(web: Stack)
     assert rows == (14,)
 
 
+def test_an_event_id_that_somebody_else_is_storing_holds_nobody_else_up(web: Stack) -> None:
+    warm(web)
+    event_id = str(uuid.uuid4())
+    with psycopg.connect(web.database_url) as importing, ThreadPoolExecutor(13) as crowd:
+        importing.execute(
+            "INSERT INTO user_actions (event_id, user_id, action_type, value, action_timestamp, received_at) "
+            "VALUES (%s, 5, 'imported', 0, now(), now())",
+            [event_id],
+        )
+        held = crowd.submit(
+            web.call, "POST", "/api/actions", {"user_id": 5, "action_type": "held", "event_id": event_id}
+        )
+        time.sleep(0.2)
+        others = [
+            crowd.submit(web.call, "POST", "/api/actions", {"user_id": n, "action_type": "free"}) for n in range(1, 13)
+        ]
+        assert {other.result().status for other in others} == {201}
+        assert not held.done()
+        assert held.result().status == 503
+        importing.rollback()
+        stored = importing.execute("SELECT count(*) FROM user_actions WHERE action_type <> 'warm'").fetchone()
+    assert stored == (12,)
+
+
 def test_exactly_the_limit_passes(web: Stack) -> None:
     if (left := 60 - time.time() % 60) < 20:  # all requests must fall into one clock minute
         time.sleep(left)
