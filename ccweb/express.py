@@ -131,11 +131,8 @@ class Express:
     def __init__(self, django: Callable[[Environ, StartResponse], HttpResponseBase]) -> None:
         self._django = django
         self._headers: dict[tuple[str, bool], Headers] = {}  # what Django's answers have in common, by route and HTTPS
-        self._together = {
-            (line.route, apart): Together(partial(_serve, line))
-            for line in (ACTION, RECOMMENDATION)
-            for apart in (False, True)
-        }
+        ways = [(line, apart) for line in (ACTION, RECOMMENDATION) for apart in (False, True)]
+        self._together = {(line.route, apart): Together(partial(_serve, line)) for line, apart in ways}
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Any:
         """The answer; nothing of the request is changed or counted before it is known not to be odd."""
