@@ -11,118 +11,34 @@ import time
 from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
 from http import HTTPStatus
-from typing import Any, NamedTuple
+from typing import Any
 
 from django.conf import settings
 from django.db import DEFAULT_DB_ALIAS, DataError, IntegrityError, connections
 from django.http.request import split_domain_port, validate_host
 from django.http.response import HttpResponseBase
-from rest_framework.exceptions import APIException
 
-from actions.recording import record_actions
-from actions.views import ActionViewSet
 from ccweb import slots
 from ccweb.api import deadlines
 from ccweb.api.addresses import is_loopback
 from ccweb.api.auth import KEYRING, presented_key
 from ccweb.api.errors import PROBLEM_JSON, problem_response, sqlstate
-from ccweb.api.identity import MAX_USER_ID, new_event_id
 from ccweb.api.limits import limits_of, rate_limit_headers
 from ccweb.api.negotiation import ANY
-from ccweb.api.parsing import MAX_OBJECT_BYTES, parse_json
 from ccweb.api.proxies import resolve_client
-from ccweb.api.redis_calls import Call
 from ccweb.api.rendering import as_json
-from ccweb.api.throttling import Limit, Verdict, take_each
+from ccweb.api.throttling import Verdict, take_each
 from ccweb.api.tracing import request_id
+from ccweb.lines import ACTION, JSON, RECOMMENDATION, Environ, Line, Odd, Order, Outcome, line_of
 from ccweb.observing import REFUSAL, id_of, note
 from ccweb.together import Together, TooLate
-from segments import streaks
-from segments.recommendations import recommend_each
 
-JSON = "application/json"
 LOCK_NOT_AVAILABLE = "55P03"  # an SQLSTATE
 ODD = ("HTTP_TRANSFER_ENCODING", "HTTP_CONTENT_ENCODING", REFUSAL)
 FORWARDED = ("HTTP_X_FORWARDED_FOR", "HTTP_X_FORWARDED_PROTO", "HTTP_AUTHORIZATION")
 CHANGING = re.compile("content-(type|length)|ratelimit.*|x-request-id|idempotent-replayed", re.IGNORECASE)
-USER = re.compile("/api/user-segments/([1-9][0-9]{0,18})/recommendation")
 Headers = list[tuple[str, str]]
-Environ = dict[str, Any]
 StartResponse = Callable[..., Any]
-Outcome = tuple[int, dict[str, Any], dict[str, str]]  # status, body, headers
-
-
-class Odd(Exception):
-    """This request is Django's."""
-
-
-class Order(NamedTuple):
-    """What one request asks for, when nothing about it is odd."""
-
-    argument: Any
-    limits: Sequence[Limit]
-    origin: str  # its request id
-
-
-class Line(NamedTuple):
-    """One kind of request: its method and route, its key's scope, what is taken from it (raises Odd) and the work.
-
-    `take` also says whether somebody else's transaction may hold the request up: such ones are served apart, so that
-    they hold up nobody else. `questions` about the arguments of several requests go to Redis along with their limits;
-    the work gets the answers.
-    """
-
-    method: str
-    route: str
-    scope: str
-    take: Callable[[Environ], tuple[Any, bool]]
-    questions: Callable[[Sequence[Any]], Sequence[Call]]
-    work: Callable[[Sequence[Order], Sequence[Any] | None], Sequence[Outcome]]
-
-
-def _action(environ: Environ) -> tuple[dict[str, Any], bool]:
-    """The cleaned fields of one action, and whether its event_id is the client's, which others may be storing too.
-
-    Without one it gets its event_id here: what is tried again must not be stored as another action.
-    """
-    length = environ.get("CONTENT_LENGTH") or "0"
-    if environ.get("CONTENT_TYPE") != JSON or not (length.isdecimal() and 0 < int(length) <= MAX_OBJECT_BYTES):
-        raise Odd
-    body = environ["wsgi.input"].getvalue()  # in memory (ccweb.bodies); Django can still read it
-    if len(body) < int(length) or not body.startswith(b"{"):
-        raise Odd
-    try:
-        action = ActionViewSet().clean(parse_json(body))
-    except APIException:
-        raise Odd from None
-    return {"event_id": new_event_id()} | action, "event_id" in action
-
-
-def _user_id(environ: Environ) -> tuple[int, bool]:
-    found = USER.fullmatch(environ["PATH_INFO"])
-    if found is None or int(found[1]) > MAX_USER_ID or environ.get("CONTENT_LENGTH", "0") not in ("", "0"):
-        raise Odd
-    return int(found[1]), False
-
-
-def _record(orders: Sequence[Order], asked: Sequence[Any] | None) -> Sequence[Outcome]:
-    actions, origins = [order.argument for order in orders], [order.origin for order in orders]
-    return list(map(ActionViewSet().outcome, record_actions(actions=actions, origins=origins)))
-
-
-def _recommend(orders: Sequence[Order], asked: Sequence[Any] | None) -> Sequence[Outcome]:
-    return [(200, found.as_json(), {}) for found in recommend_each([order.argument for order in orders], asked)]
-
-
-ACTION = Line("POST", "api/actions", ActionViewSet.scopes["POST"], _action, lambda actions: (), _record)
-RECOMMENDATION = Line(
-    "GET",
-    "api/user-segments/<user_id:user_id>/recommendation",
-    "segments:read",
-    _user_id,
-    lambda user_ids: (streaks.question(user_ids),),
-    _recommend,
-)
 
 
 class Express:
@@ -131,7 +47,7 @@ class Express:
     def __init__(self, django: Callable[[Environ, StartResponse], HttpResponseBase]) -> None:
         self._django = django
         self._headers: dict[tuple[str, bool], Headers] = {}  # what Django's answers have in common, by route and HTTPS
-        ways = [(line, apart) for line in (ACTION, RECOMMENDATION) for apart in (False, True)]
+        ways = [(ACTION, False), (ACTION, True), (RECOMMENDATION, False)]  # those that nobody can hold up, or apart
         self._together = {(line.route, apart): Together(partial(_serve, line)) for line, apart in ways}
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Any:
@@ -171,14 +87,6 @@ class Express:
         if response.status_code in (200, 201) and not response.cookies:
             self._headers[line.route, secure] = [item for item in response.items() if not CHANGING.fullmatch(item[0])]
         return response
-
-
-def line_of(environ: Environ) -> Line | None:
-    """Which line a request may take."""
-    method, path = environ["REQUEST_METHOD"], environ["PATH_INFO"]
-    if method == "POST" and path == "/api/actions":
-        return ACTION
-    return RECOMMENDATION if method == "GET" and path.endswith("/recommendation") else None
 
 
 def _usual(environ: Environ, line: Line) -> tuple[Environ, bool]:
