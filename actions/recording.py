@@ -107,8 +107,7 @@ def _insert(actions: Sequence[Event]) -> dict[str, int]:
 
 @cache
 def _statement() -> PostgreSQLInsert:
-    also = {"extra": "payload headers", "then": QUEUE, "also": f", {WAKE}"}
-    return PostgreSQLInsert(UserAction, COLUMNS, common=COMMON, **also)
+    return PostgreSQLInsert(UserAction, COLUMNS, common=COMMON, extra="payload headers", then=QUEUE, also=f", {WAKE}")
 
 
 def _insert_postgresql(actions: Sequence[Event]) -> dict[str, int]:

@@ -7,7 +7,7 @@ from django.db import connection
 
 from ccweb.api.prepared import fetch
 from segments.models import RiskProfile
-from segments.streaks.days import Run, as_run, clause, parameters
+from segments.streaks.days import Run, as_run, clause, listed, parameters
 
 SEGMENTS = "SELECT user_id, rfm_group, risk_profile FROM user_segments WHERE user_id "
 SOME = {"postgresql": "= ANY(%s::bigint[])", "sqlite": "IN (SELECT value FROM json_each(%s))"}
@@ -30,8 +30,7 @@ def standings(user_ids: Collection[int]) -> dict[int, Standing]:
     """Those who have a segment. Without ORM objects: this is much of what a recommendation costs."""
     if not user_ids:
         return {}
-    listed = list(user_ids) if connection.vendor == "postgresql" else str(list(user_ids))
-    rows = fetch(SEGMENTS + SOME[connection.vendor], [listed])
+    rows = fetch(SEGMENTS + SOME[connection.vendor], [listed(user_ids)])
     return {int(str(user_id)): Standing(str(group), str(risk)) for user_id, group, risk in rows}
 
 

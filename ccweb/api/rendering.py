@@ -7,8 +7,7 @@ import orjson
 from rest_framework.renderers import JSONRenderer
 from rest_framework.utils.encoders import JSONEncoder
 
-# What orjson writes in a form of its own, DRF's encoder writes in ours.
-OPTIONS = orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_NON_STR_KEYS
+OPTIONS = orjson.OPT_PASSTHROUGH_DATETIME  # which orjson writes in a form of its own, DRF's encoder in ours
 _default = JSONEncoder().default
 
 

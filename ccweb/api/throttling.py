@@ -3,20 +3,20 @@
 DRF's throttles read, compare and write in three steps, so under load they let several times the limit through.
 """
 
+import collections
 import logging
 import threading
 import time
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-from prometheus_client import Counter as Metric
+from prometheus_client import Counter
 
 from ccweb.api.breaker import Away
 from ccweb.api.redis_calls import Call, Refused, run_script, run_scripts
 
 log = logging.getLogger(__name__)
-COUNTED_LOCALLY = Metric("ccweb_limits_counted_locally", "Requests counted by one process alone, Redis being away.")
+COUNTED_LOCALLY = Counter("ccweb_limits_counted_locally", "Requests counted by one process alone, Redis being away.")
 # Of ARGV[1] requests that are alike, lets through as many as all of KEYS have room for, and counts those in each.
 # Returns how many, and the counts. The rest of ARGV: for each key its limit and its seconds to live.
 TAKE = """
@@ -87,7 +87,7 @@ def take_each(requests: Sequence[Sequence[Limit]], *calls: Call) -> tuple[list[V
     Requests with the same limits are counted by one call; of those the first ones pass.
     """
     now = time.time()
-    takes = [Take(limits, alike, now) for limits, alike in Counter(map(tuple, requests)).items()]
+    takes = [Take(limits, alike, now) for limits, alike in collections.Counter(map(tuple, requests)).items()]
     try:
         found = run_scripts([*(each.call() for each in takes), *calls])
     except Away as error:

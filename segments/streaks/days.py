@@ -78,8 +78,12 @@ def clause(*, some: bool) -> str:
 
 def parameters(user_ids: Collection[int]) -> list[Any]:
     """For clause(some=True)."""
-    listed = list(user_ids) if connection.vendor == "postgresql" else str(list(user_ids))
-    return [*_bounds(), listed]
+    return [*_bounds(), listed(user_ids)]
+
+
+def listed(user_ids: Collection[int]) -> Any:
+    """User ids as one parameter: an array, on SQLite the JSON of one."""
+    return list(user_ids) if connection.vendor == "postgresql" else str(list(user_ids))
 
 
 def _bounds() -> list[Any]:
