@@ -1,10 +1,12 @@
 """POST /api/actions with a list: a verdict for every item, whatever its neighbours are."""
 
+import gc
 from typing import Any
 
 import pytest
 import redis
 from django.db import OperationalError, connection
+from rest_framework.request import Request
 
 from actions.models import OutboxMessage, UserAction
 from ccweb.api.erasure import mark_erased
@@ -80,6 +82,16 @@ def test_what_is_stored_counts_for_the_streak_though_the_answer_is_unknown(redis
         assert post("actions", [action(2, event_id=ID), action(3)]).status_code == 503
     assert UserAction.objects.filter(user_id=3).exists()
     assert redis_client.get("user:3:streak_count") == b"1"
+
+
+def test_a_list_does_not_live_on_until_the_collector_comes() -> None:
+    gc.collect()
+    gc.disable()
+    try:
+        post("actions", [action(n) for n in range(1, 101)])
+        assert not [found for found in gc.get_objects() if type(found) is Request]
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize("size", [0, 1001])

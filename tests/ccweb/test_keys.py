@@ -13,6 +13,7 @@ from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries, Settings
 
 from actions.models import UserAction
+from ccweb.api.auth import CACHE_SECONDS, GRACE_SECONDS, Keyring
 from ccweb.api.models import SCOPES, ApiKey, create_key
 
 pytestmark = pytest.mark.django_db
@@ -188,3 +189,21 @@ def test_with_debug_on_no_key_is_needed_but_one_that_is_sent_must_be_right(setti
         "narrow": 403,
         "right": 200,
     }
+
+
+def test_of_those_who_come_when_a_key_is_due_again_only_the_first_looks_it_up() -> None:
+    keyring, sent = Keyring(), key()
+    assert keyring.known(sent) is None
+    grant = keyring.find(sent)
+    assert keyring.known(sent) == grant is not None
+    time.sleep(CACHE_SECONDS)
+    assert [keyring.known(sent) for _ in range(3)] == [None, grant, grant]
+    time.sleep(GRACE_SECONDS)
+    assert keyring.known(sent) is None
+
+
+def test_keys_that_are_not_valid_fill_no_memory() -> None:
+    keyring = Keyring()
+    for number in range(1000):
+        assert keyring.known(f"{number:08}.{'x' * 43}") is None
+    assert not keyring._again

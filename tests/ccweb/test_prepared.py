@@ -48,6 +48,16 @@ def test_text_numbers_and_uuids_come_back_as_the_same_text_by_both_ways() -> Non
         assert fetch(ALL_KINDS, VALUES)[0][:4] == found[0][:4]
 
 
+ODD_TEXTS = ["", "NULL", "null", 'a "quoted" one', "back\\slash", "{a,b}", "comma, space ", "line\nbreak", "\u00e9"]
+
+
+@pytest.mark.parametrize("texts", [[], [""], ODD_TEXTS])
+def test_a_list_is_an_array_whatever_it_holds(texts: list[str]) -> None:
+    assert fetch("SELECT unnest(%s::text[])", [texts]) == [(text,) for text in texts]
+    assert fetch("SELECT unnest(%s::bigint[])", [[1, 2**63 - 1]]) == [("1",), (str(2**63 - 1),)]
+    assert fetch("SELECT unnest(%s::numeric[])", [[Decimal("-0.10")]]) == [("-0.10",)]
+
+
 def test_it_commits_at_once_and_goes_with_its_transaction() -> None:
     assert fetch(INSERT, [1]) == [("1",)]
     with transaction.atomic():
@@ -100,6 +110,8 @@ def test_it_survives_that_a_rollback_has_the_server_forget_every_statement() -> 
 def test_a_nul_is_refused_not_cut_off() -> None:
     with pytest.raises(DataError, match="NUL"):
         fetch("SELECT %s::text", ["a\0b"])
+    with pytest.raises(DataError, match="NUL"):
+        fetch("SELECT %s::text[]", [["a", "b\0c"]])
 
 
 def test_outside_a_request_psycopg_waits_which_ctrl_c_can_end() -> None:

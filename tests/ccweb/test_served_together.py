@@ -121,7 +121,7 @@ def test_exactly_the_limit_passes(web: Stack) -> None:
     assert sorted(map(int, left)) == list(range(MOST - 8))
 
 
-def test_a_database_that_ends_the_session_is_503_for_all_of_them_and_nothing_is_stored(web: Stack) -> None:
+def test_who_is_served_by_a_session_that_ends_gets_503_and_is_not_stored(web: Stack) -> None:
     warm(web)
     end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND query LIKE %s"
     with psycopg.connect(web.database_url, autocommit=True) as other, ThreadPoolExecutor(12) as crowd:
@@ -138,5 +138,7 @@ def test_a_database_that_ends_the_session_is_503_for_all_of_them_and_nothing_is_
             time.sleep(0.5)
         answers = [one.result() for one in sent]
         stored = other.execute("SELECT count(*) FROM user_actions WHERE action_type = 'cut'").fetchone()
-    assert Counter(answer.status for answer in answers)[503] + stored[0] == 12  # type: ignore[index]
+    statuses = Counter(answer.status for answer in answers)
+    assert statuses[503] > 0
+    assert statuses == {503: statuses[503], 201: stored[0]}  # type: ignore[index]
     assert {answer.headers["Retry-After"] for answer in answers if answer.status == 503} == {"2"}
