@@ -13,7 +13,7 @@ from typing import Any
 import psycopg
 
 from tests.benchmarks.figures import Figures, Measured, ratio
-from tests.benchmarks.history import END, add_day, fill, vacuum
+from tests.benchmarks.history import END, add_day, fill, quiet, vacuum
 from tests.benchmarks.load import peak_mb
 from tests.benchmarks.rig import Rig
 from tests.benchmarks.scale import Scale, say
@@ -95,6 +95,7 @@ class Judging:
     def _compute(self, as_of: datetime) -> dict[str, Any]:
         """manage.py compute_rfm --json; also notes the most memory it ever took."""
         command = [sys.executable, "manage.py", "compute_rfm", "--as-of", as_of.isoformat(), "--json"]
+        quiet(self.url)
         environment = self._stack.environment | {"LOG_LEVEL": "WARNING"}  # a line a run would tear ours apart
         process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True)
         peak = 0.0
@@ -129,6 +130,7 @@ class Judging:
 
     def _aggregate(self) -> None:
         vacuum(self.url)
+        quiet(self.url)
         with closing(psycopg.connect(self.url)) as connection:
             connection.execute("SET max_parallel_workers_per_gather = 0")
             begin = time.perf_counter()

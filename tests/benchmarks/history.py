@@ -9,6 +9,8 @@ from pathlib import Path
 
 import psycopg
 
+from tests.processes import wait_for
+
 DAYS, ACTIONS_OF_A_USER = 60, 20
 # Everything ends at a batch's moment; the days after it are added one by one.
 END = datetime.now(UTC).replace(hour=2, minute=0, second=0, microsecond=0) - timedelta(days=10)
@@ -18,6 +20,7 @@ GENERATED = """SELECT gen_random_uuid() AS event_id, floor(%(users)s ^ random())
     %(begin)s::timestamptz + n * (%(end)s::timestamptz - %(begin)s::timestamptz) / %(rows)s AS action_timestamp
     FROM generate_series(1, %(rows)s) AS n"""
 COLUMNS = "event_id, user_id, action_type, value, action_timestamp"
+VACUUMING = "SELECT 1 FROM pg_stat_activity WHERE backend_type = 'autovacuum worker'"
 INSERT = f"INSERT INTO user_actions ({COLUMNS}, received_at) SELECT {COLUMNS}, action_timestamp FROM ({GENERATED}) AS g"
 
 
@@ -38,6 +41,12 @@ def vacuum(url: str) -> None:
     """What autovacuum does sooner or later, now."""
     with closing(psycopg.connect(url, autocommit=True)) as connection:
         connection.execute("VACUUM (ANALYZE) user_actions")
+
+
+def quiet(url: str) -> None:
+    """Wait until autovacuum is done: after an import it would take a core from the runs that are measured first."""
+    with closing(psycopg.connect(url, autocommit=True)) as connection:
+        wait_for(lambda: not connection.execute(VACUUMING).fetchall(), "autovacuum to end", seconds=300)
 
 
 def write_csv(url: str, rows: int, file: Path) -> None:
