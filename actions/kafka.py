@@ -18,7 +18,7 @@ from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-def
 from django.conf import settings
 
 from actions.kafka_settings import CONSUMER, PRODUCER, TRANSACTIONAL_ID, TRANSACTIONS, client
-from actions.models import OutboxMessage
+from actions.models import Message
 
 SLICE = 0.4  # seconds: no call blocks for longer, so that the caller can show signs of life
 START_PATIENCE = 10.0  # seconds that a reachable cluster gets to open transactions
@@ -75,7 +75,7 @@ class Courier:
         if not self.fenced:
             self._producer = self._new_producer()
 
-    def deliver(self, messages: Sequence[OutboxMessage]) -> None:
+    def deliver(self, messages: Sequence[Message]) -> None:
         """Return when Kafka has confirmed all of them; raises Poison, Forbidden or Undelivered.
 
         After an error none of them is in Kafka for a reader of committed messages, unless the courier is not fenced or
@@ -131,7 +131,7 @@ class Courier:
     def _new_producer(self, **more: Any) -> Producer:
         return Producer(client(**PRODUCER, **more) | {"error_cb": self._heard.append})
 
-    def _send(self, message: OutboxMessage, failures: list[KafkaError]) -> None:
+    def _send(self, message: Message, failures: list[KafkaError]) -> None:
         def note(error: KafkaError | None, _: object) -> None:
             if error is not None:
                 failures.append(error)

@@ -11,10 +11,9 @@ from collections.abc import Sequence
 
 import psycopg
 from django.db import DatabaseError, close_old_connections
-from django.utils import timezone
 
 from actions.kafka import Courier, Forbidden, Poison, Undelivered
-from actions.models import TOPIC, OutboxMessage, OutboxQuerySet
+from actions.models import TOPIC, Message, OutboxMessage, OutboxQuerySet
 from actions.waking import BREATH, bell_of
 from ccweb.api.leadership import Lead
 
@@ -53,7 +52,7 @@ class Relay:
             return 0
         self._ready_courier()
         self._delete_confirmed()
-        batch = list(OutboxMessage.objects.waiting()[:BATCH])
+        batch = OutboxMessage.objects.batch(BATCH)
         try:
             if batch:
                 self._deliver(batch)
@@ -116,7 +115,7 @@ class Relay:
             self._courier, self._term = courier, self.lead.terms
         return self._courier
 
-    def _deliver(self, batch: Sequence[OutboxMessage]) -> None:
+    def _deliver(self, batch: Sequence[Message]) -> None:
         try:
             self._ready_courier().deliver(batch)
         except BaseException as error:
@@ -127,16 +126,15 @@ class Relay:
         self._delete_confirmed()
         self.delivered += len(batch)
 
-    def _deliver_one_by_one(self, batch: Sequence[OutboxMessage]) -> None:
+    def _deliver_one_by_one(self, batch: Sequence[Message]) -> None:
         for message in batch:
             try:
                 self._deliver([message])
             except Poison as error:
                 self._quarantine(message, str(error))
 
-    def _quarantine(self, message: OutboxMessage, reason: str) -> None:
-        message.quarantined_at, message.error = timezone.now(), reason
-        message.save(update_fields=["quarantined_at", "error"])
+    def _quarantine(self, message: Message, reason: str) -> None:
+        OutboxMessage.objects.quarantine(message.pk, reason)
         self.quarantined += 1
         logger.error("outbox row %d is quarantined, Kafka will never take it: %s", message.pk, reason)
 

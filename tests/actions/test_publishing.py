@@ -12,7 +12,7 @@ from django.test.utils import CaptureQueriesContext
 from pytest_django import Settings
 
 from actions.kafka import Courier, Undelivered
-from actions.models import TOPIC, HourlyCount, OutboxMessage
+from actions.models import TOPIC, HourlyCount, Message, OutboxMessage
 from actions.publishing import BATCH, Relay, resend
 from tests.api import post
 from tests.plugin import CLOSED
@@ -34,6 +34,10 @@ def relay() -> Iterator[Relay]:
 def queue(topic: str, *payloads: str, key: str = "7") -> list[OutboxMessage]:
     rows = [OutboxMessage(topic=topic, key=key, payload=payload, headers={"event_id": "e"}) for payload in payloads]
     return OutboxMessage.objects.bulk_create(rows)
+
+
+def messages(topic: str, *payloads: str) -> list[Message]:
+    return [Message(0, topic, "7", payload, {"event_id": "e"}) for payload in payloads]
 
 
 def values(broker: str, topic: str) -> list[str]:
@@ -143,12 +147,12 @@ def test_only_the_leader_delivers(kafka_broker: str, relay: Relay, topic: str) -
 def test_a_frozen_leader_that_thaws_is_fenced(kafka_broker: str, topic: str) -> None:
     """Its transactional.id belongs to the next leader, so what it still sends is never seen."""
     frozen = Courier(lambda: None)
-    frozen.deliver(queue(topic, "before"))
+    frozen.deliver(messages(topic, "before"))
     successor = Courier(lambda: None)
-    successor.deliver(queue(topic, "successor"))
+    successor.deliver(messages(topic, "successor"))
     with pytest.raises(Undelivered, match="FENCED"):
-        frozen.deliver(queue(topic, "too late"))
-    successor.deliver(queue(topic, "still leads"))
+        frozen.deliver(messages(topic, "too late"))
+    successor.deliver(messages(topic, "still leads"))
     assert values(kafka_broker, topic) == ["before", "successor", "still leads"]
 
 

@@ -44,7 +44,7 @@ def vacuum(url: str) -> None:
 
 
 def quiet(url: str) -> None:
-    """Wait until autovacuum is done: after an import it would take a core from the runs that are measured first."""
+    """Wait until autovacuum is done: it would take a core from whoever is measured just then."""
     with closing(psycopg.connect(url, autocommit=True)) as connection:
         wait_for(lambda: not connection.execute(VACUUMING).fetchall(), "autovacuum to end", seconds=300)
 

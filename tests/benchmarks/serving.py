@@ -10,6 +10,7 @@ import psycopg
 
 from tests.benchmarks import floors
 from tests.benchmarks.figures import Figures, Measured, ratio
+from tests.benchmarks.history import quiet
 from tests.benchmarks.load import HUNDRED, ONE, READ, THOUSAND, Kind, Load, drive, resident_mb
 from tests.benchmarks.messages import count_messages
 from tests.benchmarks.rig import Rig, create_key
@@ -65,6 +66,7 @@ class Serving:
             for name in KINDS:
                 turns: list[Callable[[str, int], None]] = [self._ours, self._peer, self._floor]
                 for turn in turns[:: -1 if repetition % 2 else 1]:
+                    quiet(self.urls["ours"])
                     turn(name, self._scale.seconds)
             say(f"serving: repetition {repetition + 1} of {self._scale.repetitions}")
         self._check_the_work()
