@@ -134,9 +134,9 @@ class Relay:
                 self._quarantine(message, str(error))
 
     def _quarantine(self, message: Message, reason: str) -> None:
-        OutboxMessage.objects.quarantine(message.pk, reason)
-        self.quarantined += 1
-        logger.error("outbox row %d is quarantined, Kafka will never take it: %s", message.pk, reason)
+        if OutboxMessage.objects.quarantine(message.pk, reason):
+            self.quarantined += 1
+            logger.error("outbox row %d is quarantined, Kafka will never take it: %s", message.pk, reason)
 
     def _delete_confirmed(self) -> None:
         """Also after a database outage, so that it causes no duplicates."""

@@ -86,6 +86,7 @@ class Judging:
         if self._scale.sampled_users:
             self.found.peer_next_day.append(self._peer(as_of)["seconds"])
         self.found.next_day.append(self._compute(as_of)["duration"])
+        quiet(self.url)
         before = self._wal()
         report = self._compute(as_of)
         self.found.wal.append(self._wal() - before)
@@ -94,8 +95,8 @@ class Judging:
 
     def _compute(self, as_of: datetime) -> dict[str, Any]:
         """manage.py compute_rfm --json; also notes the most memory it ever took."""
-        command = [sys.executable, "manage.py", "compute_rfm", "--as-of", as_of.isoformat(), "--json"]
         quiet(self.url)
+        command = [sys.executable, "manage.py", "compute_rfm", "--as-of", as_of.isoformat(), "--json"]
         environment = self._stack.environment | {"LOG_LEVEL": "WARNING"}  # a line a run would tear ours apart
         process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True)
         peak = 0.0
@@ -111,6 +112,7 @@ class Judging:
 
     def _peer(self, as_of: datetime) -> dict[str, Any]:
         """The peer's query once, its loop for a sample of users, scaled to all; what it wrote is rolled back."""
+        quiet(self.url)
         arguments = ["-m", "tests.benchmarks.peer.rfm", as_of.isoformat(), str(self._scale.sampled_users)]
         environment = self._rig.peer_environment(self.url)
         said = subprocess.run(

@@ -133,6 +133,8 @@ def _sizes(results: Results) -> list[str]:
         rows.append(f"| {title}, us an action | " + " | ".join(f"{1e6 * s / n:.3f}" for n, s in curve) + " |")
     memory = [f"{max(batch.memory):.0f}" for batch in results.batches]
     rows.append(f"| compute_rfm, MB | {' | '.join(memory)} |")
+    wal = [f"{median(batch.wal) / 1000:.0f}" for batch in results.batches]
+    rows.append(f"| nothing changed, kB of WAL | {' | '.join(wal)} |")
     for name in next(iter(results.pages.values())):
         rows.append(f"| {name}, ms | " + " | ".join(f"{page[name]:.1f}" for page in results.pages.values()) + " |")
     drains = ", ".join(f"{median(rates):,.0f} a second of {size:,}" for size, rates in results.drains.items())
