@@ -3,8 +3,9 @@
 import json
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from django.db import connection, connections
@@ -104,6 +105,19 @@ def test_a_poison_message_is_set_aside_and_its_neighbours_arrive(kafka_broker: s
     assert poison.payload == TOO_LARGE
     assert "MSG_SIZE_TOO_LARGE" in poison.error
     assert relay.quarantined == 1
+
+
+def test_a_poison_message_that_is_erased_meanwhile_is_not_counted(kafka_broker: str, relay: Relay, topic: str) -> None:
+    queue(topic, TOO_LARGE)
+
+    def erase_first(execute: Callable[..., Any], sql: str, *more: Any) -> Any:
+        if sql.startswith('UPDATE "outbox"'):
+            OutboxMessage.objects.all().delete()
+        return execute(sql, *more)
+
+    with connection.execute_wrapper(erase_first):
+        relay.step()
+    assert (relay.quarantined, OutboxMessage.objects.count()) == (0, 0)
 
 
 @pytest.mark.parametrize("name", ["not a topic!", "a/b", ""])
