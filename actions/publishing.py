@@ -137,6 +137,8 @@ class Relay:
         if OutboxMessage.objects.quarantine(message.pk, reason):
             self.quarantined += 1
             logger.error("outbox row %d is quarantined, Kafka will never take it: %s", message.pk, reason)
+        else:
+            logger.info("outbox row %d, which Kafka refused, is gone: its user was erased meanwhile", message.pk)
 
     def _delete_confirmed(self) -> None:
         """Also after a database outage, so that it causes no duplicates."""
