@@ -1,8 +1,8 @@
 """Everything that touches Kafka's client: sending a batch, topics, reading. Nothing connects on import.
 
 A batch is one transaction of a fixed transactional.id: it arrives whole or not at all, and a new leader's first act
-fences a frozen predecessor for good. Measured on Apache Kafka 4.3 against a plain idempotent producer: 8.7 ms instead
-of 2.7 ms until confirmed (median), 11,500 instead of 20,000 messages/s in batches of 200.
+fences a frozen predecessor for good. Measured on Apache Kafka 4.3 against a plain idempotent producer: 3.2 times as
+long until confirmed (median), 0.58 of the messages a second in batches of 200.
 """
 
 import logging
