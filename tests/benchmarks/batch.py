@@ -86,16 +86,15 @@ class Judging:
         if self._scale.sampled_users:
             self.found.peer_next_day.append(self._peer(as_of)["seconds"])
         self.found.next_day.append(self._compute(as_of)["duration"])
-        quiet(self.url)
-        before = self._wal()
         report = self._compute(as_of)
-        self.found.wal.append(self._wal() - before)
+        self.found.wal.append(report["wal"])
         self.found.unchanged.append(report["duration"])
         self.found.rows.append(report["changed"])
 
     def _compute(self, as_of: datetime) -> dict[str, Any]:
-        """manage.py compute_rfm --json; also notes the most memory it ever took."""
+        """manage.py compute_rfm --json, and its bytes of WAL; also notes the most memory it ever took."""
         quiet(self.url)
+        written = self._wal()
         command = [sys.executable, "manage.py", "compute_rfm", "--as-of", as_of.isoformat(), "--json"]
         environment = self._stack.environment | {"LOG_LEVEL": "WARNING"}  # a line a run would tear ours apart
         process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True)
@@ -108,7 +107,7 @@ class Judging:
         if process.returncode:
             raise RuntimeError(f"compute_rfm ended with {process.returncode}: {said}")
         self.found.memory.append(peak)
-        return json.loads(said)
+        return json.loads(said) | {"wal": self._wal() - written}
 
     def _peer(self, as_of: datetime) -> dict[str, Any]:
         """The peer's query once, its loop for a sample of users, scaled to all; what it wrote is rolled back."""

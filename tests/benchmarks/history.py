@@ -20,8 +20,8 @@ GENERATED = """SELECT gen_random_uuid() AS event_id, floor(%(users)s ^ random())
     %(begin)s::timestamptz + n * (%(end)s::timestamptz - %(begin)s::timestamptz) / %(rows)s AS action_timestamp
     FROM generate_series(1, %(rows)s) AS n"""
 COLUMNS = "event_id, user_id, action_type, value, action_timestamp"
-VACUUMING = "SELECT 1 FROM pg_stat_activity WHERE backend_type = 'autovacuum worker'"
 INSERT = f"INSERT INTO user_actions ({COLUMNS}, received_at) SELECT {COLUMNS}, action_timestamp FROM ({GENERATED}) AS g"
+VACUUMING = "SELECT 1 FROM pg_stat_activity WHERE backend_type = 'autovacuum worker'"
 
 
 def fill(url: str, rows: int) -> None:
