@@ -25,6 +25,11 @@ OURS = ("CCWEB_IGNORE_LOCAL", "DATABASE_URL", "REDIS_URL", "KAFKA_BROKER", "MAKE
 COPIED = ("actions", "ccweb", "segments", "visits", "manage.py", "Procfile")
 
 
+def heed_ctrl_c() -> None:
+    """As in a terminal: a suite that runs in the background ignores Ctrl-C, and `up` heeds what it inherits."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 class System:
     """A copy of the checkout with its own var folder, and the `up` that runs there."""
 
@@ -44,6 +49,7 @@ class System:
             self.process = subprocess.Popen(
                 [*before, sys.executable, "manage.py", "up"],
                 **{"cwd": self.root, "env": self.environment | variables, "stdout": said, "stderr": said},
+                preexec_fn=heed_ctrl_c,
             )
         wait_for(lambda: self.process.poll() is not None or "Ctrl-C" in self.output(), "`up` to be ready")
 
