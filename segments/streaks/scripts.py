@@ -58,22 +58,35 @@ local function count(last, days, new)
   return true, last, days
 end
 
--- Whether there is nothing to write, as for all but the day's first action. A minute for what the clocks differ.
-local function stands(streak, value, was_last, was_days, last, days)
-  return last == was_last and days == was_days and last and last >= today - 1 and value == tostring(days)
-    and math.abs(redis.call('PTTL', streak) - left - (last + 1 - today) * DAY) < 60000
+local function expires(streak, last)  -- a minute for what the clocks differ
+  return math.abs(redis.call('PTTL', streak) - left - (last + 1 - today) * DAY) < 60000
 end
 
-for i = 1, #ARGV - 2 do
-  local streak, note = KEYS[2 * i], KEYS[2 * i + 1]
+-- Whether there is nothing to write.
+local function stands(streak, value, was_last, was_days, last, days)
+  return last == was_last and days == was_days and last and last >= today - 1 and value == tostring(days)
+    and expires(streak, last)
+end
+
+-- The same for all but the day's first action, without taking the note apart: half of the script's time.
+local function acted_today(streak, value, note, new)
+  return value and new == ARGV[1] and note == new .. ':' .. value and string.find(value, '^[1-9]%d*$')
+    and expires(streak, today)
+end
+
+local function keep(i, new)
+  local streak, note, value = KEYS[2 * i], KEYS[2 * i + 1], found[2 * i]
+  if acted_today(streak, value, found[2 * i + 1], new) then return end
   local was, was_last, was_days, junk = parse(found[2 * i + 1] or (redis.call('EXISTS', note) == 1 and {}))
-  local decided, last, days = count(was_last, was_days, ARGV[i + 2])
+  local decided, last, days = count(was_last, was_days, new)
   if not decided or junk then
     undecided[#undecided + 1] = {i, was}
-  elseif not stands(streak, found[2 * i], was_last, was_days, last, days) then
+  elseif not stands(streak, value, was_last, was_days, last, days) then
     write(streak, note, last, days)
   end
 end
+
+for i = 1, #ARGV - 2 do keep(i, ARGV[i + 2]) end
 return undecided
 """
 )
