@@ -10,6 +10,7 @@ from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import connection, models, transaction
 from django.db.models import Count, F, Min
+from django.db.models.expressions import RawSQL
 from django.utils import timezone
 
 from ccweb.api.identity import MAX_USER_ID, new_event_id
@@ -18,6 +19,9 @@ TOPIC = "topic_user_actions"
 ERASURES = "topic_user_erasures"
 CHANNEL = "outbox"  # of LISTEN/NOTIFY
 RELAY_IDLE_LOCK = 4_201_002  # an advisory lock, see recording.WAKE
+# An action's value as an integer. PostgreSQL adds these up in a fraction of the time that decimals take, and SQLite
+# exactly, where a sum of floats would fall short of 20.00.
+CENTS = "CAST(ROUND(value * 100) AS bigint)"
 ACTION_TYPE = r"[A-Za-z][A-Za-z0-9_.:-]{0,63}"
 
 
@@ -39,7 +43,14 @@ class UserAction(models.Model):
         ordering = ["-id"]
         indexes = [
             # Everything the RFM aggregate reads, in one index; another one on the timestamp misleads the planner.
-            models.Index(fields=["user_id", "action_timestamp"], include=["value"], name="user_actions_rfm")
+            # Without the value beside its cents PostgreSQL would go to the table for it.
+            models.Index(
+                "user_id",
+                "action_timestamp",
+                RawSQL(CENTS, []),  # noqa: S611 - our own text
+                include=["value"],
+                name="user_actions_rfm_cents",
+            )
         ]
 
     def __str__(self) -> str:

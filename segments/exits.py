@@ -17,7 +17,7 @@ from django.db.models.expressions import RawSQL
 from segments.models import RfmPolicy, UserSegment
 from segments.outlook import batches, foreseen_scoring
 from segments.scoring import Rule
-from segments.statement import Parameters, acted, parameters, score, total
+from segments.statement import TOTAL, Parameters, acted, parameters, score
 
 STATEMENT = """
 WITH acted AS ({acted}
@@ -37,9 +37,9 @@ FALLS = """EXISTS (SELECT 1 FROM (
         WHERE own.user_id = user_segments.user_id AND action_timestamp >= %(since)s
     ) windows
 ) ranks WHERE {fallen})"""
-WINDOW = """MAX(action_timestamp) FILTER (WHERE action_timestamp <= %(as_of{n})s) AS last_action_at{n},
-    COUNT(*) FILTER (WHERE action_timestamp BETWEEN %(since{n})s AND %(as_of{n})s) AS frequency{n},
-    {total} FILTER (WHERE action_timestamp BETWEEN %(since{n})s AND %(as_of{n})s) AS total{n}"""
+WINDOW = f"""MAX(action_timestamp) FILTER (WHERE action_timestamp <= %(as_of{{n}})s) AS last_action_at{{n}},
+    COUNT(*) FILTER (WHERE action_timestamp BETWEEN %(since{{n}})s AND %(as_of{{n}})s) AS frequency{{n}},
+    {TOTAL} FILTER (WHERE action_timestamp BETWEEN %(since{{n}})s AND %(as_of{{n}})s) AS total{{n}}"""
 
 NAME = re.compile(r"%\((\w+)\)s")
 
@@ -98,7 +98,7 @@ class Forecast:
     def _parts(self) -> dict[str, str]:
         rules = self._scoring.rules
         return {
-            "windows": ", ".join(WINDOW.format(n=f"_{n}", total=total()) for n in self._batches),
+            "windows": ", ".join(WINDOW.format(n=f"_{n}") for n in self._batches),
             "ranks": ", ".join(f"{_rank(rules, f'_{n}')} AS rank_{n}" for n in self._batches),
             "fallen": " OR ".join(f"rank_{n} > %(rank)s" for n in self._batches),
         }

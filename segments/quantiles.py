@@ -11,7 +11,7 @@ from typing import Any
 from django.db import connection
 
 from segments.scoring import DAY, WINDOW, CutPoints
-from segments.statement import acted, adapted, is_postgresql
+from segments.statement import acted, adapted
 
 FIFTHS = (1, 2, 3, 4)
 DAYS = range(WINDOW.days + 1)
@@ -49,6 +49,4 @@ def _recency_cuts(users: int, worse: Sequence[int]) -> list[int | None]:
 
 
 def _money(cut: Decimal | int | None) -> Decimal | None:
-    if cut is None:
-        return None
-    return Decimal(cut) if is_postgresql() else Decimal(cut) / 100
+    return None if cut is None else Decimal(cut) / 100

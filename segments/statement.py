@@ -12,16 +12,17 @@ from typing import Any
 
 from django.db import connection
 
+from actions.models import CENTS
 from segments.scoring import DAY, WINDOW, CutPoints, Rule, Scoring
 
 Parameters = dict[str, Any]
 Value = str | int | float | Decimal | datetime | None
 
-# A sum of floats would depend on the order of the rows and fall short of 20.00.
-ACTED = """
-    SELECT user_id, MAX(action_timestamp){inside} AS last_action_at, COUNT(*){inside} AS frequency,
-        {total}{inside} AS total
-    FROM user_actions WHERE {where} AND {users} GROUP BY user_id"""
+TOTAL = f"SUM({CENTS})"
+ACTED = f"""
+    SELECT user_id, MAX(action_timestamp){{inside}} AS last_action_at, COUNT(*){{inside}} AS frequency,
+        {TOTAL}{{inside}} AS total
+    FROM user_actions WHERE {{where}} AND {{users}} GROUP BY user_id"""
 WINDOW_ONLY = "action_timestamp >= %(since)s AND action_timestamp <= %(as_of)s"
 UP_TO_NOW = "action_timestamp <= %(as_of)s"
 INSIDE = " FILTER (WHERE action_timestamp >= %(since)s)"
@@ -86,17 +87,12 @@ JUDGED = (
 
 
 def acted(*, everybody: bool = False, users: str = EVERYBODY) -> str:
-    """The aggregate of the window: user_id, last_action_at, frequency, total (money; cents on SQLite).
+    """The aggregate of the window: user_id, last_action_at, frequency, total (cents).
 
     With everybody also users whose actions are all older, with nothing in the window; `users` is a condition.
     """
     inside, where = (INSIDE, UP_TO_NOW) if everybody else ("", WINDOW_ONLY)
-    return ACTED.format(total=total(), inside=inside, where=where, users=users)
-
-
-def total() -> str:
-    """The sum of value that never depends on the order of the rows: money; cents on SQLite."""
-    return "SUM(value)" if is_postgresql() else "SUM(CAST(ROUND(value * 100) AS INTEGER))"
+    return ACTED.format(inside=inside, where=where, users=users)
 
 
 def difference(rules: list[Rule], *, everybody: bool, ranges: Sequence[str]) -> str:
@@ -112,7 +108,7 @@ def _part(rules: list[Rule], *, everybody: bool, users: str) -> str:
     return PART.format(
         acted=acted(everybody=everybody, users=users),
         segments="user_segments" if users == EVERYBODY else f"(SELECT * FROM user_segments WHERE {users})",
-        money="total" if is_postgresql() else "total / 100.0",
+        money="total * 0.01" if is_postgresql() else "total / 100.0",  # exact, and the nearest float
         recency_score=score("last_action_at > ", "recency"),
         frequency_score=score("frequency >= ", "frequency"),
         monetary_score=score("total >= ", "monetary"),
@@ -154,10 +150,10 @@ def parameters(scoring: Scoring, as_of: datetime) -> Parameters:
 
 
 def adapted(value: Value) -> Value:
-    """A value as the database compares it: on SQLite instants are text and money is cents."""
+    """A value as the statements compare it: money is cents, and on SQLite instants are text."""
     if isinstance(value, datetime):
         return connection.ops.adapt_datetimefield_value(value)
-    if isinstance(value, Decimal) and not is_postgresql():
+    if isinstance(value, Decimal):
         return int(value * 100)
     return value
 

@@ -1,8 +1,9 @@
-"""Migration operations that one of the two databases has no use for."""
+"""Migration operations that do not mean the same to the two databases."""
 
 from typing import Any
 
-from django.db.migrations.operations import RunSQL
+from django.contrib.postgres.operations import AddIndexConcurrently, RemoveIndexConcurrently
+from django.db.migrations.operations import AddIndex, RemoveIndex, RunSQL
 
 
 class PostgreSQLOnly(RunSQL):
@@ -17,3 +18,34 @@ class PostgreSQLOnly(RunSQL):
         """Execute the reverse SQL on PostgreSQL."""
         if schema_editor.connection.vendor == "postgresql":
             super().database_backwards(app_label, schema_editor, from_state, to_state)
+
+
+class AddIndexOnline(AddIndexConcurrently):
+    """An index for whose making nobody waits on PostgreSQL; a plain one on SQLite. Its migration is not atomic."""
+
+    def database_forwards(self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any) -> None:
+        """Make it, on PostgreSQL in place of what an interrupted migration may have left."""
+        if schema_editor.connection.vendor != "postgresql":
+            AddIndex.database_forwards(self, app_label, schema_editor, from_state, to_state)
+            return
+        schema_editor.execute(f'DROP INDEX CONCURRENTLY IF EXISTS "{self.index.name}"')
+        super().database_forwards(app_label, schema_editor, from_state, to_state)
+
+    def database_backwards(self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any) -> None:
+        """Take it away."""
+        base = AddIndexConcurrently if schema_editor.connection.vendor == "postgresql" else AddIndex
+        base.database_backwards(self, app_label, schema_editor, from_state, to_state)
+
+
+class RemoveIndexOnline(RemoveIndexConcurrently):
+    """The removal of an index, for which nobody waits either."""
+
+    def database_forwards(self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any) -> None:
+        """Take it away."""
+        base = RemoveIndexConcurrently if schema_editor.connection.vendor == "postgresql" else RemoveIndex
+        base.database_forwards(self, app_label, schema_editor, from_state, to_state)
+
+    def database_backwards(self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any) -> None:
+        """Make it again."""
+        base = RemoveIndexConcurrently if schema_editor.connection.vendor == "postgresql" else RemoveIndex
+        base.database_backwards(self, app_label, schema_editor, from_state, to_state)

@@ -8,12 +8,12 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from actions.models import UserAction
-from segments.batch import ONE_A_RANGE, PLANNER, gathered, write
+from segments.batch import PLANNER, gathered, write
 from segments.models import RfmPolicy, RfmRun, RiskProfile, UserSegment
 from segments.ranges import RANGES, user_ranges
 from segments.rfm import compute_rfm_and_update_segments
 from segments.risk import set_risk_profile
-from segments.statement import EVERYBODY, difference, is_postgresql, parameters
+from segments.statement import EVERYBODY, acted, difference, is_postgresql, parameters
 from tests.segments.cdnow import import_cdnow
 
 pytestmark = pytest.mark.django_db
@@ -79,13 +79,27 @@ def test_ranges_are_judged_side_by_side() -> None:
         assert (run.users, run.active, run.changed) == (23_570, 8_949, 23_570)
         assert run.groups == {"Whale": 5, "Medium": 307, "Low": 23_258}
         policy = RfmPolicy.objects.active()
-        cursor.execute(f"{PLANNER}; {ONE_A_RANGE}")
+        cursor.execute(PLANNER)
         sql = difference(list(policy.scoring().rules), everybody=False, ranges=user_ranges())
         cursor.execute(f"EXPLAIN {sql}", parameters(policy.scoring(), AS_OF))
         plan = "\n".join(row[0] for row in cursor.fetchall())
     assert "Parallel Append" in plan, plan
     assert plan.count("Merge Full Join") + plan.count("Hash Full Join") == RANGES
     assert compute_rfm_and_update_segments(as_of=AS_OF).changed == 0
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_aggregate_reads_nothing_but_the_index() -> None:
+    if not is_postgresql():
+        pytest.skip("about PostgreSQL's planner")
+    import_cdnow()
+    with connection.cursor() as cursor:
+        cursor.execute("VACUUM ANALYZE user_actions")
+        cursor.execute("SET enable_seqscan = off; SET enable_bitmapscan = off")  # no better for as few rows
+        cursor.execute(f"EXPLAIN {acted()}", parameters(RfmPolicy.objects.active().scoring(), AS_OF))
+        plan = "\n".join(row[0] for row in cursor.fetchall())
+        cursor.execute("RESET enable_seqscan; RESET enable_bitmapscan")
+    assert "Index Only Scan using user_actions_rfm_cents" in plan, plan
 
 
 @pytest.mark.django_db(transaction=True)
