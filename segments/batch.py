@@ -15,12 +15,13 @@ from segments.scoring import WINDOW, Scoring
 from segments.statement import adapted
 
 Row = tuple[Any, ...]
+# Compiling costs more than it saves, and so does sorting the rows of a large shop on disk.
+PLANNER = "SELECT set_config('jit', 'off', true), set_config('work_mem', '64MB', true)"
 # PostgreSQL may take several processes (max_parallel_workers_per_gather; each takes a core from the web), but only one
 # for a range: it reads the index in the order in which it groups, while several would have to merge what they found,
-# which took 1.7 times as long on two idle cores (3M actions). Compiling costs more than it saves, and so does sorting
-# the rows of a large shop on disk.
-PLANNER = """SELECT set_config('jit', 'off', true), set_config('work_mem', '64MB', true),
-    set_config('min_parallel_index_scan_size', '1TB', true), set_config('min_parallel_table_scan_size', '1TB', true)"""
+# which took 1.7 times as long on two idle cores (3M actions).
+ONE_A_RANGE = """SELECT set_config('min_parallel_index_scan_size', '1TB', true),
+    set_config('min_parallel_table_scan_size', '1TB', true)"""
 # The window and the segments both come in the order of user_id: merging them takes 0.83 of the time of hashing them (3M
 # actions), and with that work_mem the planner would hash the window too, which takes 1.6 times as long.
 IN_ORDER = "SELECT set_config('enable_hashjoin', '{0}', true), set_config('enable_hashagg', '{0}', true)"
@@ -98,10 +99,11 @@ def write(run: RfmRun, scoring: Scoring, moment: datetime) -> None:
 
 @contextlib.contextmanager
 def _in_order(cursor: Any) -> Iterator[None]:
-    """Keep the planner from hashing; an error ends the transaction and with it the settings."""
+    """Keep the planner from hashing and from splitting ranges; an error ends the transaction and the settings."""
     if not statement.is_postgresql():
         yield
         return
+    cursor.execute(ONE_A_RANGE)
     cursor.execute(IN_ORDER.format("off"))
     yield
     cursor.execute(IN_ORDER.format("on"))

@@ -8,7 +8,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from actions.models import UserAction
-from segments.batch import PLANNER, gathered, write
+from segments.batch import ONE_A_RANGE, PLANNER, gathered, write
 from segments.models import RfmPolicy, RfmRun, RiskProfile, UserSegment
 from segments.ranges import RANGES, user_ranges
 from segments.rfm import compute_rfm_and_update_segments
@@ -79,7 +79,7 @@ def test_ranges_are_judged_side_by_side() -> None:
         assert (run.users, run.active, run.changed) == (23_570, 8_949, 23_570)
         assert run.groups == {"Whale": 5, "Medium": 307, "Low": 23_258}
         policy = RfmPolicy.objects.active()
-        cursor.execute(PLANNER)
+        cursor.execute(f"{PLANNER}; {ONE_A_RANGE}")
         sql = difference(list(policy.scoring().rules), everybody=False, ranges=user_ranges())
         cursor.execute(f"EXPLAIN {sql}", parameters(policy.scoring(), AS_OF))
         plan = "\n".join(row[0] for row in cursor.fetchall())
