@@ -1,7 +1,8 @@
 """What users did, and what is still to be told to Kafka."""
 
+import contextlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, NamedTuple
@@ -112,6 +113,24 @@ class Message(NamedTuple):
     headers: dict[str, Any]
 
 
+# What PostgreSQL knows of the outbox is that it is empty, which it is most of the time: it would read all of the table,
+# by several processes, for the first rows of a long queue, and go on to do so once a plan was made.
+BY_KEY = """SELECT set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan', 'off', true),
+    set_config('max_parallel_workers_per_gather', '0', true)"""
+
+
+@contextlib.contextmanager
+def _by_key() -> Iterator[None]:
+    """Have PostgreSQL read along the primary key."""
+    if connection.vendor != "postgresql":
+        yield
+        return
+    with transaction.atomic():
+        with connection.cursor() as cursor:
+            cursor.execute(BY_KEY)
+        yield
+
+
 class OutboxQuerySet(models.QuerySet["OutboxMessage"]):
     """The outbox in the relay's words."""
 
@@ -119,9 +138,10 @@ class OutboxQuerySet(models.QuerySet["OutboxMessage"]):
         """Not yet in Kafka, in the order of delivery."""
         return self.filter(quarantined_at=None).order_by("id")
 
-    def batch(self, size: int) -> list[Message]:
-        """The next to deliver, at most so many."""
-        return [Message(*row) for row in self.waiting().values_list(*Message._fields)[:size]]
+    def batch(self, size: int, after: int = 0) -> list[Message]:
+        """The next to deliver after this id, at most so many."""
+        with _by_key():
+            return [Message(*row) for row in self.waiting().filter(pk__gt=after).values_list(*Message._fields)[:size]]
 
     def quarantine(self, pk: int, reason: str) -> bool:
         """Set a message aside, with the reason for people; False when it is gone, as an erased user's is."""
