@@ -24,7 +24,7 @@ ZERO = Decimal("0.00")
 QUEUE = """, queued AS (
     INSERT INTO outbox (topic, key, payload, headers, created_at, error)
     SELECT %s, user_id::text, payload, headers::jsonb, %s, ''
-    FROM sent JOIN stored USING (event_id) ORDER BY n)"""
+    FROM {new} ORDER BY n)"""
 # The relay holds this lock exclusively while it sleeps; NOTIFY serialises commits, so a busy relay gets none.
 WAKE = f"(SELECT CASE WHEN NOT pg_try_advisory_xact_lock_shared({RELAY_IDLE_LOCK}) THEN pg_notify('{CHANNEL}', '') END)"
 
@@ -99,8 +99,8 @@ def _defaults(now: datetime, origins: Iterable[str]) -> Iterator[Event]:
         }
 
 
-def _insert(actions: Sequence[Event]) -> dict[str, int]:
-    stored = _insert_postgresql(actions) if connection.vendor == "postgresql" else _insert_sqlite(actions)
+def _insert(actions: Sequence[Event], *, fresh: bool) -> dict[str, int]:
+    stored = _insert_postgresql(actions, fresh) if connection.vendor == "postgresql" else _insert_sqlite(actions)
     announce([action for action in actions if action["event_id"] in stored])  # whatever becomes of the others' verdicts
     return stored
 
@@ -110,9 +110,9 @@ def _statement() -> PostgreSQLInsert:
     return PostgreSQLInsert(UserAction, COLUMNS, common=COMMON, extra="payload headers", then=QUEUE, also=f", {WAKE}")
 
 
-def _insert_postgresql(actions: Sequence[Event]) -> dict[str, int]:
+def _insert_postgresql(actions: Sequence[Event], fresh: bool) -> dict[str, int]:
     messages = [[payload_of(action) for action in actions], [headers_of(action) for action in actions]]
-    return _statement().run(actions, messages, [TOPIC, timezone.now()])
+    return _statement().run(actions, messages, [TOPIC, timezone.now()], fresh=fresh)
 
 
 def _insert_sqlite(actions: Sequence[Event]) -> dict[str, int]:

@@ -28,8 +28,8 @@ def _statement() -> PostgreSQLInsert:
     return PostgreSQLInsert(SiteVisit, COLUMNS)
 
 
-def _insert(visits: Sequence[Event]) -> dict[str, int]:
+def _insert(visits: Sequence[Event], *, fresh: bool) -> dict[str, int]:
     if connection.vendor == "postgresql":
-        return _statement().run(visits)
+        return _statement().run(visits, fresh=fresh)
     with transaction.atomic():
         return sqlite_insert(SiteVisit, COLUMNS, visits)

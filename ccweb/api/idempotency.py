@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from functools import partial
+from typing import Any, Literal, Protocol
 
 from django.db import OperationalError, connection, models
 
@@ -11,10 +12,18 @@ from ccweb.api.errors import sqlstate
 
 Event = dict[str, Any]  # event_id is text: a UUID in its canonical form
 Status = Literal["accepted", "duplicate", "conflict", "erased"]
-# Stores, in order, the events whose event_id is new and whose user is not erased; returns the ids of the new rows.
-Insert = Callable[[Sequence[Event]], dict[str, int]]
 MAX_TRIES = 3
 DEADLOCK = "40P01"
+
+
+class Insert(Protocol):
+    """Stores events; on SQLite `fresh` makes no difference."""
+
+    def __call__(self, events: Sequence[Event], /, *, fresh: bool) -> dict[str, int]:
+        """Store, in order, those whose event_id is new and whose user is not erased; the ids of the new rows.
+
+        The event_ids of fresh events were made for them just now.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +45,10 @@ def record_once(
     events = [defaults() | fields for fields in sent]
     ours: dict[str, Event] = {}  # stored by this call
     erased: set[int] = set()
+    store = partial(insert, fresh=not any("event_id" in fields for fields in sent))
     for _ in range(MAX_TRIES):
         first = _first(e for e in events if e["event_id"] not in ours and e["user_id"] not in erased)
-        new = _through_deadlocks(insert, list(first.values())) if first else {}
+        new = _through_deadlocks(store, list(first.values())) if first else {}
         for key, row_id in new.items():
             first[key]["id"] = row_id
             ours[key] = first[key]
@@ -60,15 +70,15 @@ def _first(events: Iterable[Event]) -> dict[str, Event]:
     return first
 
 
-def _through_deadlocks(insert: Insert, events: Sequence[Event]) -> dict[str, int]:
+def _through_deadlocks(store: Callable[[Sequence[Event]], dict[str, int]], events: Sequence[Event]) -> dict[str, int]:
     for _ in range(MAX_TRIES - 1):
         try:
-            return insert(events)
+            return store(events)
         except OperationalError as error:
             # Two lists with the same event_ids in opposite order; the database undid this one.
             if sqlstate(error) != DEADLOCK or connection.in_atomic_block:
                 raise
-    return insert(events)
+    return store(events)
 
 
 def _stored(model: type[models.Model], event_ids: Collection[str]) -> dict[str, Event]:

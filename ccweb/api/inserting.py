@@ -1,4 +1,4 @@
-"""INSERT .. ON CONFLICT (event_id) DO NOTHING for one event or a thousand, on both databases."""
+"""INSERT .. ON CONFLICT (event_id) DO NOTHING, or without, for one event or a thousand, on both databases."""
 
 from collections.abc import Sequence
 from typing import Any, cast
@@ -23,8 +23,8 @@ class PostgreSQLInsert:
     """One statement for any number of events: it stores the new ones whose users are not erased.
 
     Its parameters are the events column by column, then `parameters`. `common` are columns in which all events have
-    the same value. `extra` names further text columns of `sent`, `then` are further common table expressions that read
-    `sent` and `stored`; `also` is a scalar subquery that runs once when something was stored.
+    the same value. `extra` names further text columns of what was sent, `then` are further common table expressions
+    that read it from {new}; `also` is a scalar subquery that runs once when something was stored.
     """
 
     def __init__(
@@ -41,34 +41,44 @@ class PostgreSQLInsert:
         self._then, self._also, self._table = then, also, model._meta.db_table
         types = ["uuid"] + [ARRAY_TYPES[model._meta.get_field(c).get_internal_type()] for c in columns]
         self._types = [f"{name}[]" for name in [*types, *("text" for _ in self._extra)]]
-        self._few = self._statement("%s")
+        self._few = {fresh: self._statement("%s", fresh) for fresh in (False, True)}
         # Arrays go in binary, because as text psycopg escapes each quote of a payload by a regular expression.
-        self._many = self._statement("%b")
+        self._many = {fresh: self._statement("%b", fresh) for fresh in (False, True)}
 
     def run(
-        self, events: Sequence[Event], extra: Sequence[Sequence[str]] = (), parameters: Sequence[Any] = ()
+        self,
+        events: Sequence[Event],
+        extra: Sequence[Sequence[str]] = (),
+        parameters: Sequence[Any] = (),
+        *,
+        fresh: bool,
     ) -> dict[str, int]:
-        """Execute it: the ids of the stored rows by event_id. `extra` are the values of the further columns."""
+        """Execute it: the ids of the stored rows by event_id. `extra` are the values of the further columns.
+
+        Fresh events have an event_id that was made for them just now: not to ask whether there is such a row already
+        takes 0.8 of the time. Raises IntegrityError, with nothing stored, should there be one.
+        """
         tokens = [token_of(event["user_id"]) for event in events]
         columns = [[event[column] for event in events] for column in self._columns]
         sent = [tokens, *columns, *extra, *(events[0][column] for column in self._common), *parameters]
         if len(events) <= FEW:
-            return {str(row[0]): int(cast(str, row[1])) for row in fetch(self._few, sent)}
+            return {str(row[0]): int(cast(str, row[1])) for row in fetch(self._few[fresh], sent)}
         with connection.cursor() as cursor:
-            cursor.execute(self._many, sent)
+            cursor.execute(self._many[fresh], sent)
             return {row[0]: row[1] for row in cursor.fetchall()}
 
-    def _statement(self, place: str) -> str:
+    def _statement(self, place: str, fresh: bool) -> str:
         arrays = ", ".join(f"{place}::{name}" for name in self._types)
         names = ", ".join(["token", *self._columns, *self._extra, "n"])
         listed = ", ".join([*self._columns, *self._common])
         values = ", ".join([*self._columns, *("%s" for _ in self._common)])
+        conflict = "" if fresh else "ON CONFLICT (event_id) DO NOTHING "
+        then = self._then.format(new="sent" if fresh else "sent JOIN stored USING (event_id)")
         return (
-            f"WITH sent AS (SELECT * FROM unnest({arrays}) WITH ORDINALITY AS t({names})), "
+            f"WITH sent AS (SELECT * FROM unnest({arrays}) WITH ORDINALITY AS t({names}) "
+            "WHERE NOT EXISTS (SELECT FROM erased_users e WHERE e.token = t.token)), "
             f"stored AS (INSERT INTO {self._table} ({listed}) SELECT {values} FROM sent "
-            "WHERE NOT EXISTS (SELECT FROM erased_users e WHERE e.token = sent.token) "
-            f"ORDER BY n ON CONFLICT (event_id) DO NOTHING RETURNING event_id, id){self._then} "
-            f"SELECT event_id::text, id{self._also} FROM stored"
+            f"ORDER BY n {conflict}RETURNING event_id, id){then} SELECT event_id::text, id{self._also} FROM stored"
         )
 
 
