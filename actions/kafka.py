@@ -82,13 +82,18 @@ class Courier:
         the outcome of the commit stayed unknown; then some may be.
         """
         failures: list[KafkaError] = []
+
+        def note(error: KafkaError | None, _: object) -> None:
+            if error is not None:
+                failures.append(error)
+
         for topic in {message.topic for message in messages} - self._topics:
             self.create_topic(topic)
         try:
             if self.fenced:
                 self._producer.begin_transaction()
             for message in messages:
-                self._send(message, failures)
+                self._send(message, note)
             while self._producer.flush(SLICE):
                 self._alive()
             if self.fenced:
@@ -131,11 +136,7 @@ class Courier:
     def _new_producer(self, **more: Any) -> Producer:
         return Producer(client(**PRODUCER, **more) | {"error_cb": self._heard.append})
 
-    def _send(self, message: Message, failures: list[KafkaError]) -> None:
-        def note(error: KafkaError | None, _: object) -> None:
-            if error is not None:
-                failures.append(error)
-
+    def _send(self, message: Message, note: Callable[[KafkaError | None, object], None]) -> None:
         while True:
             try:
                 headers = [(name, value.encode()) for name, value in message.headers.items()]

@@ -7,11 +7,13 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, NamedTuple
 
+import orjson
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import connection, models, transaction
-from django.db.models import Count, F, Min
+from django.db.models import Count, F, Min, TextField
 from django.db.models.expressions import RawSQL
+from django.db.models.functions import Cast
 from django.utils import timezone
 
 from ccweb.api.identity import MAX_USER_ID, new_event_id
@@ -141,7 +143,8 @@ class OutboxQuerySet(models.QuerySet["OutboxMessage"]):
     def batch(self, size: int, after: int = 0) -> list[Message]:
         """The next to deliver after this id, at most so many."""
         with _by_key():
-            return [Message(*row) for row in self.waiting().filter(pk__gt=after).values_list(*Message._fields)[:size]]
+            rows = self.waiting().filter(pk__gt=after).values_list(*Message._fields[:-1], Cast("headers", TextField()))
+            return [Message._make([*fields, orjson.loads(headers)]) for *fields, headers in rows[:size]]
 
     def quarantine(self, pk: int, reason: str) -> bool:
         """Set a message aside, with the reason for people; False when it is gone, as an erased user's is."""
