@@ -14,14 +14,13 @@ from django.db import DatabaseError, close_old_connections
 
 from actions.kafka import Courier, Forbidden, Poison, Undelivered
 from actions.models import TOPIC, Message, OutboxMessage, OutboxQuerySet
+from actions.reading import Reading
 from actions.waking import BREATH, bell_of
 from ccweb.api.leadership import Lead
 
 BATCH = 200
 CAMPAIGN = 0.25  # seconds between two tries to win the lead
 GRACE = 8.0  # seconds that a stopping relay gives the batch in hand
-LATE = 10_000  # ids that others may draw and commit before a transaction does, without its rows having to wait
-LOOK_BACK = 1.0  # seconds that the rows of a longer one wait at most while others keep the relay busy
 ALARM = 60.0  # seconds between two log lines of the same kind
 logger = logging.getLogger(__name__)
 
@@ -41,7 +40,7 @@ class Relay:
         self._bell = bell_of(self.lead)
         self._courier: Courier | None = None
         self._term = 0  # of the lead that the courier belongs to
-        self._after, self._look_back_at = 0, 0.0
+        self._reading = Reading()
         self._confirmed: list[int] = []  # rows that Kafka has and the outbox still shows
         self._stop_by = 0.0
         self._alarmed: dict[str, float] = {}
@@ -55,7 +54,7 @@ class Relay:
             return 0
         self._ready_courier()
         self._delete_confirmed()
-        batch = self._next_batch()
+        batch = self._reading.batch(BATCH)
         try:
             if batch:
                 self._deliver(batch)
@@ -118,17 +117,6 @@ class Relay:
             self._courier, self._term = courier, self.lead.terms
         return self._courier
 
-    def _next_batch(self) -> list[Message]:
-        """What waits, from a little before what was delivered last; now and then, and before resting, from the start.
-
-        Until VACUUM comes, all that is gone lies before what waits: to read past it takes longer than to deliver.
-        """
-        now = time.monotonic()
-        if now < self._look_back_at and (batch := OutboxMessage.objects.batch(BATCH, after=self._after)):
-            return batch
-        self._look_back_at = now + LOOK_BACK
-        return OutboxMessage.objects.batch(BATCH)
-
     def _deliver(self, batch: Sequence[Message]) -> None:
         try:
             self._ready_courier().deliver(batch)
@@ -138,7 +126,6 @@ class Relay:
             raise
         self._confirmed = [message.pk for message in batch]
         self._delete_confirmed()
-        self._after = batch[-1].pk - LATE
         self.delivered += len(batch)
 
     def _deliver_one_by_one(self, batch: Sequence[Message]) -> None:

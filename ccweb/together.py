@@ -78,10 +78,10 @@ class Together(Generic[Asked, Answered]):
         except BaseException as error:  # noqa: BLE001 - raised in each of them
             for caller in callers:
                 caller.error = error
+        self._hand_over()  # first: the next round trip begins while the answers are written
         for caller in callers:
             caller.is_served = True
             caller.turn.release()
-        self._hand_over()
 
     def _hand_over(self) -> None:
         with self._lock:

@@ -16,7 +16,8 @@ from segments.statement import adapted
 
 Row = tuple[Any, ...]
 # Compiling costs more than it saves, and so does sorting the rows of a large shop on disk.
-PLANNER = "SELECT set_config('jit', 'off', true), set_config('work_mem', '64MB', true)"
+PLANNER = """SELECT set_config('jit', 'off', true),
+    set_config('work_mem', GREATEST(pg_size_bytes(current_setting('work_mem')) / 1024, 65536)::text, true)"""  # kB
 # PostgreSQL may take several processes (max_parallel_workers_per_gather; each takes a core from the web), but only one
 # for a range: it reads the index in the order in which it groups, while several would have to merge what they found,
 # which took 1.7 times as long on two idle cores (3M actions).

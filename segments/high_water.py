@@ -5,11 +5,9 @@ from typing import Any
 
 from django.db import connection
 
+from actions.reading import OVERLAP
 from segments.statement import is_postgresql
 
-# Between the draw of an id and its transaction's first mark in PostgreSQL's snapshots lie microseconds;
-# so many further ids would have to be drawn and committed in them.
-OVERLAP = 10_000
 PATIENCE = 2.0  # seconds
 FINAL = "SELECT pg_snapshot_xmin(pg_current_snapshot()) >= %s::text::xid8"
 

@@ -49,4 +49,4 @@ def _recency_cuts(users: int, worse: Sequence[int]) -> list[int | None]:
 
 
 def _money(cut: Decimal | int | None) -> Decimal | None:
-    return None if cut is None else Decimal(cut) / 100
+    return None if cut is None else Decimal(cut).scaleb(-2)

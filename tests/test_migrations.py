@@ -5,15 +5,24 @@ from pathlib import Path
 import pytest
 from django.core.management import call_command
 from django.db import connection
-from django.db.migrations import AddField, AddIndex, AlterField, CreateModel, DeleteModel, RemoveField, RenameField
+from django.db.migrations import (
+    AddField,
+    AddIndex,
+    AlterField,
+    CreateModel,
+    DeleteModel,
+    RemoveField,
+    RemoveIndex,
+    RenameField,
+)
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.operations.base import Operation
 
-from ccweb.api.operations import AddIndexOnline
+from ccweb.api.operations import AddIndexOnline, RemoveIndexOnline
 
 OURS = {"ccweb", "api", "actions", "segments", "visits"}
 BREAKING = (RemoveField, RenameField, DeleteModel)  # the previous release still uses what they take away
-LOCKING = (AlterField, AddIndex)  # on a table that has rows
+LOCKING = (AlterField, AddIndex, RemoveIndex)  # on a table that has rows
 
 
 def operations() -> list[tuple[str, Operation, set[str]]]:
@@ -32,8 +41,8 @@ def test_an_operation_takes_nothing_away_and_locks_nothing(name: str, operation:
     model = str(getattr(operation, "model_name", "")).lower()
     assert not isinstance(operation, BREAKING), f"{name}: take it away one release after the last use"
     if model not in new:
-        online = isinstance(operation, AddIndexOnline)
-        assert online or not isinstance(operation, LOCKING), f"{name}: use AddIndexOnline, or a new column"
+        online = isinstance(operation, AddIndexOnline | RemoveIndexOnline)
+        assert online or not isinstance(operation, LOCKING), f"{name}: use ccweb.api.operations, or a new column"
         if isinstance(operation, AddField):
             assert operation.field.null or operation.field.has_db_default(), (
                 f"{name}: old inserts do not know the column"
@@ -51,15 +60,22 @@ def test_migrations_have_descriptive_names() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_an_index_that_an_interrupted_migration_left_is_made_again() -> None:
-    call_command("migrate", "actions", "0003", verbosity=0)
+@pytest.mark.parametrize(
+    ("target", "name", "gone"),
+    [
+        ("0003", "user_actions_rfm", "user_actions_rfm_cents"),
+        ("0004", "user_actions_rfm_cents", "user_actions_rfm"),
+    ],
+)
+def test_half_an_index_that_an_interrupted_migration_left_is_made_again(target: str, name: str, gone: str) -> None:
+    call_command("migrate", "actions", "0004" if target == "0003" else "0003", verbosity=0)
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:
-            cursor.execute("CREATE INDEX user_actions_rfm_cents ON user_actions (user_id)")
-            left = "indexrelid = 'user_actions_rfm_cents'::regclass"
-            cursor.execute(f"UPDATE pg_index SET indisvalid = false WHERE {left}")
-    call_command("migrate", "actions", verbosity=0)
+            cursor.execute(f"CREATE INDEX {name} ON user_actions (user_id)")
+            cursor.execute(f"UPDATE pg_index SET indisvalid = false WHERE indexrelid = '{name}'::regclass")
+    call_command("migrate", "actions", target, verbosity=0)
     with connection.cursor() as cursor:
         found = connection.introspection.get_constraints(cursor, "user_actions")
-    assert "user_actions_rfm" not in found
-    assert found["user_actions_rfm_cents"]["columns"][:2] == ["user_id", "action_timestamp"]
+    assert gone not in found
+    assert found[name]["columns"][:2] == ["user_id", "action_timestamp"]
+    call_command("migrate", "actions", verbosity=0)

@@ -24,12 +24,11 @@ class AddIndexOnline(AddIndexConcurrently):
     """An index for whose making nobody waits on PostgreSQL; a plain one on SQLite. Its migration is not atomic."""
 
     def database_forwards(self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any) -> None:
-        """Make it, on PostgreSQL in place of what an interrupted migration may have left."""
+        """Make it, unless an interrupted migration has."""
         if schema_editor.connection.vendor != "postgresql":
             AddIndex.database_forwards(self, app_label, schema_editor, from_state, to_state)
-            return
-        schema_editor.execute(f'DROP INDEX CONCURRENTLY IF EXISTS "{self.index.name}"')
-        super().database_forwards(app_label, schema_editor, from_state, to_state)
+        elif not _is_whole(schema_editor, self.index.name):
+            super().database_forwards(app_label, schema_editor, from_state, to_state)
 
     def database_backwards(self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any) -> None:
         """Take it away."""
@@ -46,6 +45,18 @@ class RemoveIndexOnline(RemoveIndexConcurrently):
         base.database_forwards(self, app_label, schema_editor, from_state, to_state)
 
     def database_backwards(self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any) -> None:
-        """Make it again."""
-        base = RemoveIndexConcurrently if schema_editor.connection.vendor == "postgresql" else RemoveIndex
-        base.database_backwards(self, app_label, schema_editor, from_state, to_state)
+        """Make it again, unless an interrupted migration has."""
+        if schema_editor.connection.vendor != "postgresql":
+            RemoveIndex.database_backwards(self, app_label, schema_editor, from_state, to_state)
+        elif not _is_whole(schema_editor, self.name):
+            super().database_backwards(app_label, schema_editor, from_state, to_state)
+
+
+def _is_whole(schema_editor: Any, name: str) -> bool:
+    """Whether the index is there and whole; half of one, which an interrupted migration leaves, is taken away."""
+    with schema_editor.connection.cursor() as cursor:
+        cursor.execute("SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass(%s)", [name])
+        found = cursor.fetchone()
+    if found == (False,):
+        schema_editor.execute(f'DROP INDEX CONCURRENTLY "{name}"')
+    return bool(found == (True,))

@@ -30,6 +30,17 @@ def test_a_good_list_is_stored_and_queued_in_its_order() -> None:
     assert list(OutboxMessage.objects.order_by("id").values_list("key", flat=True)) == ["5", "3", "9", "3"]
 
 
+@pytest.mark.parametrize("size", [2, 40])
+def test_nothing_of_an_erased_user_is_stored_or_queued(size: int) -> None:
+    """In statements for a few events and for many, whose ids were all made by us."""
+    mark_erased(1)
+    body = post("actions", [action(user) for user in range(1, size + 1)]).json()
+    assert [item["status"] for item in body["items"]] == ["erased", *["accepted"] * (size - 1)]
+    expected = list(range(2, size + 1))
+    assert list(UserAction.objects.order_by("id").values_list("user_id", flat=True)) == expected
+    assert [int(key) for key in OutboxMessage.objects.order_by("id").values_list("key", flat=True)] == expected
+
+
 def test_a_bad_item_never_refuses_its_neighbours() -> None:
     mark_erased(4)
     post("actions", action(2, event_id=ID))

@@ -14,7 +14,7 @@ from pytest_django import Settings
 
 from actions.kafka import Courier, Undelivered
 from actions.models import TOPIC, HourlyCount, Message, OutboxMessage
-from actions.publishing import BATCH, LATE, Relay, resend
+from actions.publishing import BATCH, Relay, resend
 from tests.api import post
 from tests.plugin import CLOSED
 from tests.processes import wait_for
@@ -97,40 +97,6 @@ def test_a_backlog_arrives_in_batches_and_in_order(kafka_broker: str, relay: Rel
     assert values(kafka_broker, topic) == expected
 
 
-def test_rows_that_were_committed_late_arrive_although_newer_ones_keep_the_relay_busy(
-    kafka_broker: str, relay: Relay, topic: str
-) -> None:
-    [first] = queue(topic, "first")
-    relay.step()
-    newest = first.pk + 10 * LATE
-    OutboxMessage.objects.create(pk=newest, topic=topic, key="7", payload="newest")
-    relay.step()
-    OutboxMessage.objects.create(pk=first.pk + 1, topic=topic, key="7", payload="late")
-
-    def late_one_is_gone() -> bool:
-        nonlocal newest
-        newest += 1
-        OutboxMessage.objects.create(pk=newest, topic=topic, key="7", payload="newer")
-        relay.step()
-        return not OutboxMessage.objects.filter(pk=first.pk + 1).exists()
-
-    wait_for(late_one_is_gone, "the late row to be delivered")
-    assert "late" in values(kafka_broker, topic)
-
-
-def test_the_next_rows_are_found_by_their_key_however_empty_the_outbox_was() -> None:
-    if connection.vendor != "postgresql":
-        pytest.skip("about PostgreSQL's planner")
-    with connection.cursor() as cursor:
-        cursor.execute("ANALYZE outbox")  # which is empty
-        queue("x", *map(str, range(5_000)))
-        cursor.execute("SELECT seq_scan FROM pg_stat_xact_user_tables WHERE relname = 'outbox'")
-        before = cursor.fetchone()
-        assert [message.payload for message in OutboxMessage.objects.batch(3)] == ["0", "1", "2"]
-        cursor.execute("SELECT seq_scan FROM pg_stat_xact_user_tables WHERE relname = 'outbox'")
-        assert cursor.fetchone() == before
-
-
 def test_a_poison_message_is_set_aside_and_its_neighbours_arrive(kafka_broker: str, relay: Relay, topic: str) -> None:
     queue(topic, "before", TOO_LARGE, "after")
     assert relay.step() == 3
@@ -152,6 +118,19 @@ def test_a_poison_message_that_is_erased_meanwhile_is_not_counted(kafka_broker: 
     with connection.execute_wrapper(erase_first):
         relay.step()
     assert (relay.quarantined, OutboxMessage.objects.count()) == (0, 0)
+
+
+def test_headers_that_are_no_json_are_poison(kafka_broker: str, relay: Relay, topic: str) -> None:
+    if connection.vendor == "postgresql":
+        pytest.skip("PostgreSQL stores no such headers")
+    queue(topic, "broken", "after")
+    with connection.cursor() as cursor:
+        cursor.execute("PRAGMA ignore_check_constraints = 1")
+        cursor.execute("UPDATE outbox SET headers = '{' WHERE payload = 'broken'")
+        cursor.execute("PRAGMA ignore_check_constraints = 0")
+    relay.step()
+    assert values(kafka_broker, topic) == ["after"]
+    assert [message.payload for message in OutboxMessage.objects.quarantined().defer("headers")] == ["broken"]
 
 
 @pytest.mark.parametrize("name", ["not a topic!", "a/b", ""])

@@ -95,10 +95,10 @@ def test_the_aggregate_reads_nothing_but_the_index() -> None:
     import_cdnow()
     with connection.cursor() as cursor:
         cursor.execute("VACUUM ANALYZE user_actions")
-        cursor.execute("SET enable_seqscan = off; SET enable_bitmapscan = off")  # no better for as few rows
-        cursor.execute(f"EXPLAIN {acted()}", parameters(RfmPolicy.objects.active().scoring(), AS_OF))
-        plan = "\n".join(row[0] for row in cursor.fetchall())
-        cursor.execute("RESET enable_seqscan; RESET enable_bitmapscan")
+        with transaction.atomic():
+            cursor.execute("SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off")  # for as few rows
+            cursor.execute(f"EXPLAIN {acted()}", parameters(RfmPolicy.objects.active().scoring(), AS_OF))
+            plan = "\n".join(row[0] for row in cursor.fetchall())
     assert "Index Only Scan using user_actions_rfm_cents" in plan, plan
 
 
