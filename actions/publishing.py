@@ -114,7 +114,7 @@ class Relay:
         if self._courier is None:
             courier = Courier(self._alive)
             courier.create_topic(TOPIC)
-            self._courier, self._term = courier, self.lead.terms
+            self._courier, self._term, self._reading = courier, self.lead.terms, Reading()
         return self._courier
 
     def _deliver(self, batch: Sequence[Message]) -> None:

@@ -14,7 +14,7 @@ from actions.models import Message, OutboxMessage
 # Between the draw of an id and its transaction's first mark in PostgreSQL's snapshots lie microseconds;
 # so many further ids would have to be drawn and committed in them.
 OVERLAP = 10_000
-LOOK_BACK = 1.0  # seconds after which a row that waits again, in its old place, is found at the latest
+LOOK_BACK = 1.0  # seconds, or ten times as long as a look takes, after which a row that waits again is found
 BY_KEY = """SELECT set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan', 'off', true),
     set_config('max_parallel_workers_per_gather', '0', true),
     pg_snapshot_xmin(pg_current_snapshot())::text::bigint, pg_snapshot_xmax(pg_current_snapshot())::text::bigint"""
@@ -46,7 +46,7 @@ class Reading:
         if found:
             self._first = found[0].pk
         if oldest >= since:
-            self._after, self._goal = min(goal, self._first) - OVERLAP, None
+            self._after, self._goal = max(self._after, min(goal, self._first) - OVERLAP), None
         else:
             self._goal = goal, since
         return found
@@ -56,6 +56,7 @@ class Reading:
         if begun < self._look_back_at and (found := OutboxMessage.objects.batch(size, after=self._after)):
             return found
         found = OutboxMessage.objects.batch(size)
-        ended = time.monotonic()
-        self._look_back_at = ended + max(LOOK_BACK, 10 * (ended - begun))
+        if not found or found[-1].pk > self._after:  # else there may be more of those that wait again
+            ended = time.monotonic()
+            self._look_back_at = ended + max(LOOK_BACK, 10 * (ended - begun))
         return found

@@ -23,7 +23,7 @@ def final_action_id() -> int | None:
             return int(cursor.fetchone()[0])
         if connection.in_atomic_block:
             return None
-        cursor.execute("SELECT COALESCE(MAX(id), 0), pg_snapshot_xmax(pg_current_snapshot())::text FROM user_actions")
+        cursor.execute("SELECT COALESCE(MAX(id), 0), pg_current_xact_id()::text FROM user_actions")
         highest, horizon = cursor.fetchone()
         deadline = time.monotonic() + PATIENCE
         while not (final := _is_final(cursor, horizon)) and time.monotonic() < deadline:
@@ -32,6 +32,6 @@ def final_action_id() -> int | None:
 
 
 def _is_final(cursor: Any, horizon: str) -> bool:
-    """Whether all transactions that were open when the horizon was read have ended."""
+    """Whether all transactions that began before the horizon, one of our own, have ended."""
     cursor.execute(FINAL, [horizon])
     return bool(cursor.fetchone()[0])

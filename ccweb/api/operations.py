@@ -27,7 +27,7 @@ class AddIndexOnline(AddIndexConcurrently):
         """Make it, unless an interrupted migration has."""
         if schema_editor.connection.vendor != "postgresql":
             AddIndex.database_forwards(self, app_label, schema_editor, from_state, to_state)
-        elif not _is_whole(schema_editor, self.index.name):
+        elif schema_editor.collect_sql or not _is_whole(schema_editor, self.index.name):
             super().database_forwards(app_label, schema_editor, from_state, to_state)
 
     def database_backwards(self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any) -> None:
@@ -48,7 +48,7 @@ class RemoveIndexOnline(RemoveIndexConcurrently):
         """Make it again, unless an interrupted migration has."""
         if schema_editor.connection.vendor != "postgresql":
             RemoveIndex.database_backwards(self, app_label, schema_editor, from_state, to_state)
-        elif not _is_whole(schema_editor, self.name):
+        elif schema_editor.collect_sql or not _is_whole(schema_editor, self.name):
             super().database_backwards(app_label, schema_editor, from_state, to_state)
 
 

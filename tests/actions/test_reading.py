@@ -45,13 +45,18 @@ def deliver(reading: Reading) -> list[str]:
     return [message.payload for message in batch]
 
 
-def test_a_row_that_is_committed_late_comes_before_what_its_user_sends_then(other: psycopg.Connection) -> None:
-    reading = Reading()
-    other.execute(INSERT, ["late"])
+def deliver_far_apart(reading: Reading) -> None:
     for payload in ("a", "b", "c", "d"):
         skip_ids()
         queue(payload)
         assert deliver(reading) == [payload]
+
+
+def test_a_row_that_is_committed_late_comes_before_what_its_user_sends_then(other: psycopg.Connection) -> None:
+    reading = Reading()
+    deliver_far_apart(reading)
+    other.execute(INSERT, ["late"])
+    deliver_far_apart(reading)
     other.commit()
     queue("then")
     assert deliver(reading) == ["late", "then"]
@@ -59,10 +64,8 @@ def test_a_row_that_is_committed_late_comes_before_what_its_user_sends_then(othe
 
 def test_a_row_that_waits_again_in_its_old_place_is_found_while_newer_ones_come() -> None:
     reading, begin = Reading(), queue("begin")
-    for payload in ("a", "b", "c"):
-        deliver(reading)
-        skip_ids()
-        queue(payload)
+    deliver(reading)
+    deliver_far_apart(reading)
     queue("again", pk=begin)
 
     def is_found() -> bool:
