@@ -25,6 +25,7 @@ class Reading:
 
     Rows are committed in another order than their ids were drawn in. So the place moves up to a row that was read only
     once all transactions have ended that were open then, and after one more look at what they may have left before it.
+    A snapshot's end tells which those are only because the relay's own DELETE comes between: start anew after an error.
     """
 
     def __init__(self) -> None:

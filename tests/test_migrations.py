@@ -1,5 +1,6 @@
 """Every migration is safe while the previous release serves."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -59,7 +60,13 @@ def test_migrations_have_descriptive_names() -> None:
     assert [name for name in names if "auto" in name or "alter" in name] == []
 
 
-@pytest.mark.django_db(transaction=True)
+@pytest.fixture
+def migrated_in_the_end(transactional_db: None) -> Iterator[None]:
+    yield
+    call_command("migrate", "actions", verbosity=0)
+
+
+@pytest.mark.usefixtures("migrated_in_the_end")
 @pytest.mark.parametrize(
     ("target", "name", "gone"),
     [
@@ -78,4 +85,3 @@ def test_half_an_index_that_an_interrupted_migration_left_is_made_again(target: 
         found = connection.introspection.get_constraints(cursor, "user_actions")
     assert gone not in found
     assert found[name]["columns"][:2] == ["user_id", "action_timestamp"]
-    call_command("migrate", "actions", verbosity=0)

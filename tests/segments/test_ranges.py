@@ -33,6 +33,12 @@ def analyse() -> None:
         cursor.execute("ANALYZE user_actions" if is_postgresql() else "ANALYZE")
 
 
+def plan_of(sql: str) -> str:
+    with connection.cursor() as cursor:
+        cursor.execute(f"EXPLAIN {sql}", parameters(RfmPolicy.objects.active().scoring(), AS_OF))
+        return "\n".join(row[-1] for row in cursor.fetchall())
+
+
 def actions_in(condition: str) -> int:
     with connection.cursor() as cursor:
         cursor.execute(f"SELECT COUNT(*) FROM user_actions WHERE {condition}")
@@ -81,8 +87,7 @@ def test_ranges_are_judged_side_by_side() -> None:
         policy = RfmPolicy.objects.active()
         cursor.execute(f"{PLANNER}; {ONE_A_RANGE}")
         sql = difference(list(policy.scoring().rules), everybody=False, ranges=user_ranges())
-        cursor.execute(f"EXPLAIN {sql}", parameters(policy.scoring(), AS_OF))
-        plan = "\n".join(row[0] for row in cursor.fetchall())
+        plan = plan_of(sql)
     assert "Parallel Append" in plan, plan
     assert plan.count("Merge Full Join") + plan.count("Hash Full Join") == RANGES
     assert compute_rfm_and_update_segments(as_of=AS_OF).changed == 0
@@ -97,8 +102,7 @@ def test_the_aggregate_reads_nothing_but_the_index() -> None:
         cursor.execute("VACUUM ANALYZE user_actions")
         with transaction.atomic():
             cursor.execute("SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off")  # for as few rows
-            cursor.execute(f"EXPLAIN {acted()}", parameters(RfmPolicy.objects.active().scoring(), AS_OF))
-            plan = "\n".join(row[0] for row in cursor.fetchall())
+            plan = plan_of(acted())
     assert "Index Only Scan using user_actions_rfm_cents" in plan, plan
 
 
@@ -138,11 +142,8 @@ def test_sqlite_finds_each_old_row_by_its_key() -> None:
         pytest.skip("about SQLite's planner")
     policy = RfmPolicy.objects.active()
     sql = difference(list(policy.scoring().rules), everybody=True, ranges=user_ranges())
-    with connection.cursor() as cursor:
-        query = sql.removeprefix("CREATE TEMPORARY TABLE rfm_difference AS ")
-        cursor.execute(f"EXPLAIN QUERY PLAN {query}", parameters(policy.scoring(), AS_OF))
-        plan = [row[-1] for row in cursor.fetchall()]
-    assert any(step.startswith("SEARCH old USING INDEX") for step in plan), plan
+    plan = plan_of("QUERY PLAN " + sql.removeprefix("CREATE TEMPORARY TABLE rfm_difference AS "))
+    assert any(step.startswith("SEARCH old USING INDEX") for step in plan.splitlines()), plan
 
 
 def test_a_risk_profile_that_comes_between_the_two_steps_is_kept() -> None:
