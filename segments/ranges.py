@@ -1,49 +1,52 @@
-"""Users in ranges with about as many actions each, so that PostgreSQL can judge them side by side."""
+"""Users in ranges with about as much work each, so that PostgreSQL can judge them side by side."""
 
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
 from django.db import connection
 
 from segments.statement import EVERYBODY, is_postgresql
 
-RANGES = 8  # more than there are processes, so that none waits long for the last: 2 take 1.25 times as long, 4 1.05
-STATISTICS = """SELECT most_common_vals::text::bigint[], most_common_freqs, histogram_bounds::text::bigint[]
+RANGES = 4  # more than there are processes, so that none waits long for the last; each takes a millisecond to plan
+A_USER = 4  # what it costs to judge a user, in actions read: tails of many users with an action each are dear
+STATISTICS = """SELECT most_common_vals::text::bigint[], most_common_freqs, histogram_bounds::text::bigint[],
+    (SELECT GREATEST(reltuples, 1) FROM pg_class WHERE oid = 'user_actions'::regclass)
 FROM pg_stats WHERE schemaname = ANY(current_schemas(false)) AND tablename = 'user_actions' AND attname = 'user_id'"""
-Shares = list[tuple[int, float]]  # user_id and the share of all actions that end there, ascending
+Work = list[tuple[int, float]]  # user_id and what those up to him cost, from the one before on; ascending
 
 
 def user_ranges() -> list[str]:
     """Conditions on user_id, of which every user meets one; one for all where there are no statistics, as on SQLite."""
-    shares = _shares() if is_postgresql() else []
-    starts = list(_starts(shares))
+    starts = list(_starts(_work() if is_postgresql() else []))
     return [_condition(first, end) for first, end in zip([None, *starts], [*starts, None], strict=True)]
 
 
 def are_known() -> bool:
     """Whether the actions were analysed once: autovacuum may not have met the first of them yet."""
-    return bool(_shares())
+    return bool(_work())
 
 
-def _shares() -> Shares:
-    """By the statistics of ANALYZE: the most common values, and between two bounds as many of the rest each."""
+def _work() -> Work:
+    """By the statistics of ANALYZE: the most common users, and between two bounds as many actions of the rest each."""
     with connection.cursor() as cursor:
         cursor.execute(STATISTICS)
-        common, frequencies, bounds = cursor.fetchone() or (None, None, None)
-    shares = list(zip(common or (), frequencies or (), strict=True))
-    rest = 1 - sum(share for _, share in shares)
-    ends = (bounds or ())[1:]
-    shares += [(end, rest / len(ends)) for end in ends]
-    return sorted(shares)
+        common, shares, bounds, actions = cursor.fetchone() or (None, None, None, 0)
+    heavy = [(user_id, share * actions + A_USER) for user_id, share in zip(common or (), shares or (), strict=True)]
+    between = list(pairwise(bounds or ()))
+    each = actions * (1 - sum(shares or ())) / max(len(between), 1)
+    # Ids without gaps would be as many users as lie between; more than there are actions they cannot be.
+    return sorted([*heavy, *((end, each + A_USER * min(each, end - start)) for start, end in between)])
 
 
-def _starts(shares: Shares) -> Iterator[int]:
-    """The user_id after each eighth of the actions."""
+def _starts(work: Work) -> Iterator[int]:
+    """The user_id after each equal part of the work."""
+    part = sum(cost for _, cost in work) / RANGES
     passed, wanted = 0.0, 1
-    for user_id, share in shares:
-        passed += share
-        if passed * RANGES >= wanted and wanted < RANGES:
+    for user_id, cost in work[:-1]:
+        passed += cost
+        if passed >= wanted * part and wanted < RANGES:
             yield user_id + 1
-            wanted = int(passed * RANGES) + 1
+            wanted = int(passed / part) + 1
 
 
 def _condition(first: int | None, end: int | None) -> str:

@@ -114,7 +114,8 @@ def _judge(run: RfmRun, final_id: int | None) -> None:
     scoring = _scoring(run.policy, run.as_of)
     run.cuts = scoring.cuts.to_json()
     with gathered(scoring, run.as_of) as outcome:
-        write(run, scoring, moment=timezone.now())
+        if outcome.changed:
+            write(run, scoring, moment=timezone.now())
     run.users, run.active, run.changed, run.lapsed = outcome.users, outcome.active, outcome.changed, outcome.lapsed
     run.groups, run.scores = outcome.groups, outcome.scores
     run.seen_action_id = outcome.seen or None if final_id is None else final_id
