@@ -2,7 +2,6 @@
 
 from datetime import datetime
 
-from django.contrib.postgres.indexes import BrinIndex
 from django.db import models
 
 from segments.models.run import RfmRun
@@ -25,7 +24,7 @@ class SegmentChange(models.Model):
 
     user_id = models.BigIntegerField()
     # No constraint in the database: its check of every row would cost the first run more than the rows do.
-    run = models.ForeignKey(RfmRun, models.PROTECT, db_constraint=False, db_index=False, related_name="changes")
+    run = models.ForeignKey(RfmRun, models.PROTECT, db_constraint=False, related_name="changes")
     from_group = models.CharField(max_length=64, blank=True)
     to_group = models.CharField(max_length=64)
     changed_at = models.DateTimeField()
@@ -35,11 +34,7 @@ class SegmentChange(models.Model):
     class Meta:
         db_table = "segment_changes"
         ordering = ["-id"]
-        indexes = [
-            models.Index(fields=["user_id", "id"], name="segment_changes_user"),
-            # The changes of a run lie together: an entry for each would take a quarter of the time of writing them.
-            BrinIndex(fields=["run"], name="segment_changes_run"),  # a plain one on SQLite
-        ]
+        indexes = [models.Index(fields=["user_id", "id"], name="segment_changes_user")]
 
     def __str__(self) -> str:
         return f"user {self.user_id}: {self.from_group or '-'} -> {self.to_group}"
