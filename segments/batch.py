@@ -26,7 +26,7 @@ ONE_A_RANGE = """SELECT set_config('min_parallel_index_scan_size', '1TB', true),
 # The window and the segments both come in the order of user_id: merging them takes 0.83 of the time of hashing them (3M
 # actions), and with that work_mem the planner would hash the window too, which takes 1.6 times as long.
 MERGED = ("enable_hashjoin", "enable_hashagg")
-# By their keys: until autovacuum has looked at the segments of a first run, each range would read all of them.
+# Segments by their key: until autovacuum has looked at those of a first run, each range would read all of them.
 READ_BY_KEY = (*MERGED, "enable_seqscan", "enable_bitmapscan")
 
 
@@ -76,7 +76,7 @@ def gathered(scoring: Scoring, as_of: datetime) -> Iterator[Outcome]:
         standing = _rows(cursor, statement.STANDING)
         seen = _seen(as_of, users=sum(users for *_, users, _ in standing))
         parameters = statement.parameters(scoring, as_of) | {"seen": seen}
-        with _in_order(cursor, READ_BY_KEY):
+        with in_order(cursor, READ_BY_KEY):
             sql = statement.difference(list(scoring.rules), everybody=seen == 0, ranges=ranges.user_ranges())
             cursor.execute(sql, parameters)
         if seen:
@@ -96,20 +96,20 @@ def write(run: RfmRun, scoring: Scoring, moment: datetime) -> None:
         except IntegrityError:  # somebody new got a row meanwhile, by his risk profile
             cursor.execute(statement.upsert(), values)
         else:
-            with _in_order(cursor, MERGED):
+            with in_order(cursor, MERGED):
                 cursor.execute(statement.update(), values)
 
 
 @contextlib.contextmanager
-def _in_order(cursor: Any, without: Sequence[str]) -> Iterator[None]:
+def in_order(cursor: Any, without: Sequence[str]) -> Iterator[None]:
     """Keep the planner from splitting ranges and from these ways; an error ends the transaction and the settings."""
     if not statement.is_postgresql():
         yield
         return
-    ways = ", ".join(f"set_config('{name}', %(on)s, true)" for name in without)
-    cursor.execute(f"{ONE_A_RANGE}, {ways}", {"on": "off"})
+    ways = ", ".join(f"set_config('{name}', %(switch)s, true)" for name in without)
+    cursor.execute(f"{ONE_A_RANGE}, {ways}", {"switch": "off"})
     yield
-    cursor.execute(f"SELECT {ways}", {"on": "on"})
+    cursor.execute(f"SELECT {ways}", {"switch": "on"})
 
 
 def _rows(cursor: Any, sql: str) -> list[Row]:

@@ -8,7 +8,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from actions.models import UserAction
-from segments.batch import PLANNER, READ_BY_KEY, _in_order, gathered, write
+from segments.batch import PLANNER, READ_BY_KEY, gathered, in_order, write
 from segments.models import RfmPolicy, RfmRun, RiskProfile, UserSegment
 from segments.ranges import A_USER, RANGES, user_ranges
 from segments.rfm import compute_rfm_and_update_segments
@@ -102,7 +102,7 @@ def test_ranges_are_judged_side_by_side() -> None:
         assert run.groups == {"Whale": 5, "Medium": 307, "Low": 23_258}
         policy = RfmPolicy.objects.active()
         cursor.execute(PLANNER)
-        with _in_order(cursor, READ_BY_KEY):
+        with in_order(cursor, READ_BY_KEY):
             plan = plan_of(difference(list(policy.scoring().rules), everybody=False, ranges=user_ranges()))
     assert "Parallel Append" in plan, plan
     assert plan.count("Merge Full Join") == plan.count("Index Scan using user_segments_pkey") == RANGES, plan
