@@ -4,7 +4,6 @@ import os
 import uuid
 from datetime import datetime
 from decimal import Decimal
-from functools import cache
 from typing import Annotated, Any
 
 import redis
@@ -23,6 +22,8 @@ BASES = {
 }
 app = FastAPI()
 streaks = redis.Redis.from_url(os.environ["PEER_REDIS_URL"])
+# One, made by the worker that imports this: two threads that made theirs at once would lose what the first one sent.
+producer = Producer({"bootstrap.servers": os.environ["PEER_KAFKA_BROKER"], "acks": "all"})
 Database = Annotated[Session, Depends(get_session)]
 
 
@@ -56,12 +57,6 @@ class Recommendation(BaseModel):
     streak_count: int
     recommended_reward_probability: float
     recommended_time_window: str
-
-
-@cache
-def producer() -> Producer:
-    """Made by the worker process that uses it."""
-    return Producer({"bootstrap.servers": os.environ["PEER_KAFKA_BROKER"], "acks": "all"})
 
 
 @app.post("/api/actions", status_code=201, response_model=ActionOut)
@@ -105,5 +100,5 @@ def recommend(user_id: int, session: Database) -> Any:
 
 
 def _publish(row: UserAction) -> None:
-    producer().produce(TOPIC, key=str(row.user_id), value=ActionOut.model_validate(row).model_dump_json())
-    producer().poll(0)
+    producer.produce(TOPIC, key=str(row.user_id), value=ActionOut.model_validate(row).model_dump_json())
+    producer.poll(0)
