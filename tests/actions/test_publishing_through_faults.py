@@ -8,7 +8,7 @@ import pytest
 from django.db import connections
 from pytest_django import Settings
 
-from actions.kafka import Forbidden
+from actions.kafka_errors import Forbidden
 from actions.models import OutboxMessage
 from actions.publishing import Relay
 from tests.mock_cluster import (
