@@ -4,7 +4,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -55,41 +55,35 @@ class Judging:
             fill(self.url, actions)
         self._stack = rig.ours(self.url, redis_database=2)
 
-    def run(self) -> Batch:
-        """Nothing judged yet, so often; then day after day."""
-        say(f"RFM: {self.found.actions} actions are there")
-        self._aggregate()  # warms the cache for all
-        self.found.aggregate.clear()
-        for repetition in range(self._scale.runs):
-            self._first_run(repetition)
-        for day in range(1, self._scale.runs + 1):
-            self._next_day(day)
-        spent = {name: [round(s, 2) for s in getattr(self.found, name)] for name in ("aggregate", "first", "next_day")}
-        say(f"RFM: {self.found.actions} actions: {spent}")
-        return self.found
+        say(f"RFM: {actions} actions are there")
 
-    def _first_run(self, repetition: int) -> None:
+    def first_run(self) -> None:
+        """Nothing is judged yet."""
         self._execute(NOTHING_JUDGED)
         self._aggregate()
-        if self._scale.sampled_users and not repetition:
-            peer = self._peer(END)
-            self.found.peer_first.append(peer["seconds"])
+        peer = self._peer(END)
+        self._execute(NOTHING_JUDGED)  # what the peer rolled back would lie in the way of ours
+        self.found.peer_first.append(peer["seconds"])
         report = self._compute(END)
         self.found.first.append(report["duration"])
         self.found.users = report["users"]
-        if not repetition and self._scale.sampled_users:
-            self._compare(peer["groups"])
+        self._compare(peer["groups"])
 
-    def _next_day(self, day: int) -> None:
+    def next_day(self, day: int) -> None:
+        """A day's actions more, then another run that finds nothing new."""
         as_of = add_day(self.url, day, self.found.actions)
         self._aggregate()
-        if self._scale.sampled_users:
-            self.found.peer_next_day.append(self._peer(as_of)["seconds"])
+        self.found.peer_next_day.append(self._peer(as_of)["seconds"])
         self.found.next_day.append(self._compute(as_of)["duration"])
         report = self._compute(as_of)
         self.found.wal.append(report["wal"])
         self.found.unchanged.append(report["duration"])
         self.found.rows.append(report["changed"])
+
+    def report(self) -> None:
+        """Say what was measured."""
+        spent = {name: [round(s, 2) for s in getattr(self.found, name)] for name in ("aggregate", "first", "next_day")}
+        say(f"RFM: {self.found.actions} actions: {spent}")
 
     def _compute(self, as_of: datetime) -> dict[str, Any]:
         """manage.py compute_rfm --json, and its bytes of WAL; also notes the most memory it ever took."""
@@ -134,6 +128,7 @@ class Judging:
         quiet(self.url)
         with closing(psycopg.connect(self.url)) as connection:
             connection.execute("SET max_parallel_workers_per_gather = 0")
+            connection.execute(BARE)  # warms the cache, which another size had
             begin = time.perf_counter()
             connection.execute(BARE)
             self.found.aggregate.append(time.perf_counter() - begin)
@@ -145,6 +140,25 @@ class Judging:
     def _execute(self, statement: str) -> None:
         with closing(psycopg.connect(self.url, autocommit=True)) as connection:
             connection.execute(statement)
+
+
+def judge(rig: Rig, scale: Scale, there: Mapping[int, str]) -> tuple[list[Batch], dict[int, str]]:
+    """What was measured at each size, and its database's URL; those that are `there` need not be filled.
+
+    The sizes take turns, because T7 compares them: nothing judged yet, so often, then day after day.
+    """
+    sizes = [Judging(rig, scale, actions, there.get(actions)) for actions in scale.actions]
+    for repetition in range(scale.runs):
+        for size in sizes[:: -1 if repetition % 2 else 1]:
+            size.first_run()
+        say(f"RFM: first runs, repetition {repetition + 1} of {scale.runs}")
+    for day in range(1, scale.runs + 1):
+        for size in sizes[:: -1 if day % 2 else 1]:
+            size.next_day(day)
+        say(f"RFM: next days, repetition {day} of {scale.runs}")
+    for size in sizes:
+        size.report()
+    return [size.found for size in sizes], {size.found.actions: size.url for size in sizes}
 
 
 def figures(batches: Sequence[Batch]) -> Figures:

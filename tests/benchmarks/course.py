@@ -55,10 +55,7 @@ def _serve(rig: Rig, scale: Scale, results: Results) -> None:
 
 def _judge(rig: Rig, scale: Scale, results: Results) -> None:
     results.figures["T9"], imported = import_rate(rig, scale)
-    for actions in scale.actions:
-        url = imported if actions == scale.lines else None
-        judging = batch.Judging(rig, scale, actions, url)
-        results.batches.append(judging.run())
-        if scale.is_full:
-            results.pages[actions] = page_costs(rig, judging.url)
+    results.batches, urls = batch.judge(rig, scale, {scale.lines: imported})
+    if scale.is_full:
+        results.pages = {actions: page_costs(rig, url) for actions, url in urls.items()}
     results.figures |= batch.figures(results.batches)
