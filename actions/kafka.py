@@ -12,11 +12,12 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import wait
+from contextlib import closing
 from functools import partial
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
+from confluent_kafka.admin import AdminClient, ClusterMetadata, NewTopic  # type: ignore[attr-defined]
 from django.conf import settings
 
 from actions.kafka_errors import NO_PLACE_HERE, Placeless, Poison, Undelivered, translated
@@ -52,7 +53,7 @@ class Courier:
         self.place, self.largest = "", SMALL
         if not self.fenced:
             self._producer = self._new_producer()
-        elif self._has_controller():  # the embedded broker forgets places
+        elif self._keeps_places():
             self._find_place()
 
     def deliver(self, messages: Sequence[Message]) -> None:
@@ -96,8 +97,7 @@ class Courier:
         self._topics.add(topic)
         try:
             cluster = self._producer.list_topics(timeout=SLICE)
-            # The embedded broker has no controller: it makes a topic when somebody asks for it.
-            if topic in cluster.topics or cluster.controller_id not in cluster.brokers:
+            if topic in cluster.topics or not _has_controller(cluster):
                 return
             wanted = NewTopic(topic, settings.KAFKA_PARTITIONS, settings.KAFKA_REPLICATION)
             admin = AdminClient(client())
@@ -160,35 +160,35 @@ class Courier:
         except KafkaException:
             return False
 
-    def _has_controller(self) -> bool:
+    def _keeps_places(self) -> bool:
         try:
-            cluster = self._producer.list_topics(timeout=SLICE)
+            return _has_controller(self._producer.list_topics(timeout=SLICE))
         except KafkaException as error:
             raise translated([error.args[0]], self._heard) from error
-        return cluster.controller_id in cluster.brokers
 
     def _find_place(self) -> None:
         """Read the last place, now that nobody else can write one; without an answer batches stay small."""
-        consumer, begun = Consumer(client(**CONSUMER) | {"group.id": PLACE_GROUP}), time.monotonic()
-        try:
-            while True:
-                try:
-                    [found] = consumer.committed([TopicPartition(TOPIC, 0)], SLICE)
-                    if found.error is None:
-                        self.place, self.largest = found.metadata or "", LARGE
-                        self._group = consumer.consumer_group_metadata()
-                        return
-                    problem = found.error
-                except KafkaException as error:
-                    problem = error.args[0]
-                self._alive()
-                if problem.code() in NO_PLACE_HERE or time.monotonic() - begun > START_PATIENCE:
-                    break
-        finally:
-            consumer.close()
-        if not self._reachable():
+        begun = time.monotonic()
+        with closing(Consumer(client(**CONSUMER) | {"group.id": PLACE_GROUP})) as consumer:
+            problem = self._read_place(consumer)
+            while problem and problem.code() not in NO_PLACE_HERE and time.monotonic() - begun < START_PATIENCE:
+                problem = self._read_place(consumer)
+        if problem and not self._reachable():
             raise translated([problem], self._heard)
-        logger.warning(NO_PLACES, problem.str(), PLACE_GROUP)
+        if problem:
+            logger.warning(NO_PLACES, problem.str(), PLACE_GROUP)
+
+    def _read_place(self, consumer: Consumer) -> KafkaError | None:
+        self._alive()
+        try:
+            [found] = consumer.committed([TopicPartition(TOPIC, 0)], SLICE)
+        except KafkaException as error:
+            problem: KafkaError = error.args[0]
+            return problem
+        if found.error is None:
+            self.place, self.largest = found.metadata or "", LARGE
+            self._group = consumer.consumer_group_metadata()
+        return found.error
 
     def _send_place(self, messages: Sequence[Message]) -> None:
         place = TopicPartition(TOPIC, 0, messages[-1].pk, place_of(messages))
@@ -209,3 +209,8 @@ class Courier:
                 if not error.args[0].retriable() or time.monotonic() > deadline:
                     raise
             self._alive()
+
+
+def _has_controller(cluster: ClusterMetadata) -> bool:
+    """Not so the embedded broker, which makes a topic when somebody asks for it, and forgets places."""
+    return cluster.controller_id in cluster.brokers
