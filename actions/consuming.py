@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import TextIO
 
-from actions.kafka_reading import Reader
+from actions.kafka import Reader
 from actions.models import TOPIC
 
 AT_ONCE = 500  # messages between two commits, at most

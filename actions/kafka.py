@@ -1,9 +1,8 @@
-"""Everything with which the relay touches Kafka's client: sending a batch, topics. Nothing connects on import.
+"""Everything that touches Kafka's client: sending a batch, topics, reading. Nothing connects on import.
 
 A batch is one transaction of a fixed transactional.id: it arrives whole or not at all, and a new leader's first act
 fences a frozen predecessor for good. Measured on Apache Kafka 4.3 against a plain idempotent producer: 3.2 times as
-long until confirmed (median), 0.58 of the messages a second in batches of 200. Batches of up to 2,000 took 0.73 of
-the CPU that those of 200 took of Kafka, under lists of 1,000; they bring their place along (see actions.places).
+long until confirmed (median), 0.58 of the messages a second in batches of 200.
 """
 
 import logging
@@ -12,36 +11,59 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import wait
-from contextlib import closing
-from functools import partial
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, ClusterMetadata, NewTopic  # type: ignore[attr-defined]
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
 from django.conf import settings
 
-from actions.kafka_errors import NO_PLACE_HERE, Placeless, Poison, Undelivered, translated
-from actions.kafka_settings import CONSUMER, PLACE_GROUP, PRODUCER, TRANSACTIONAL_ID, TRANSACTIONS, client
-from actions.models import TOPIC, Message
-from actions.places import LARGE, SMALL, place_of
+from actions.kafka_settings import CONSUMER, PRODUCER, TRANSACTIONAL_ID, TRANSACTIONS, client
+from actions.models import Message
 
 SLICE = 0.4  # seconds: no call blocks for longer, so that the caller can show signs of life
 START_PATIENCE = 10.0  # seconds that a reachable cluster gets to open transactions
 COMMIT_PATIENCE = 300.0  # seconds of asking for the outcome of a commit before it counts as unknown
+POISON = {
+    KafkaError.MSG_SIZE_TOO_LARGE,
+    KafkaError.RECORD_LIST_TOO_LARGE,
+    KafkaError.INVALID_MSG,
+    KafkaError.INVALID_MSG_SIZE,
+    KafkaError.INVALID_RECORD,
+    KafkaError.INVALID_TIMESTAMP,
+    KafkaError.TOPIC_EXCEPTION,  # a name that no topic may have
+    KafkaError._INVALID_ARG,
+}
+FORBIDDEN = {
+    KafkaError.TOPIC_AUTHORIZATION_FAILED,
+    KafkaError.CLUSTER_AUTHORIZATION_FAILED,
+    KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
+    KafkaError.SASL_AUTHENTICATION_FAILED,
+    KafkaError._AUTHENTICATION,
+}
 TOPIC_NAME = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9._-]{1,249}")
 NO_TRANSACTIONS = (
     "Kafka gives no transactions (%s): delivering without. After a frozen relay up to one batch may come twice or out "
     "of order. See transaction.state.log.replication.factor, and the right to the TransactionalId %s."
 )
-NO_PLACES = "Kafka keeps no place of the relay (%s), which delivers in small batches. See the right to the group %s."
 logger = logging.getLogger(__name__)
+
+
+class Undelivered(Exception):
+    """The batch is not confirmed; trying it again later is right."""
+
+
+class Forbidden(Undelivered):
+    """Kafka's permissions are wrong; somebody has to change them."""
+
+
+class Poison(Exception):
+    """Kafka will never take a message of this batch."""
 
 
 class Courier:
     """Takes batches to Kafka in order. Made by the process that uses it, thrown away after any error.
 
-    `alive` is called at least every SLICE seconds; what it raises ends the delivery. `largest` is how many messages a
-    batch may have, `place` that of the last large one, as actions.places writes it, "" when there is none.
+    `alive` is called at least every SLICE seconds; what it raises ends the delivery.
     """
 
     def __init__(self, alive: Callable[[], None]) -> None:
@@ -50,14 +72,11 @@ class Courier:
         self._heard: deque[KafkaError] = deque(maxlen=1)  # what the client last complained of
         self._producer = self._new_producer(**TRANSACTIONS)
         self.fenced = self._open_transactions()
-        self.place, self.largest = "", SMALL
         if not self.fenced:
             self._producer = self._new_producer()
-        elif self._keeps_places():
-            self._find_place()
 
     def deliver(self, messages: Sequence[Message]) -> None:
-        """Return when Kafka has confirmed all of them; raises Poison, Forbidden, Placeless or Undelivered.
+        """Return when Kafka has confirmed all of them; raises Poison, Forbidden or Undelivered.
 
         After an error none of them is in Kafka for a reader of committed messages, unless the courier is not fenced or
         the outcome of the commit stayed unknown; then some may be.
@@ -77,10 +96,8 @@ class Courier:
                 self._send(message, note)
             while self._producer.flush(SLICE):
                 self._alive()
-            if len(messages) > SMALL:
-                self._send_place(messages)
             if self.fenced:
-                self._insist(self._producer.commit_transaction)  # also after failures: it refuses, and knows the cause
+                self._commit()  # also after failures: it refuses, and knows the cause
         except (KafkaException, SystemError) as error:
             # A fatal error that surfaces while the client calls us back comes wrapped by the interpreter.
             cause = error if isinstance(error, KafkaException) else error.__cause__
@@ -88,7 +105,7 @@ class Courier:
                 raise
             failures.insert(0, cause.args[0])
         if failures:
-            raise translated(failures, self._heard)
+            raise self._translated(failures)
 
     def create_topic(self, topic: str) -> None:
         """Make the topic with KAFKA_PARTITIONS and KAFKA_REPLICATION when it is not there; warns where that fails."""
@@ -97,7 +114,8 @@ class Courier:
         self._topics.add(topic)
         try:
             cluster = self._producer.list_topics(timeout=SLICE)
-            if topic in cluster.topics or not _has_controller(cluster):
+            # The embedded broker has no controller: it makes a topic when somebody asks for it.
+            if topic in cluster.topics or cluster.controller_id not in cluster.brokers:
                 return
             wanted = NewTopic(topic, settings.KAFKA_PARTITIONS, settings.KAFKA_REPLICATION)
             admin = AdminClient(client())
@@ -121,13 +139,15 @@ class Courier:
     def _send(self, message: Message, note: Callable[[KafkaError | None, object], None]) -> None:
         while True:
             try:
-                _, topic, key, payload, headers = message
-                self._producer.produce(topic, payload, key, headers=headers, on_delivery=note)
+                headers = [(name, value.encode()) for name, value in message.headers.items()]
+                self._producer.produce(
+                    message.topic, message.payload.encode(), message.key.encode(), headers=headers, on_delivery=note
+                )
                 return
             except BufferError:  # its queue is full
                 self._producer.poll(SLICE)
                 self._alive()
-            except (TypeError, ValueError) as error:  # not text, or text that is not Unicode
+            except (AttributeError, TypeError, ValueError) as error:  # not text, or text that is not Unicode
                 raise Poison(f"{type(error).__name__}: {error}") from error
 
     def _open_transactions(self) -> bool:
@@ -148,7 +168,7 @@ class Courier:
                 if not problem.retriable() or time.monotonic() - answered > START_PATIENCE:
                     break
             elif not problem.retriable():
-                raise translated([problem], self._heard)
+                raise self._translated([problem])
             elif time.monotonic() - begun > START_PATIENCE:
                 raise Undelivered(f"no Kafka broker answers at {settings.KAFKA_BROKER}")
         logger.warning(NO_TRANSACTIONS, problem.str(), TRANSACTIONAL_ID)
@@ -160,57 +180,69 @@ class Courier:
         except KafkaException:
             return False
 
-    def _keeps_places(self) -> bool:
-        try:
-            return _has_controller(self._producer.list_topics(timeout=SLICE))
-        except KafkaException as error:
-            raise translated([error.args[0]], self._heard) from error
-
-    def _find_place(self) -> None:
-        """Read the last place, now that nobody else can write one; without an answer batches stay small."""
-        begun = time.monotonic()
-        with closing(Consumer(client(**CONSUMER) | {"group.id": PLACE_GROUP})) as consumer:
-            problem = self._read_place(consumer)
-            while problem and problem.code() not in NO_PLACE_HERE and time.monotonic() - begun < START_PATIENCE:
-                problem = self._read_place(consumer)
-        if problem and not self._reachable():
-            raise translated([problem], self._heard)
-        if problem:
-            logger.warning(NO_PLACES, problem.str(), PLACE_GROUP)
-
-    def _read_place(self, consumer: Consumer) -> KafkaError | None:
-        self._alive()
-        try:
-            [found] = consumer.committed([TopicPartition(TOPIC, 0)], SLICE)
-        except KafkaException as error:
-            problem: KafkaError = error.args[0]
-            return problem
-        if found.error is None:
-            self.place, self.largest = found.metadata or "", LARGE
-            self._group = consumer.consumer_group_metadata()
-        return found.error
-
-    def _send_place(self, messages: Sequence[Message]) -> None:
-        place = TopicPartition(TOPIC, 0, messages[-1].pk, place_of(messages))
-        try:
-            self._insist(partial(self._producer.send_offsets_to_transaction, [place], self._group))
-        except KafkaException as error:
-            if error.args[0].code() in NO_PLACE_HERE:
-                raise Placeless(error.args[0].str()) from error
-            raise
-
-    def _insist(self, step: Callable[[float], None]) -> None:
-        """A repeated step goes on where the last one stopped, so an outage leaves no doubt about its outcome."""
+    def _commit(self) -> None:
+        """A repeated commit goes on where the last one stopped, so an outage leaves no doubt about its outcome."""
         deadline = time.monotonic() + COMMIT_PATIENCE
         while True:
             try:
-                return step(SLICE)
+                return self._producer.commit_transaction(SLICE)
             except KafkaException as error:
                 if not error.args[0].retriable() or time.monotonic() > deadline:
                     raise
             self._alive()
 
+    def _translated(self, errors: list[KafkaError]) -> Exception:
+        for kind, codes in ((Poison, POISON), (Forbidden, FORBIDDEN)):
+            for error in errors:
+                if error.code() in codes:
+                    return kind(f"{error.name()}: {error.str()}")
+        return Undelivered("; ".join(f"{error.name()}: {error.str()}" for error in [errors[0], *self._heard]))
 
-def _has_controller(cluster: ClusterMetadata) -> bool:
-    """Not so the embedded broker, which makes a topic when somebody asks for it, and forgets places."""
-    return cluster.controller_id in cluster.brokers
+
+class Reader:
+    """Reads a topic as a member of a group, waiting for what is not there yet: broker, topic, message."""
+
+    def __init__(self, *, topic: str, group: str, from_beginning: bool, trouble: Callable[[str], None]) -> None:
+        """`trouble` is told in words what keeps it waiting."""
+        self._trouble = trouble
+        self._to_rewind = from_beginning
+        self._consumer = Consumer(
+            client(**CONSUMER) | {"group.id": group, "error_cb": lambda error: trouble(error.str())}
+        )
+        self._consumer.subscribe([topic], on_assign=self._assign)
+
+    def read(self, seconds: float) -> bytes | None:
+        """The value of the next message, or None when none came in time."""
+        message = self._consumer.poll(seconds)
+        if message is None:
+            return None
+        if error := message.error():
+            self._trouble(error.str())
+            return None
+        self._last = message
+        return message.value() or b""
+
+    def keep_place(self) -> None:
+        """The message read last is done: the next commit covers it."""
+        self._consumer.store_offsets(self._last)
+
+    def commit(self) -> bool:
+        """Remember the place after the last read message; False when Kafka did not answer, then try again."""
+        try:
+            self._consumer.commit(asynchronous=False)
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError._NO_OFFSET:
+                self._trouble(error.args[0].str())
+                return False
+        return True
+
+    def close(self) -> None:
+        """Leave the group."""
+        self._consumer.close()
+
+    def _assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        if self._to_rewind:
+            self._to_rewind = False
+            for partition in partitions:
+                partition.offset = OFFSET_BEGINNING
+            consumer.assign(partitions)

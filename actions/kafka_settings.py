@@ -6,7 +6,6 @@ from typing import Any
 from django.conf import settings
 
 TRANSACTIONAL_ID = "ccweb-relay"
-PLACE_GROUP = "ccweb-relay"  # of no consumers: its offset carries the relay's place
 
 
 def client(**more: Any) -> dict[str, Any]:
@@ -27,7 +26,6 @@ PRODUCER = {
     "enable.idempotence": True,
     "acks": "all",
     "linger.ms": 0,
-    "delivery.report.only.error": True,
     "message.timeout.ms": 10_000,  # then the batch fails, and is sent again
     "topic.metadata.propagation.max.ms": 5_000,
 }

@@ -72,7 +72,7 @@ class UserAction(models.Model):
 
 # One statement, which ends without its client: in a transaction a frozen relay would keep the hour locked for the next.
 SETTLE = """
-WITH delivered AS (DELETE FROM outbox WHERE id = ANY(%s::bigint[]) RETURNING topic, created_at)
+WITH delivered AS (DELETE FROM outbox WHERE id = ANY(%s) RETURNING topic, created_at)
 INSERT INTO hourly_counts (hour, actions)
 SELECT date_trunc('hour', created_at, 'UTC'), count(*) FROM delivered WHERE topic = %s GROUP BY 1
 ON CONFLICT (hour) DO UPDATE SET actions = hourly_counts.actions + excluded.actions"""
@@ -151,7 +151,7 @@ class OutboxQuerySet(models.QuerySet["OutboxMessage"]):
         """Delete messages that Kafka has confirmed, and count their actions by the hour in which they were queued."""
         if connection.vendor == "postgresql":
             with connection.cursor() as cursor:
-                cursor.execute(SETTLE, [f"{{{','.join(map(str, ids))}}}", TOPIC])
+                cursor.execute(SETTLE, [list(ids), TOPIC])
             return
         with transaction.atomic():
             rows = self.filter(pk__in=ids)

@@ -1,7 +1,7 @@
 """The relay: takes the outbox to Kafka, in order, batch by batch, as the only producer.
 
 A row is deleted when Kafka has confirmed it. Whatever goes wrong in between, it is sent again: at least once, at most
-one small batch twice per crash. Nothing expires; only a message that Kafka will never take is set aside (quarantined).
+one batch twice per crash. Nothing expires; only a message that Kafka will never take is set aside (quarantined).
 """
 
 import logging
@@ -12,14 +12,13 @@ from collections.abc import Sequence
 import psycopg
 from django.db import DatabaseError, close_old_connections
 
-from actions.kafka import Courier
-from actions.kafka_errors import Forbidden, Placeless, Poison, Undelivered
+from actions.kafka import Courier, Forbidden, Poison, Undelivered
 from actions.models import TOPIC, Message, OutboxMessage, OutboxQuerySet
-from actions.places import LARGE, SMALL, rows_left, that_fit
 from actions.reading import Reading
 from actions.waking import BREATH, bell_of
 from ccweb.api.leadership import Lead
 
+BATCH = 200
 CAMPAIGN = 0.25  # seconds between two tries to win the lead
 GRACE = 8.0  # seconds that a stopping relay gives the batch in hand
 ALARM = 60.0  # seconds between two log lines of the same kind
@@ -40,7 +39,6 @@ class Relay:
         self.lead = Lead("relay")
         self._bell = bell_of(self.lead)
         self._courier: Courier | None = None
-        self._largest = LARGE  # batch
         self._term = 0  # of the lead that the courier belongs to
         self._reading = Reading()
         self._confirmed: list[int] = []  # rows that Kafka has and the outbox still shows
@@ -54,11 +52,14 @@ class Relay:
         """
         if not self.lead.hold():
             return 0
-        largest = min(self._ready_courier().largest, self._largest)
+        self._ready_courier()
         self._delete_confirmed()
-        batch = that_fit(self._reading.batch(largest))
-        if batch:
-            self._deliver_or_set_aside(batch)
+        batch = self._reading.batch(BATCH)
+        try:
+            if batch:
+                self._deliver(batch)
+        except Poison:
+            self._deliver_one_by_one(batch)
         return len(batch)
 
     def run(self, *, until_empty: bool = False) -> None:
@@ -99,7 +100,7 @@ class Relay:
     def _rest(self, delivered: int) -> None:
         if delivered:
             self._bell.busy()
-            self.stop.wait(BREATH if delivered < SMALL else 0)
+            self.stop.wait(BREATH if delivered < BATCH else 0)
         elif self.lead.hold():
             self._bell.rest()
         else:
@@ -113,7 +114,6 @@ class Relay:
         if self._courier is None:
             courier = Courier(self._alive)
             courier.create_topic(TOPIC)
-            self._confirmed += rows_left(courier.place)
             self._courier, self._term, self._reading = courier, self.lead.terms, Reading()
         return self._courier
 
@@ -123,25 +123,17 @@ class Relay:
         except BaseException as error:
             if self._courier and (self._courier.fenced or not isinstance(error, Poison)):
                 self._drop_courier()  # the next one aborts what this one has begun
-            if isinstance(error, Placeless):
-                self._largest = SMALL
             raise
         self._confirmed = [message.pk for message in batch]
         self._delete_confirmed()
         self.delivered += len(batch)
 
-    def _deliver_or_set_aside(self, batch: Sequence[Message]) -> None:
-        """Find what Kafka will never take by halves, or, where that would send the others again, one by one."""
-        try:
-            self._deliver(batch)
-            return
-        except Poison as error:
-            if len(batch) == 1:
-                self._quarantine(batch[0], str(error))
-                return
-        size = (len(batch) + 1) // 2 if self._ready_courier().fenced else 1
-        for start in range(0, len(batch), size):
-            self._deliver_or_set_aside(batch[start : start + size])
+    def _deliver_one_by_one(self, batch: Sequence[Message]) -> None:
+        for message in batch:
+            try:
+                self._deliver([message])
+            except Poison as error:
+                self._quarantine(message, str(error))
 
     def _quarantine(self, message: Message, reason: str) -> None:
         if OutboxMessage.objects.quarantine(message.pk, reason):

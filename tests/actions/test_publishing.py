@@ -12,11 +12,9 @@ from django.db import connection, connections
 from django.test.utils import CaptureQueriesContext
 from pytest_django import Settings
 
-from actions.kafka import Courier
-from actions.kafka_errors import Placeless, Undelivered
+from actions.kafka import Courier, Undelivered
 from actions.models import TOPIC, HourlyCount, Message, OutboxMessage
-from actions.places import LARGE, LONGEST, SMALL, that_fit
-from actions.publishing import Relay, resend
+from actions.publishing import BATCH, Relay, resend
 from tests.api import post
 from tests.plugin import CLOSED
 from tests.processes import wait_for
@@ -93,9 +91,9 @@ def test_delivered_rows_are_gone_and_counted(kafka_broker: str, relay: Relay, to
 
 
 def test_a_backlog_arrives_in_batches_and_in_order(kafka_broker: str, relay: Relay, topic: str) -> None:
-    expected = [str(n) for n in range(LARGE + 50)]
+    expected = [str(n) for n in range(BATCH + 50)]
     queue(topic, *expected)
-    assert [relay.step(), relay.step(), relay.step()] == [LARGE, 50, 0]
+    assert [relay.step(), relay.step(), relay.step()] == [BATCH, 50, 0]
     assert values(kafka_broker, topic) == expected
 
 
@@ -107,14 +105,6 @@ def test_a_poison_message_is_set_aside_and_its_neighbours_arrive(kafka_broker: s
     assert poison.payload == TOO_LARGE
     assert "MSG_SIZE_TOO_LARGE" in poison.error
     assert relay.quarantined == 1
-
-
-def test_a_poison_message_in_a_large_batch_costs_nobody_else(kafka_broker: str, relay: Relay, topic: str) -> None:
-    good = [*map(str, range(SMALL))]
-    queue(topic, *good[:70], TOO_LARGE, *good[70:])
-    assert relay.step() == SMALL + 1
-    assert values(kafka_broker, topic) == good
-    assert relay.quarantined == OutboxMessage.objects.quarantined().count() == 1
 
 
 def test_a_poison_message_that_is_erased_meanwhile_is_not_counted(kafka_broker: str, relay: Relay, topic: str) -> None:
@@ -157,7 +147,7 @@ def test_text_that_is_not_unicode_is_poison(kafka_broker: str, relay: Relay, top
     queue(topic, "after")
     relay.step()
     assert values(kafka_broker, topic) == ["after"]
-    assert "TypeError" in OutboxMessage.objects.quarantined().get().error
+    assert "AttributeError" in OutboxMessage.objects.quarantined().get().error
 
 
 def test_a_resent_message_waits_in_its_old_place(kafka_broker: str, relay: Relay, topic: str) -> None:
@@ -205,62 +195,6 @@ def test_what_was_confirmed_is_not_sent_again_after_the_database_failed(
     assert values(kafka_broker, topic) == ["once"]
 
 
-def test_a_large_batch_that_kafka_has_is_not_sent_again_by_the_next_leader(
-    kafka_broker: str, relay: Relay, topic: str
-) -> None:
-    rows = queue(topic, *map(str, range(SMALL + 1)))
-    relay.step()
-    relay.close()
-    OutboxMessage.objects.bulk_create(rows)  # as if it had died before the delete
-    queue(topic, "next")
-    successor = Relay()
-    assert [successor.step(), successor.step()] == [1, 0]
-    successor.close()
-    assert values(kafka_broker, topic) == [*map(str, range(SMALL + 1)), "next"]
-
-
-@pytest.mark.parametrize("differs", [0, SMALL])
-def test_rows_that_only_have_the_ids_of_a_large_batch_are_sent(
-    kafka_broker: str, relay: Relay, topic: str, differs: int
-) -> None:
-    """A database that was restored gives its ids again."""
-    rows = queue(topic, *map(str, range(SMALL + 1)))
-    relay.step()
-    relay.close()
-    rows[differs].payload = "other"
-    OutboxMessage.objects.bulk_create(rows)
-    successor = Relay()
-    assert successor.step() == SMALL + 1
-    successor.close()
-    assert values(kafka_broker, topic).count("other") == 1
-
-
-def test_ids_with_gaps_make_a_large_batch_while_its_place_is_short_enough(
-    kafka_broker: str, relay: Relay, topic: str
-) -> None:
-    rows = queue(topic, *map(str, range(3_000)))
-    OutboxMessage.objects.filter(pk__in=[row.pk for row in rows[::2]]).delete()
-    many = OutboxMessage.objects.batch(LARGE)
-    few = many[: LONGEST // (2 * len(str(rows[-1].pk)) + 2)]
-    assert SMALL < len(few) == len(that_fit(few))
-    assert len(that_fit(many)) == SMALL
-    OutboxMessage.objects.filter(pk__gt=few[-1].pk).delete()
-    assert relay.step() == len(few)
-    assert len(values(kafka_broker, topic)) == len(few)
-
-
-@pytest.mark.long
-def test_a_cluster_that_keeps_no_places_gets_small_batches(settings: Settings, relay: Relay, topic: str) -> None:
-    with need(lambda: Kafka({"offset.metadata.max.bytes": "8"})) as kafka:
-        settings.KAFKA_BROKER = kafka.address
-        queue(topic, *map(str, range(SMALL + 1)))
-        with pytest.raises(Placeless):
-            relay.step()
-        assert [relay.step(), relay.step()] == [SMALL, 1]
-        assert values(kafka.address, topic) == [*map(str, range(SMALL + 1))]
-        relay.close()
-
-
 @pytest.mark.django_db(transaction=True)
 def test_without_a_broker_everything_is_kept_and_the_relay_stops_at_once(
     settings: Settings, relay: Relay, topic: str
@@ -286,9 +220,9 @@ def test_a_broker_that_never_gives_transactions_gets_the_messages_without(
         settings.KAFKA_BROKER = kafka.address
         queue(topic, "a", "b")
         assert relay.step() == 2
+        assert values(kafka.address, topic) == ["a", "b"]
         assert "transaction.state.log.replication.factor" in caplog.text
         queue(topic, "c", TOO_LARGE, "d")
         assert relay.step() == 3
-        arrived = values(kafka.address, topic)  # read last: it may take so long that the silent relay loses its lead
-        assert (arrived[:2], arrived[-2:]) == (["a", "b"], ["c", "d"])
+        assert values(kafka.address, topic)[-2:] == ["c", "d"]
         relay.close()

@@ -8,9 +8,8 @@ import pytest
 from django.db import connections
 from pytest_django import Settings
 
-from actions.kafka_errors import Forbidden
+from actions.kafka import Forbidden
 from actions.models import OutboxMessage
-from actions.places import SMALL
 from actions.publishing import Relay
 from tests.mock_cluster import (
     COORDINATOR_NOT_AVAILABLE,
@@ -110,15 +109,6 @@ def test_an_error_for_one_message_costs_only_that_message(cluster: MockCluster, 
     assert OutboxMessage.objects.get().payload == "poison"
     assert OutboxMessage.objects.get().quarantined_at is not None
     assert values(cluster)[-1] == "good"
-
-
-def test_where_places_are_forgotten_batches_stay_small(
-    cluster: MockCluster, relay: Relay, caplog: pytest.LogCaptureFixture
-) -> None:
-    """A mock cluster, as the embedded broker is one, confirms a place and keeps none: it is not asked for one."""
-    queue(*map(str, range(SMALL + 1)))
-    assert [relay.step(), relay.step()] == [SMALL, 1]
-    assert "keeps no place" not in caplog.text
 
 
 def test_an_outage_delays_and_loses_nothing(cluster: MockCluster, running: Relay) -> None:
