@@ -220,9 +220,9 @@ def test_a_broker_that_never_gives_transactions_gets_the_messages_without(
         settings.KAFKA_BROKER = kafka.address
         queue(topic, "a", "b")
         assert relay.step() == 2
-        assert values(kafka.address, topic) == ["a", "b"]
         assert "transaction.state.log.replication.factor" in caplog.text
         queue(topic, "c", TOO_LARGE, "d")
         assert relay.step() == 3
-        assert values(kafka.address, topic)[-2:] == ["c", "d"]
+        arrived = values(kafka.address, topic)  # read last: it may take so long that the silent relay loses its lead
+        assert (arrived[:2], arrived[-2:]) == (["a", "b"], ["c", "d"])
         relay.close()
