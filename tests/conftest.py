@@ -3,10 +3,12 @@
 import os
 import uuid
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
 import psycopg
 import pytest
 import redis
+import time_machine
 from pytest_django import Settings
 
 from ccweb.api import breaker
@@ -121,3 +123,10 @@ def live_stack(fresh_database: str, redis_client: redis.Redis, kafka_broker: str
     with Stack(database_url=fresh_database, redis_url=redis_url, kafka_broker=kafka_broker) as stack:
         stack.web.start()
         yield stack
+
+
+@pytest.fixture
+def standing_clock() -> Iterator[None]:
+    """It is now during the whole test: else a window of a limit may end in the midst of what is being counted."""
+    with time_machine.travel(datetime.now(UTC), tick=False):
+        yield

@@ -158,6 +158,7 @@ def test_a_full_redis_counts_as_away(away: Redis) -> None:
     assert call("127.2.0.1")["RateLimit-Local"] == "?1"
 
 
+@pytest.mark.usefixtures("standing_clock")
 def test_a_redis_that_takes_no_writes_still_answers_what_was_asked_along(away: Redis) -> None:
     limits = [Limit("address", "reader", 2)]
     with redis.Redis.from_url(f"{away.url}/0") as client:
@@ -169,6 +170,7 @@ def test_a_redis_that_takes_no_writes_still_answers_what_was_asked_along(away: R
     assert {verdict.local for verdict in (first, second, third)} == {True}
 
 
+@pytest.mark.usefixtures("standing_clock")
 def test_requests_that_are_taken_together_count_as_one_by_one(redis_client: redis.Redis) -> None:
     ours, theirs = Limit("address", "crowd", 5), Limit("address", "others", 5)
     key = Limit("key", "shared", 4)
@@ -178,6 +180,7 @@ def test_requests_that_are_taken_together_count_as_one_by_one(redis_client: redi
     assert not take([ours]).passed
 
 
+@pytest.mark.usefixtures("standing_clock")
 def test_a_redis_that_forgot_its_scripts_is_taught_again(redis_client: redis.Redis) -> None:
     redis_client.script_flush()
     assert take([Limit("address", "teacher", 1)]).passed

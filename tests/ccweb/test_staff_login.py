@@ -27,6 +27,7 @@ def test_the_right_password_signs_in_however_often() -> None:
     assert [sign_in(PASSWORD).status_code for _ in range(12)] == [302] * 12
 
 
+@pytest.mark.usefixtures("standing_clock")
 def test_after_ten_failures_even_the_right_password_must_wait(caplog: pytest.LogCaptureFixture) -> None:
     for _ in range(10):
         assert b"Please enter the correct" in sign_in("wrong").content
@@ -37,12 +38,14 @@ def test_after_ten_failures_even_the_right_password_must_wait(caplog: pytest.Log
     assert sign_in(PASSWORD, address="127.0.0.2").status_code == 302  # nobody can lock the others out
 
 
+@pytest.mark.usefixtures("standing_clock")
 def test_spelling_the_name_otherwise_is_no_new_start() -> None:
     for name in ("boss", "Boss", "BOSS", "bOSS", "boSS") * 2:
         sign_in("wrong", name)
     assert b"Too many failed attempts" in sign_in(PASSWORD).content
 
 
+@pytest.mark.usefixtures("standing_clock")
 def test_one_password_for_many_names_is_limited_by_address() -> None:
     for number in range(100):
         sign_in("wrong", f"user{number}")
