@@ -53,7 +53,8 @@ class Judging:
         self.url = url or rig.database(f"history_{actions}")
         if url is None:
             fill(self.url, actions)
-        self._stack, self._days = rig.ours(self.url, redis_database=2), 0
+        self._stack = rig.ours(self.url, redis_database=2)
+
         say(f"RFM: {actions} actions are there")
 
     def first_run(self) -> None:
@@ -68,10 +69,9 @@ class Judging:
         self.found.users = report["users"]
         self._compare(peer["groups"])
 
-    def next_day(self) -> None:
+    def next_day(self, day: int) -> None:
         """A day's actions more, then another run that finds nothing new."""
-        self._days += 1
-        as_of = add_day(self.url, self._days, self.found.actions)
+        as_of = add_day(self.url, day, self.found.actions)
         self._aggregate()
         self.found.peer_next_day.append(self._peer(as_of)["seconds"])
         self.found.next_day.append(self._compute(as_of)["duration"])
@@ -145,16 +145,17 @@ class Judging:
 def judge(rig: Rig, scale: Scale, there: Mapping[int, str]) -> tuple[list[Batch], dict[int, str]]:
     """What was measured at each size, and its database's URL; those that are `there` need not be filled.
 
-    The sizes take turns, because T7 compares them: nothing judged yet, so often, then day after day. All but the
-    largest have two turns a repetition: their runs are short, and differ more.
+    The sizes take turns, because T7 compares them: nothing judged yet, so often, then day after day.
     """
     sizes = [Judging(rig, scale, actions, there.get(actions)) for actions in scale.actions]
-    turns = sizes + sizes[:-1]
-    for kind, take in (("first runs", Judging.first_run), ("next days", Judging.next_day)):
-        for repetition in range(scale.runs):
-            for size in turns[:: -1 if repetition % 2 else 1]:
-                take(size)
-            say(f"RFM: {kind}, repetition {repetition + 1} of {scale.runs}")
+    for repetition in range(scale.runs):
+        for size in sizes[:: -1 if repetition % 2 else 1]:
+            size.first_run()
+        say(f"RFM: first runs, repetition {repetition + 1} of {scale.runs}")
+    for day in range(1, scale.runs + 1):
+        for size in sizes[:: -1 if day % 2 else 1]:
+            size.next_day(day)
+        say(f"RFM: next days, repetition {day} of {scale.runs}")
     for size in sizes:
         size.report()
     return [size.found for size in sizes], {size.found.actions: size.url for size in sizes}

@@ -23,8 +23,6 @@ HISTORY = f"""INSERT INTO user_actions (event_id, user_id, action_type, value, a
     SELECT gen_random_uuid(), floor(random() * {USERS})::bigint + 1, 'purchase', round((random() * 60)::numeric, 2),
         now() - random() * interval '10 days', now() FROM generate_series(1, 200000)"""
 KINDS = {"one": ONE, "hundred": HUNDRED, "thousand": THOUSAND, "read": READ}
-# Of a repetition. Single requests twice: their runs are short, and differ more than those of lists.
-TURNS = ("one", "read", "hundred", "one", "read", "thousand")
 TOPICS = {"ours": "topic_user_actions", "peer": "topic_peer_actions"}
 
 
@@ -65,7 +63,7 @@ class Serving:
             self._peer(name, 1)
         self.loads.clear()
         for repetition in range(self._scale.repetitions):
-            for name in TURNS:
+            for name in KINDS:
                 turns: list[Callable[[str, int], None]] = [self._ours, self._peer, self._floor]
                 for turn in turns[:: -1 if repetition % 2 else 1]:
                     quiet(self.urls["ours"])
