@@ -8,7 +8,7 @@ from django.db import connection
 from segments.statement import EVERYBODY, is_postgresql
 
 RANGES = 4  # more than there are processes, so that none waits long for the last; each takes a millisecond to plan
-A_USER = 10  # what it costs to judge a user, in actions read: tails of many users with an action each are dear
+A_USER = 4  # what it costs to judge a user, in actions read: tails of many users with an action each are dear
 STATISTICS = """SELECT most_common_vals::text::bigint[], most_common_freqs, histogram_bounds::text::bigint[],
     (SELECT GREATEST(reltuples, 1) FROM pg_class WHERE oid = 'user_actions'::regclass)
 FROM pg_stats WHERE schemaname = ANY(current_schemas(false)) AND tablename = 'user_actions' AND attname = 'user_id'"""
