@@ -77,6 +77,12 @@ def wait_for(condition: Callable[[], bool], what: str, seconds: float = 120) -> 
         time.sleep(0.02)
 
 
+def wait_for_a_minute_with(seconds: int) -> None:
+    """Waits until a clock minute has so many seconds left: a limit's window must not end while a server counts."""
+    if (left := 60 - time.time() % 60) < seconds:
+        time.sleep(left)
+
+
 def run(command: list[str], environment: Mapping[str, str] | None = None) -> None:
     """Runs a command to its end; raises RuntimeError with the end of what it printed."""
     done = subprocess.run(

@@ -16,6 +16,7 @@ from django.conf import settings
 
 from ccweb.api.erasure import token_of
 from tests.plugin import CLOSED
+from tests.processes import wait_for_a_minute_with
 from tests.services import need
 from tests.stack import Answer, Stack
 
@@ -111,8 +112,7 @@ def test_an_event_id_that_somebody_else_is_storing_holds_nobody_else_up(web: Sta
 
 
 def test_exactly_the_limit_passes(web: Stack) -> None:
-    if (left := 60 - time.time() % 60) < 20:  # all requests must fall into one clock minute
-        time.sleep(left)
+    wait_for_a_minute_with(seconds=20)
     warm(web)
     with ThreadPoolExecutor(16) as crowd:
         answers = list(crowd.map(lambda n: web.call("GET", f"/api/user-segments/{n}/recommendation"), range(1, 201)))
