@@ -16,7 +16,7 @@ from actions.kafka import Courier, Forbidden, Poison, Undelivered
 from actions.models import TOPIC, Message, OutboxMessage, OutboxQuerySet
 from actions.reading import Reading
 from actions.waking import BREATH, bell_of
-from ccweb.api.leadership import Lead
+from ccweb.db.leader_election import Lead
 
 BATCH = 200
 CAMPAIGN = 0.25  # seconds between two tries to win the lead

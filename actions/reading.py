@@ -10,10 +10,8 @@ import time
 from django.db import connection, transaction
 
 from actions.models import Message, OutboxMessage
+from ccweb.db.commit_order import OVERLAP
 
-# Between the draw of an id and its transaction's first mark in PostgreSQL's snapshots lie microseconds;
-# so many further ids would have to be drawn and committed in them.
-OVERLAP = 10_000
 LOOK_BACK = 1.0  # seconds, or ten times as long as a look takes, after which a row that waits again is found
 BY_KEY = """SELECT set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan', 'off', true),
     set_config('max_parallel_workers_per_gather', '0', true),

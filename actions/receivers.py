@@ -7,7 +7,7 @@ from django.dispatch import receiver
 
 from actions.models import UserAction
 from actions.recording import announce, queue_messages
-from ccweb.api.tracing import request_id
+from ccweb.request.request_id import request_id
 
 
 @receiver(post_save, sender=UserAction)

@@ -16,7 +16,7 @@ from ccweb.api.fields import format_instant
 from ccweb.api.idempotency import Event, Verdict, record_once
 from ccweb.api.identity import new_event_id
 from ccweb.api.inserting import PostgreSQLInsert, sqlite_insert
-from ccweb.api.tracing import request_id
+from ccweb.request.request_id import request_id
 
 COLUMNS = ("event_id", "user_id", "action_type", "value", "action_timestamp")
 COMMON = ("received_at",)

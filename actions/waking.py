@@ -9,7 +9,8 @@ from django.dispatch import receiver
 
 from actions.models import CHANNEL, RELAY_IDLE_LOCK
 from actions.signals import actions_recorded
-from ccweb.api.leadership import FileLock, Lead, SessionLock
+from ccweb.db.file_lock import FileLock
+from ccweb.db.leader_election import Lead, SessionLock
 
 LINGER = 0.1  # seconds after the last row in which the relay polls instead of going to sleep
 BREATH = 0.04  # seconds between two polls, in which a batch gathers: small ones cost as much as large ones

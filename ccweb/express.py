@@ -19,18 +19,18 @@ from django.http.request import split_domain_port, validate_host
 from django.http.response import HttpResponseBase
 
 from ccweb import slots
-from ccweb.api import deadlines
-from ccweb.api.addresses import is_loopback
 from ccweb.api.auth import KEYRING, presented_key
-from ccweb.api.errors import PROBLEM_JSON, problem_response, sqlstate
+from ccweb.api.errors import PROBLEM_JSON, problem_response
 from ccweb.api.limits import limits_of, rate_limit_headers
 from ccweb.api.negotiation import ANY
-from ccweb.api.proxies import resolve_client
 from ccweb.api.rendering import as_json
 from ccweb.api.throttling import Verdict, take_each
-from ccweb.api.tracing import request_id
+from ccweb.db.errors import sqlstate
 from ccweb.lines import ACTION, JSON, RECOMMENDATION, Environ, Line, Odd, Order, Outcome, line_of
-from ccweb.observing import REFUSAL, id_of, note
+from ccweb.observing import REFUSAL, note
+from ccweb.request import deadline
+from ccweb.request.client_address import is_loopback, resolve_client
+from ccweb.request.request_id import id_of, request_id
 from ccweb.together import Together, TooLate
 
 LOCK_NOT_AVAILABLE = "55P03"  # an SQLSTATE
@@ -61,7 +61,7 @@ class Express:
             if common is None:
                 return self._learn(line, secure, environ, start_response)
             argument, apart = line.take(environ)
-            order, flight = Order(argument, limits_of(meta), id_of(environ)), deadlines.current()
+            order, flight = Order(argument, limits_of(meta), id_of(environ)), deadline.current()
             patience = slots.patience(flight) if flight else slots.PATIENCE
             served = self._together[line.route, apart](order, patience)
             if served is None:
@@ -121,7 +121,7 @@ def _may(scope: str, meta: Environ) -> bool:
 
 def _serve(line: Line, orders: Sequence[Order]) -> Sequence[tuple[Verdict, Outcome] | None]:
     """For each order where its limits stand and its outcome, None where it may not pass or no slot was free."""
-    flight = deadlines.current()
+    flight = deadline.current()
     if flight and not slots.enter(flight):
         return [None] * len(orders)
     try:

@@ -8,7 +8,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from actions.models import OutboxMessage
-from ccweb.api.leadership import is_led
+from ccweb.db.leader_election import is_led
 from segments.models import RfmRun
 
 log = logging.getLogger(__name__)

@@ -13,8 +13,8 @@ from actions.recording import record_actions
 from actions.views import ActionViewSet
 from ccweb.api.identity import MAX_USER_ID, new_event_id
 from ccweb.api.parsing import MAX_OBJECT_BYTES, parse_json
-from ccweb.api.redis_calls import Call
 from ccweb.api.throttling import Limit
+from ccweb.redis.client import Call
 from segments import streaks
 from segments.recommendations import recommend_each
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import orjson
 
-from ccweb.api.tracing import request_id
+from ccweb.request.request_id import request_id
 
 SECRETS = (
     (re.compile(r"(?i)(api-key\s+)[^\s'\",]+"), r"\1[hidden]"),

@@ -1,21 +1,18 @@
 """The outermost middleware: gives each request its id, counts and times it, and writes its one log line."""
 
 import logging
-import re
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
-from uuid import uuid4
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 
 from ccweb import metrics
-from ccweb.api.errors import RETRY_AFTER_SECONDS, database_is_away, plain_problem, unavailable
-from ccweb.api.tracing import request_id
+from ccweb.api.errors import RETRY_AFTER_SECONDS, plain_problem, unavailable
+from ccweb.db.errors import database_is_away
 from ccweb.logs import REQUESTS
+from ccweb.request.request_id import id_of, request_id
 
-ACCEPTABLE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 REFUSAL = "ccweb.refusal"  # in the WSGI environment: the status
 REFUSALS = {
@@ -62,12 +59,6 @@ def refused(request: HttpRequest) -> HttpResponse | None:
     status = request.META.get(REFUSAL)
     headers = {"Retry-After": RETRY_AFTER_SECONDS} if status == 503 else None
     return plain_problem(status, REFUSALS[status], headers) if status else None
-
-
-def id_of(meta: Mapping[str, Any]) -> str:
-    """What the client or a proxy calls the request, if that is harmless; else a new id."""
-    given = meta.get("HTTP_X_REQUEST_ID", "")
-    return given if ACCEPTABLE_ID.fullmatch(given) else uuid4().hex
 
 
 def route_of(request: HttpRequest) -> str:

@@ -8,7 +8,7 @@ from django.conf import settings
 from django.db import connection
 from django_redis import get_redis_connection
 
-from ccweb.api import deadlines
+from ccweb.request.deadline import within
 
 CAP = 0.5  # seconds
 # Kafka's ApiVersions, version 0, correlation id 1, no client id: every broker answers it, even before a login.
@@ -17,7 +17,7 @@ API_VERSIONS = struct.pack(">ihhih", 10, 18, 0, 1, -1)
 
 def ask_database() -> None:
     """A query on this thread's connection; raises DatabaseError when it fails."""
-    with deadlines.within(CAP), connection.cursor() as cursor:
+    with within(CAP), connection.cursor() as cursor:
         cursor.execute("SELECT 1")
         cursor.fetchone()
 

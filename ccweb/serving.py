@@ -10,8 +10,8 @@ from django.http import HttpResponse
 from django.http.response import HttpResponseBase
 
 from ccweb import bodies, slots, watchdog
-from ccweb.api import deadlines
 from ccweb.observing import REFUSAL
+from ccweb.request import deadline
 
 Environ = dict[str, Any]
 StartResponse = Callable[..., Any]
@@ -47,7 +47,7 @@ class InSlot:
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> HttpResponseBase:
         """Django's response, that of a refusal when no slot was free in time."""
-        path, flight = environ["PATH_INFO"], deadlines.current()
+        path, flight = environ["PATH_INFO"], deadline.current()
         if flight and REFUSAL not in environ and not path.startswith(FREE) and not slots.enter(flight, path):
             environ[REFUSAL] = 503
         return self._django(environ, start_response)
@@ -60,7 +60,7 @@ class Visit:
         self._streams = False
 
     def __enter__(self) -> "Visit":
-        self.flight = deadlines.take_off()
+        self.flight = deadline.take_off()
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -77,7 +77,7 @@ class Visit:
         try:
             slots.leave(self.flight)
         finally:
-            deadlines.land()
+            deadline.land()
 
 
 class Stream:

@@ -85,7 +85,7 @@ INSTALLED_APPS = [
 ]
 MIDDLEWARE = [
     "ccweb.observing.Observed",  # first: it sees every answer
-    "ccweb.api.proxies.ClientAddress",  # before all that ask who the client is
+    "ccweb.request.client_address.ClientAddress",  # before all that ask who the client is
     "ccweb.api.proxies.LoopbackOnly",
     "django.middleware.security.SecurityMiddleware",
     "ccweb.api.headers.ContentPolicy",
@@ -138,7 +138,7 @@ DATABASES = {
         "OPTIONS": (POSTGRESQL if IS_POSTGRESQL else SQLITE) | DATABASE.get("OPTIONS", {}),
         "CONN_MAX_AGE": None if IS_POSTGRESQL else 0,
         "CONN_HEALTH_CHECKS": True,
-        **({"ENGINE": "ccweb.api.postgresql"} if IS_POSTGRESQL else {}),  # Django's, which fails in time
+        **({"ENGINE": "ccweb.db.postgresql"} if IS_POSTGRESQL else {}),  # Django's, which fails in time
     }
 }
 SILENCED_SYSTEM_CHECKS = ["models.W040"]  # SQLite ignores INCLUDE columns, which is all right there

@@ -11,7 +11,7 @@ from collections import deque
 from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from ccweb.api.deadlines import DEADLINE, Flight
+from ccweb.request.deadline import DEADLINE, Flight
 
 WORKING = 2  # requests at a time in a worker
 WATCHING = 1  # beside them, for WATCHED_BY_MACHINES

@@ -12,9 +12,9 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from prometheus_client import Counter, Gauge
 
 from ccweb import bodies, slots
-from ccweb.api import deadlines
-from ccweb.api.deadlines import Flight
-from ccweb.api.postgresql import silence
+from ccweb.db.postgresql import silence
+from ccweb.request import deadline
+from ccweb.request.deadline import Flight
 
 TICK = 0.1  # seconds between two looks
 SUSPICION = 0.5  # seconds on one query after which the server is asked for a sign of life
@@ -55,7 +55,7 @@ class Watchdog:
         """One look."""
         now = time.monotonic()
         flights = [
-            flight for flight in deadlines.flights() if flight.database and flight.database.vendor == "postgresql"
+            flight for flight in deadline.flights() if flight.database and flight.database.vendor == "postgresql"
         ]
         for flight in flights:
             if now > flight.deadline and is_waiting(flight):

@@ -14,10 +14,10 @@ class SegmentsConfig(AppConfig):
 
     def ready(self) -> None:
         """Connect the receivers, and have each connection to Redis ask whether streaks may be missing there."""
-        from ccweb.api import redis_calls
+        from ccweb.redis import client
         from segments import receivers, streaks  # noqa: F401
 
-        redis_calls.GREETINGS.append(streaks.greet)
+        client.GREETINGS.append(streaks.greet)
 
         post_migrate.connect(restore_first_revisions, sender=self)
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from django.db import connection
 
-from actions.reading import OVERLAP
+from ccweb.db.commit_order import OVERLAP
 from segments.statement import is_postgresql
 
 PATIENCE = 2.0  # seconds

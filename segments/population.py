@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import NamedTuple
 
-from ccweb.api.breaker import Away
+from ccweb.redis.circuit_breaker import Away
 from segments import streaks
 from segments.models import UserSegment
 from segments.streaks import days

@@ -8,7 +8,7 @@ from django.dispatch import receiver
 
 from actions.models import UserAction
 from actions.signals import actions_imported, actions_recorded
-from ccweb.api.breaker import Away
+from ccweb.redis.circuit_breaker import Away
 from segments import streaks
 
 log = logging.getLogger(__name__)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from django.db import DatabaseError, connection
 
-from ccweb.api.leadership import FileLock
+from ccweb.db.file_lock import FileLock
 from segments.statement import is_postgresql
 
 RFM_LOCK = 4_201_004  # pg_advisory_lock

@@ -16,7 +16,7 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from django.db import DatabaseError, close_old_connections
 from django_apscheduler.jobstores import DjangoJobStore
 
-from ccweb.api.leadership import PING, Lead
+from ccweb.db.leader_election import PING, Lead
 from segments.models import RfmRun
 from segments.scheduled import (
     DAILY_HOUR,

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from django.db import connection
 
-from ccweb.api.prepared import fetch
+from ccweb.db.statements import fetch
 from segments.models import RiskProfile
 from segments.streaks.days import Run, as_run, clause, listed, parameters
 

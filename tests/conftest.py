@@ -11,7 +11,7 @@ import redis
 import time_machine
 from pytest_django import Settings
 
-from ccweb.api import breaker
+from ccweb.redis import circuit_breaker
 from segments.recommendations import DESK
 from segments.streaks.keeping import DEBTS
 from tests import secrecy
@@ -47,7 +47,7 @@ def empty_redis(redis_of_this_worker: redis.Redis | None) -> None:
     """Every test begins with an empty Redis: no streak, throttle count or cached value of another test."""
     if redis_of_this_worker is not None:
         redis_of_this_worker.flushdb()
-    breaker.REDIS.reset()  # as in a new process
+    circuit_breaker.REDIS.reset()  # as in a new process
     DEBTS.forget()
     DESK.forget()
 

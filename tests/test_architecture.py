@@ -10,19 +10,23 @@ from django.core.management import call_command
 
 ROOT = Path(__file__).parents[1]
 APPS = ("actions", "segments", "visits")
+LIBRARIES = ("ccweb.request", "ccweb.redis", "ccweb.db", "ccweb.api")
 # What each may import of ours besides itself; ccweb is the composition root and may import everything.
 ALLOWED = {
-    "actions": {"ccweb.api"},
-    "visits": {"ccweb.api"},
-    "segments": {"ccweb.api", "actions"},
-    "ccweb.api": set(),
+    "actions": {*LIBRARIES},
+    "visits": {*LIBRARIES},
+    "segments": {*LIBRARIES, "actions"},
+    "ccweb.api": {"ccweb.db", "ccweb.redis", "ccweb.request"},
+    "ccweb.db": {"ccweb.request"},
+    "ccweb.redis": set(),
+    "ccweb.request": set(),
 }
 # Within an app, downwards only: a module may import what stands to the right of it, or its like in the middle.
 LAYERS = ("models", "", "serializers", "views", "urls")  # "" are the deeds: recording, rfm, ...
 ENTRANCES = ("admin", "management", "apps")  # call what the views call
 ONLY = {
     "confluent_kafka": {"actions/kafka.py", "ccweb/embedded/broker.py"},
-    "redis": {"ccweb/api/breaker.py", "ccweb/api/redis_calls.py", "segments/streaks", "ccweb/settings.py"},
+    "redis": {"ccweb/redis/circuit_breaker.py", "ccweb/redis/client.py", "segments/streaks", "ccweb/settings.py"},
     "django_redis": {"ccweb/probing.py"},
     "apscheduler": {"segments/scheduling.py"},
 }
@@ -50,9 +54,10 @@ def imports(path: Path) -> Iterator[str]:
 
 
 def part(name: str) -> str | None:
-    """Which of our parts a module belongs to: an app, ccweb.api or ccweb; None when it is not ours."""
-    if name == "ccweb.api" or name.startswith("ccweb.api."):
-        return "ccweb.api"
+    """Which of our parts a module belongs to: an app, a library or ccweb; None when it is not ours."""
+    for library in LIBRARIES:
+        if name == library or name.startswith(f"{library}."):
+            return library
     top = name.partition(".")[0]
     return top if top in (*APPS, "ccweb") else None
 

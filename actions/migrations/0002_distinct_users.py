@@ -5,7 +5,7 @@ With too low an estimate the RFM aggregate is planned for a small hash table, an
 
 from django.db import migrations
 
-from ccweb.api.operations import PostgreSQLOnly
+from ccweb.db.migration_operations import PostgreSQLOnly
 
 
 class Migration(migrations.Migration):

@@ -3,7 +3,7 @@
 from django.db import migrations, models
 from django.db.models.expressions import RawSQL
 
-from ccweb.api.operations import AddIndexOnline, RemoveIndexOnline
+from ccweb.db.migration_operations import AddIndexOnline, RemoveIndexOnline
 
 
 class Migration(migrations.Migration):

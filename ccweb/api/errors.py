@@ -1,12 +1,10 @@
 """Every error as application/problem+json (RFC 9457)."""
 
 import logging
-import time
 from http import HTTPStatus
 from typing import Any
 
 from django.core.exceptions import PermissionDenied
-from django.db import InterfaceError, OperationalError, connection
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.csrf import csrf_exempt
 from rest_framework import exceptions
@@ -15,15 +13,13 @@ from rest_framework.response import Response
 from rest_framework.views import set_rollback
 
 from ccweb.api.rendering import QuickJSONRenderer
+from ccweb.db.errors import database_is_away, note_database_error
 
 log = logging.getLogger(__name__)
 PROBLEM_JSON = "application/problem+json"
 RETRY_AFTER_SECONDS = "2"
 UNFORESEEN = "Something unforeseen went wrong; it is logged."
 AWAY = "The database does not answer; try again."
-READ_ONLY = "25006"  # an SQLSTATE
-QUIET_FOR = 10.0  # seconds
-_noted: dict[str, float] = {}
 
 
 def problem(status: int, detail: str, **more: Any) -> dict[str, Any]:
@@ -63,26 +59,6 @@ def problem_response(error: Exception, context: dict[str, Any]) -> Response:
     set_rollback()
     _speak_json(context.get("request"))
     return Response(_body(error), status=error.status_code, headers=_headers(error), content_type=PROBLEM_JSON)
-
-
-def database_is_away(error: BaseException | None) -> bool:
-    """Whether the error is the database's state and not ours: no connection, no time, no room, or only a replica."""
-    return isinstance(error, OperationalError | InterfaceError) or sqlstate(error) == READ_ONLY
-
-
-def note_database_error(error: BaseException | None) -> None:
-    """Log what the database said, each kind once in QUIET_FOR a process: in an outage every request meets it."""
-    if sqlstate(error) == READ_ONLY:
-        connection.close()  # the next one may find the server that has become the primary
-    kind, now = sqlstate(error) or type(error).__name__, time.monotonic()
-    if now - _noted.get(kind, -QUIET_FOR) >= QUIET_FOR:
-        _noted[kind] = now
-        log.error("the database is away, requests get 503: %s", " ".join(str(error).split()))
-
-
-def sqlstate(error: BaseException | None) -> str | None:
-    """PostgreSQL's code of a DatabaseError, None for other errors."""
-    return getattr(error.__cause__, "sqlstate", None) if error else None
 
 
 class Unavailable(exceptions.APIException):

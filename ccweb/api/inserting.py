@@ -7,7 +7,7 @@ from django.db import connection, models
 
 from ccweb.api.erasure import token_of
 from ccweb.api.idempotency import Event
-from ccweb.api.prepared import fetch
+from ccweb.db.statements import fetch
 
 ARRAY_TYPES = {
     "UUIDField": "uuid",

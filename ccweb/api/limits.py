@@ -11,10 +11,10 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from prometheus_client import Counter
 
-from ccweb.api.addresses import parse
 from ccweb.api.auth import digest, presented_key
 from ccweb.api.errors import plain_problem
 from ccweb.api.throttling import Limit, Verdict, take
+from ccweb.request.client_address import parse
 
 REFUSED = Counter("ccweb_limited_requests", "Requests beyond a limit.", ["limit"])
 IPV6_PREFIX = 64  # what one customer gets; whoever has 2^64 addresses must not have 2^64 limits

@@ -8,8 +8,8 @@ from rest_framework.exceptions import NotAuthenticated
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
-from ccweb.api.addresses import is_loopback, is_within
 from ccweb.api.auth import NEEDED, Grant
+from ccweb.request.client_address import is_loopback, is_within
 
 if TYPE_CHECKING:  # DRF reads its default permissions, this module, while it loads its views
     from rest_framework.views import APIView

@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 
 from prometheus_client import Counter
 
-from ccweb.api.breaker import Away
-from ccweb.api.redis_calls import Call, Refused, run_script, run_scripts
+from ccweb.redis.circuit_breaker import Away
+from ccweb.redis.client import Call, Refused, run_script, run_scripts
 
 log = logging.getLogger(__name__)
 COUNTED_LOCALLY = Counter("ccweb_limits_counted_locally", "Requests counted by one process alone, Redis being away.")

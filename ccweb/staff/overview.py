@@ -9,7 +9,7 @@ from django.utils import timezone
 from django.utils.dateparse import parse_date
 
 from actions.models import HourlyCount, OutboxMessage
-from ccweb.api.leadership import is_led
+from ccweb.db.leader_election import is_led
 from ccweb.health import state
 from ccweb.probing import ask_kafka, ask_redis
 from ccweb.staff.charts import HEIGHT, WIDTH, bars, shade, stacked_areas

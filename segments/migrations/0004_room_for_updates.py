@@ -2,7 +2,7 @@
 
 from django.db import migrations
 
-from ccweb.api.operations import PostgreSQLOnly
+from ccweb.db.migration_operations import PostgreSQLOnly
 
 
 class Migration(migrations.Migration):

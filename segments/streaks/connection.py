@@ -10,10 +10,10 @@ from django.conf import settings
 from redis.connection import AbstractConnection
 from redis.exceptions import ResponseError
 
-from ccweb.api import redis_calls
-from ccweb.api.breaker import REDIS, Breaker
-from ccweb.api.redis_calls import Call
-from ccweb.api.redis_calls import Refused as Refused
+from ccweb.redis import client
+from ccweb.redis.circuit_breaker import REDIS, Breaker
+from ccweb.redis.client import Call
+from ccweb.redis.client import Refused as Refused
 from segments.streaks.scripts import CHECK
 
 log = logging.getLogger(__name__)
@@ -35,17 +35,17 @@ def patience() -> Iterator[None]:
 
 def command(*words: Any) -> Any:
     """The answer to one command; Away or Refused otherwise."""
-    return redis_calls.command(*words, **_way())
+    return client.command(*words, **_way())
 
 
 def run_script(script: str, names: Sequence[str], arguments: Sequence[Any]) -> Any:
     """The answer of a Lua script; Away or Refused otherwise."""
-    return redis_calls.run_script(Call(script, names, arguments), **_way())
+    return client.run_script(Call(script, names, arguments), **_way())
 
 
 def _way() -> dict[str, Any]:
     if _patient.get():
-        return {"by": redis_calls.lines(settings.REDIS_URL, PATIENCE_SECONDS), "breaker": BACKGROUND}
+        return {"by": client.lines(settings.REDIS_URL, PATIENCE_SECONDS), "breaker": BACKGROUND}
     return {}
 
 

@@ -6,7 +6,7 @@ import threading
 from django.db import DatabaseError, connection
 
 from actions.models import UserAction
-from ccweb.api.breaker import Away
+from ccweb.redis.circuit_breaker import Away
 from segments.streaks import store
 from segments.streaks.connection import Refused, patience
 from segments.streaks.keeping import DEBTS

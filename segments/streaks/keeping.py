@@ -9,7 +9,7 @@ from typing import Any
 from django.db import DatabaseError
 from prometheus_client import Gauge
 
-from ccweb.api.breaker import Away
+from ccweb.redis.circuit_breaker import Away
 from segments.streaks import store
 from segments.streaks.connection import Refused
 from segments.streaks.days import CHUNK, runs

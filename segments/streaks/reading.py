@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from prometheus_client import Counter
 
-from ccweb.api.breaker import Away
+from ccweb.redis.circuit_breaker import Away
 from segments.streaks import store
 from segments.streaks.connection import Refused
 from segments.streaks.days import MAX_STREAK, Run, today

@@ -10,8 +10,8 @@ from typing import Any
 
 from django.utils import timezone
 
-from ccweb.api.breaker import Away
-from ccweb.api.redis_calls import Call, answer
+from ccweb.redis.circuit_breaker import Away
+from ccweb.redis.client import Call, answer
 from segments.streaks import scripts
 from segments.streaks.connection import COMPLETE, command, run_script
 from segments.streaks.days import Run

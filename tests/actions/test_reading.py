@@ -7,7 +7,8 @@ import pytest
 from django.db import connection, transaction
 
 from actions.models import OutboxMessage
-from actions.reading import OVERLAP, Reading
+from actions.reading import Reading
+from ccweb.db.commit_order import OVERLAP
 from tests.processes import wait_for
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -13,7 +13,7 @@ from tests.stack import Stack
 pytestmark = pytest.mark.stack
 HOLD_THE_LEAD = """
 import sys, time
-from ccweb.api.leadership import Lead
+from ccweb.db.leader_election import Lead
 lead = Lead("relay")
 assert lead.hold()
 print("leads", flush=True)

@@ -8,7 +8,7 @@ from django.db import connection
 
 from actions.models import CHANNEL
 from actions.waking import NotifyBell
-from ccweb.api.leadership import Lead, SessionLock, connect
+from ccweb.db.leader_election import Lead, SessionLock, connect
 from tests.api import post
 from tests.processes import wait_for
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from ccweb.api.breaker import Away, Breaker
+from ccweb.redis.circuit_breaker import Away, Breaker
 
 
 class Dependency:

@@ -7,7 +7,7 @@ from django.db import connection
 from django.test import Client
 from pytest_django import DjangoAssertNumQueries, Settings
 
-from ccweb.api.breaker import REDIS
+from ccweb.redis.circuit_breaker import REDIS
 from tests.plugin import CLOSED
 from tests.services import Redis
 

@@ -8,7 +8,7 @@ import psycopg
 import pytest
 from django.db import connection
 
-from ccweb.api.leadership import PING, SILENCE, Lead, SessionLock
+from ccweb.db.leader_election import PING, SILENCE, Lead, SessionLock
 from tests.processes import wait_for
 
 pytestmark = pytest.mark.django_db

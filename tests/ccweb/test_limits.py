@@ -11,8 +11,8 @@ import time_machine
 from django.test import Client
 from pytest_django import Settings
 
-from ccweb.api.redis_calls import Call
 from ccweb.api.throttling import Limit, give_back, take, take_each
+from ccweb.redis.client import Call
 from tests.services import Redis
 
 NOON = "2026-11-22T12:00:00Z"

@@ -11,8 +11,8 @@ import select
 import pytest
 
 from actions.models import OutboxMessage
-from ccweb.api.tracing import request_id
 from ccweb.logs import Console, JSONFormatter, LineFormatter
+from ccweb.request.request_id import request_id
 from tests.api import get, post
 from tests.processes import wait_for
 

@@ -9,7 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from actions.models import OutboxMessage
 from ccweb.api.erasure import mark_erased
-from ccweb.api.leadership import Lead
+from ccweb.db.leader_election import Lead
 from segments.models import RfmRun
 from tests.api import get, post
 

@@ -10,8 +10,8 @@ import pytest
 from django.db import DataError, IntegrityError, OperationalError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 
-from ccweb.api import deadlines
-from ccweb.api.prepared import fetch
+from ccweb.db.statements import fetch
+from ccweb.request import deadline
 from segments.models import UserSegment
 from segments.statement import is_postgresql
 
@@ -31,9 +31,9 @@ INSERT = """INSERT INTO user_segments (user_id, rfm_group, risk_profile, recency
 def request_of_the_web_server() -> Iterator[None]:
     if not is_postgresql():
         pytest.skip("SQLite has no libpq: its statements go through the cursor")
-    deadlines.take_off()
+    deadline.take_off()
     yield
-    deadlines.land()
+    deadline.land()
 
 
 def end_session() -> None:
@@ -115,7 +115,7 @@ def test_a_nul_is_refused_not_cut_off() -> None:
 
 
 def test_outside_a_request_psycopg_waits_which_ctrl_c_can_end() -> None:
-    deadlines.land()
+    deadline.land()
     fetch(INSERT, [1])
     with connection.cursor() as cursor:
         cursor.execute("SELECT count(*) FROM pg_prepared_statements WHERE name LIKE 'ccweb%'")

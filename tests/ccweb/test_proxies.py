@@ -9,7 +9,7 @@ from django.test import Client, RequestFactory
 from pytest_django import Settings
 
 from ccweb.api.permissions import may_see_metrics
-from ccweb.api.proxies import ClientAddress
+from ccweb.request.client_address import ClientAddress
 
 
 def resolved(peer: str, forwarded_for: str | None = None, **headers: str) -> HttpRequest:

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import pytest
 import redis
 
-from ccweb.api.breaker import Away, Breaker
-from ccweb.api.redis_calls import Call, Lines, Refused, answer, command, run_scripts
+from ccweb.redis.circuit_breaker import Away, Breaker
+from ccweb.redis.client import Call, Lines, Refused, answer, command, run_scripts
 from tests.services import Redis
 
 DOUBLE = Call("return 2 * ARGV[1]", [], [21])

@@ -10,7 +10,7 @@ import redis
 from prometheus_client import REGISTRY
 from pytest_django import Settings
 
-from ccweb.api.breaker import REDIS, Away
+from ccweb.redis.circuit_breaker import REDIS, Away
 from segments import streaks
 from segments.streaks import keeper, store
 from segments.streaks.keeping import DEBTS

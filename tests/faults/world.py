@@ -10,7 +10,7 @@ from typing import Self
 
 import psycopg
 
-from ccweb.api.leadership import SessionLock
+from ccweb.db.leader_election import SessionLock
 from tests.faults.accounting import Account, account, prove_that_it_sees, read_messages, read_rows
 from tests.faults.traffic import Sent, Traffic, attempt
 from tests.mock_cluster import MockCluster

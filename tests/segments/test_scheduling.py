@@ -9,7 +9,7 @@ from django.core.management import CommandError, call_command
 from django.utils import timezone
 from django_apscheduler.models import DjangoJob, DjangoJobExecution
 
-from ccweb.api.leadership import FileLock
+from ccweb.db.file_lock import FileLock
 from segments import scheduled
 from segments.models import RfmPolicy, RfmRun
 from segments.rfm import request_rfm_run

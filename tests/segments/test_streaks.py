@@ -17,7 +17,7 @@ from prometheus_client import REGISTRY
 
 from actions.models import UserAction
 from actions.recording import record_actions
-from ccweb.api.breaker import REDIS
+from ccweb.redis.circuit_breaker import REDIS
 from segments import streaks
 from segments.streaks import store
 from segments.streaks.days import runs

@@ -6,9 +6,9 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django.db import OperationalError
 
-from ccweb.api.breaker import Away
 from ccweb.api.identity import user_id_argument
 from ccweb.privacy import erase_user
+from ccweb.redis.circuit_breaker import Away
 from segments.run_lock import Busy
 
 

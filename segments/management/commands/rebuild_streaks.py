@@ -7,7 +7,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from tqdm import tqdm
 
-from ccweb.api.breaker import Away
+from ccweb.redis.circuit_breaker import Away
 from segments.streaks import RebuildFailed, Refused, rebuild
 
 

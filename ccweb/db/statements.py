@@ -15,7 +15,7 @@ from psycopg import errors
 from psycopg.pq import ConnStatus, ExecStatus
 from psycopg.pq.abc import PGconn, PGresult
 
-from ccweb.api import deadlines
+from ccweb.request import deadline
 
 Row = tuple[str | None, ...]
 NUL = "PostgreSQL text cannot hold the NUL character"
@@ -32,7 +32,7 @@ def fetch(sql: str, parameters: Sequence[Any]) -> list[Row]:
     database = connections[DEFAULT_DB_ALIAS]
     database.close_if_health_check_failed()
     database.ensure_connection()
-    if database.vendor != "postgresql" or not database.autocommit or not deadlines.current() or _is_watched(database):
+    if database.vendor != "postgresql" or not database.autocommit or not deadline.current() or _is_watched(database):
         return _fetch_by_cursor(database, sql, parameters)
     with database.wrap_database_errors:
         return list(_rows(_execute(database.connection, sql, [_parameter(value) for value in parameters])))

@@ -15,7 +15,7 @@ from django.conf import settings
 from redis.connection import AbstractConnection
 from redis.exceptions import NoScriptError, ResponseError
 
-from ccweb.api.breaker import REDIS, Breaker
+from ccweb.redis.circuit_breaker import REDIS, Breaker
 
 Words = Sequence[Any]
 # What each new connection does first, after redis-py's own greeting; an app that needs it appends it when it is ready.

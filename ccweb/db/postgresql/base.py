@@ -10,8 +10,8 @@ from typing import Any
 import psycopg
 from django.db.backends.postgresql import base
 
-from ccweb.api import deadlines
-from ccweb.api.postgresql import silence
+from ccweb.db.postgresql import silence
+from ccweb.request import deadline
 
 TIMEOUTS = {"lock_timeout": "2s", "statement_timeout": "3500ms", "idle_in_transaction_session_timeout": "10s"}
 SET_TIMEOUTS = f"SELECT {', '.join(f'set_config({name!r}, {value!r}, false)' for name, value in TIMEOUTS.items())}"
@@ -22,14 +22,14 @@ class DatabaseWrapper(base.DatabaseWrapper):
 
     def get_new_connection(self, conn_params: Any) -> Any:
         """A connection; OperationalError at once where the server is known not to answer, or the time is up."""
-        if deadlines.current():
+        if deadline.current():
             self._give_up_early()
         return super().get_new_connection(conn_params)
 
     def init_connection_state(self) -> None:
         """As Django does, and the timeouts."""
         super().init_connection_state()
-        if deadlines.current():
+        if deadline.current():
             self.connection.execute(SET_TIMEOUTS)
 
     def is_usable(self) -> bool:
@@ -44,7 +44,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
         return not socket.poll(0) or super().is_usable()
 
     def _give_up_early(self) -> None:
-        left = deadlines.time_left()
+        left = deadline.time_left()
         if left <= 0:
             raise psycopg.OperationalError("the request's time is up")
         if silence.known():

@@ -1,0 +1,16 @@
+"""The id that follows a request through the log lines into the Kafka header."""
+
+import re
+from collections.abc import Mapping
+from contextvars import ContextVar
+from typing import Any
+from uuid import uuid4
+
+ACCEPTABLE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+request_id: ContextVar[str] = ContextVar("request_id", default="")
+
+
+def id_of(meta: Mapping[str, Any]) -> str:
+    """What the client or a proxy calls the request, if that is harmless; else a new id."""
+    given = meta.get("HTTP_X_REQUEST_ID", "")
+    return given if ACCEPTABLE_ID.fullmatch(given) else uuid4().hex
