@@ -7,7 +7,7 @@ from functools import lru_cache
 
 from actions.models import ACTION_TYPE
 from ccweb.api.fields import DECIMAL_TEXT, UUID_TEXT
-from ccweb.api.identity import MAX_USER_ID
+from ccweb.api.user_ids import MAX_USER_ID
 
 ACTION_TYPE_TEXT = re.compile(ACTION_TYPE)
 TIME_TEXT = re.compile(

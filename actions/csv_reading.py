@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from actions.csv_cells import BadLine, action_type_of, event_id_of, instant_of, shown, user_id_of, value_of
 from actions.event_ids import EventIds
-from ccweb.api.fields import CLOCK_SKEW, format_instant
+from ccweb.api.instants import CLOCK_SKEW, format_instant
 
 
 class UnreadableFile(Exception):

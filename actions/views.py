@@ -7,9 +7,9 @@ from rest_framework import mixins
 from actions.models import UserAction
 from actions.recording import record_actions
 from actions.serializers import ActionSerializer
-from ccweb.api.filtering import by_period, by_text, by_user
+from ccweb.api.filters import by_period, by_text, by_user
 from ccweb.api.idempotency import Event, Verdict
-from ccweb.api.views import RecordingMixin, StrictViewSet
+from ccweb.api.viewsets import RecordingMixin, StrictViewSet
 
 
 class ActionViewSet(RecordingMixin, mixins.ListModelMixin, mixins.RetrieveModelMixin, StrictViewSet):

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any, NamedTuple
 
-from ccweb.api.parsing import MAX_LIST_BYTES
+from ccweb.api.parsers import MAX_LIST_BYTES
 from ccweb.request.deadline import Flight, flights
 
 # What is too large is read all the same, up to this: most clients look for the 413 only when they have sent everything.

@@ -19,12 +19,11 @@ from django.http.request import split_domain_port, validate_host
 from django.http.response import HttpResponseBase
 
 from ccweb import slots
-from ccweb.api.auth import KEYRING, presented_key
-from ccweb.api.errors import PROBLEM_JSON, problem_response
-from ccweb.api.limits import limits_of, rate_limit_headers
-from ccweb.api.negotiation import ANY
-from ccweb.api.rendering import as_json
-from ccweb.api.throttling import Verdict, take_each
+from ccweb.api.authentication import KEYRING, presented_key
+from ccweb.api.problems import PROBLEM_JSON, problem_response
+from ccweb.api.rate_counters import Verdict, take_each
+from ccweb.api.rate_limits import limits_of, rate_limit_headers
+from ccweb.api.renderers import ANY, as_json
 from ccweb.db.errors import sqlstate
 from ccweb.lines import ACTION, JSON, RECOMMENDATION, Environ, Line, Odd, Order, Outcome, line_of
 from ccweb.observing import REFUSAL, note

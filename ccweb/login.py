@@ -7,9 +7,9 @@ from django.contrib.admin.forms import AdminAuthenticationForm
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest
 
-from ccweb.api.auth import digest
-from ccweb.api.limits import binding, network_of
-from ccweb.api.throttling import Limit, give_back, take
+from ccweb.api.authentication import digest
+from ccweb.api.rate_counters import Limit, give_back, take
+from ccweb.api.rate_limits import binding, network_of
 
 log = logging.getLogger(__name__)
 WINDOW_SECONDS = 15 * 60

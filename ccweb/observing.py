@@ -8,7 +8,7 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 
 from ccweb import metrics
-from ccweb.api.errors import RETRY_AFTER_SECONDS, plain_problem, unavailable
+from ccweb.api.problems import RETRY_AFTER_SECONDS, plain_problem, unavailable
 from ccweb.db.errors import database_is_away
 from ccweb.logs import REQUESTS
 from ccweb.request.request_id import id_of, request_id

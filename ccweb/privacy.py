@@ -15,7 +15,7 @@ from django.utils import timezone
 from actions.models import ERASURES, OutboxMessage, UserAction
 from actions.recording import wake_relay
 from ccweb.api.erasure import mark_erased
-from ccweb.api.identity import new_event_id
+from ccweb.api.user_ids import new_event_id
 from segments import streaks
 from segments.models import RiskChange, SegmentChange, UserSegment
 from segments.recommendations import recommend

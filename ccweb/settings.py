@@ -17,7 +17,7 @@ RUNNING = env.load_local_files(BASE_DIR)  # what `make run` started: addresses a
 # --- Security -----------------------------------------------------------------------------------
 # On by default, because nothing set means a first try on one's own machine; then only loopback is answered.
 DEBUG = env.flag("DEBUG", True)
-API_IS_OPEN = DEBUG  # to loopback clients, without a key; see ccweb.api.proxies.LoopbackOnly
+API_IS_OPEN = DEBUG  # to loopback clients, without a key; see ccweb.api.middleware.LoopbackOnly
 SECRET_KEY = env.text("SECRET_KEY", EMBEDDED_SECRET_KEY if DEBUG else "")
 SECRET_KEY_FALLBACKS = env.names("SECRET_KEY_FALLBACKS")  # old keys, while sessions signed with them live
 if not SECRET_KEY:
@@ -86,11 +86,11 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "ccweb.observing.Observed",  # first: it sees every answer
     "ccweb.request.client_address.ClientAddress",  # before all that ask who the client is
-    "ccweb.api.proxies.LoopbackOnly",
+    "ccweb.api.middleware.LoopbackOnly",
     "django.middleware.security.SecurityMiddleware",
-    "ccweb.api.headers.ContentPolicy",
+    "ccweb.api.middleware.ContentPolicy",
     "whitenoise.middleware.WhiteNoiseMiddleware",
-    "ccweb.api.limits.Limits",
+    "ccweb.api.rate_limits.Limits",
     "ccweb.api.middleware.RequestGuard",
     "ccweb.staff.middleware.Sessions",
     "django.middleware.common.CommonMiddleware",
@@ -172,15 +172,15 @@ PORT = env.whole("PORT", 8000, least=1, most=65_535)
 MAX_ACTION_AGE_DAYS = env.whole("MAX_ACTION_AGE_DAYS", 400, least=1, most=36_500)
 
 REST_FRAMEWORK: dict[str, Any] = {
-    "DEFAULT_AUTHENTICATION_CLASSES": ["ccweb.api.auth.ApiKeyAuthentication"],
+    "DEFAULT_AUTHENTICATION_CLASSES": ["ccweb.api.authentication.ApiKeyAuthentication"],
     "DEFAULT_PERMISSION_CLASSES": ["ccweb.api.permissions.HasScope"],
-    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "ccweb.api.negotiation.QuickNegotiation",
-    "DEFAULT_RENDERER_CLASSES": ["ccweb.api.rendering.QuickJSONRenderer"],
-    "DEFAULT_PARSER_CLASSES": ["ccweb.api.parsing.StrictJSONParser"],
-    "DEFAULT_PAGINATION_CLASS": "ccweb.api.paging.KeysetPagination",
-    "DEFAULT_FILTER_BACKENDS": ["ccweb.api.filtering.StrictFilters"],
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "ccweb.api.renderers.QuickNegotiation",
+    "DEFAULT_RENDERER_CLASSES": ["ccweb.api.renderers.QuickJSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["ccweb.api.parsers.StrictJSONParser"],
+    "DEFAULT_PAGINATION_CLASS": "ccweb.api.pagination.KeysetPagination",
+    "DEFAULT_FILTER_BACKENDS": ["ccweb.api.filters.StrictFilters"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
-    "EXCEPTION_HANDLER": "ccweb.api.errors.problem_response",
+    "EXCEPTION_HANDLER": "ccweb.api.problems.problem_response",
     "DEFAULT_METADATA_CLASS": None,  # OPTIONS is 405: the description of the API is /api/schema
     "UNAUTHENTICATED_USER": None,
     "URL_FORMAT_OVERRIDE": None,  # ?format= is an unknown parameter like any other
@@ -197,7 +197,7 @@ SPECTACULAR_SETTINGS = {
     ],
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
-    "SERVE_AUTHENTICATION": ["ccweb.api.auth.ApiKeyAuthentication", "ccweb.api.auth.StaffSession"],
+    "SERVE_AUTHENTICATION": ["ccweb.api.authentication.ApiKeyAuthentication", "ccweb.api.authentication.StaffSession"],
     "SERVE_PERMISSIONS": ["ccweb.api.permissions.IsKnown"],
 }
 

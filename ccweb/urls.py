@@ -10,8 +10,8 @@ from django.views import defaults
 from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
-from ccweb.api.errors import UNFORESEEN, no_such_resource, plain_problem, unavailable
-from ccweb.api.identity import UserIdConverter
+from ccweb.api.problems import UNFORESEEN, no_such_resource, plain_problem, unavailable
+from ccweb.api.user_ids import UserIdConverter
 from ccweb.db.errors import database_is_away
 from ccweb.health import healthz, readyz
 from ccweb.metrics import metrics

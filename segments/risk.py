@@ -6,7 +6,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from ccweb.api.erasure import erased_among
-from ccweb.api.errors import Gone
+from ccweb.api.problems import Gone
 from segments.models import RiskChange, RiskProfile, UserSegment
 
 

@@ -7,8 +7,8 @@ from rest_framework import mixins
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from ccweb.api.filtering import by_choice, by_text
-from ccweb.api.views import StrictViewSet
+from ccweb.api.filters import by_choice, by_text
+from ccweb.api.viewsets import StrictViewSet
 from segments.models import RiskProfile, SegmentChange, UserSegment
 from segments.outlook import outlook_of
 from segments.recommendations import recommend

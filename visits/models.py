@@ -4,7 +4,7 @@ from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.utils import timezone
 
-from ccweb.api.identity import MAX_USER_ID, new_event_id
+from ccweb.api.user_ids import MAX_USER_ID, new_event_id
 
 
 class SiteVisit(models.Model):

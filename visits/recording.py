@@ -7,8 +7,8 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from ccweb.api.idempotency import Event, Verdict, record_once
-from ccweb.api.identity import new_event_id
 from ccweb.api.inserting import PostgreSQLInsert, sqlite_insert
+from ccweb.api.user_ids import new_event_id
 from visits.models import SiteVisit
 
 COLUMNS = ("event_id", "user_id", "source", "visit_timestamp")

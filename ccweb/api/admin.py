@@ -8,7 +8,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.functional import cached_property
 
-from ccweb.api.identity import typed_user_id
+from ccweb.api.user_ids import typed_user_id
 
 
 class CappedPaginator(Paginator):

@@ -4,7 +4,7 @@ from django.apps import AppConfig
 
 
 class ApiConfig(AppConfig):
-    """Keys, limits, errors, strict input, idempotent inserts, paging."""
+    """Keys, limits, strict input, pages, errors."""
 
     name = "ccweb.api"
     label = "api"
@@ -12,4 +12,4 @@ class ApiConfig(AppConfig):
 
     def ready(self) -> None:
         """Tell drf-spectacular what we add to OpenAPI; it finds extensions by their being imported."""
-        from ccweb.api import schema  # noqa: F401
+        from ccweb.api import openapi  # noqa: F401

@@ -5,9 +5,8 @@ They override run_validation, because DRF's general one costs more than the inse
 
 import re
 import uuid
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
-from functools import lru_cache
 from typing import Any
 from unicodedata import category
 
@@ -16,15 +15,12 @@ from django.utils import timezone
 from rest_framework.exceptions import ValidationError
 from rest_framework.fields import Field, empty
 
-from ccweb.api.identity import MAX_USER_ID
+from ccweb.api.instants import CLOCK_SKEW, format_instant, parse_instant
+from ccweb.api.user_ids import MAX_USER_ID
 
 MAX_VALUE = Decimal(10) ** 10
-CLOCK_SKEW = timedelta(minutes=5)
 CENT = Decimal("0.01")
 DECIMAL_TEXT = re.compile(r"-?[0-9]{1,10}(\.[0-9]{1,2})?")
-INSTANT_TEXT = re.compile(
-    r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}(:[0-9]{2}([.,][0-9]{1,9})?)?(Z|[+-][0-9]{2}:?[0-9]{2})"
-)
 # Control, format (bidi, zero-width), surrogate, private and separator characters; str.isprintable also refuses what
 # this Python does not know yet, such as next year's emoji.
 UNPRINTABLE = frozenset({"Cc", "Cf", "Cs", "Co", "Zl", "Zp", "Zs"})
@@ -194,23 +190,3 @@ class EventIdField(StrictField):
     def to_representation(self, value: uuid.UUID | str) -> str:
         """Lower-case hexadecimal with hyphens."""
         return str(value)
-
-
-def parse_instant(data: Any) -> datetime:
-    """An aware UTC datetime from ISO 8601 text with a zone; ValidationError otherwise."""
-    if type(data) is not str or not INSTANT_TEXT.fullmatch(data):
-        raise ValidationError("ISO 8601 with a zone is expected, such as 2026-01-31T12:00:00Z.", code="format")
-    try:
-        return datetime.fromisoformat(data).astimezone(UTC)
-    except (ValueError, OverflowError):
-        raise ValidationError("There is no such instant.", code="format") from None
-
-
-def format_instant(value: datetime) -> str:
-    """UTC with Z and microseconds: 2026-01-31T12:00:00.000000Z."""
-    return _text(value.astimezone(UTC))
-
-
-@lru_cache(128)  # the actions of a list without times of their own share one
-def _text(utc: datetime) -> str:
-    return utc.isoformat(timespec="microseconds")[: -len("+00:00")] + "Z"

@@ -1,20 +1,29 @@
-"""The first door: what no view should have to think about."""
+"""What is decided before a view: who is served at all, how large a request may be, the Content-Security-Policy."""
 
 from collections.abc import Callable
 
+from csp.middleware import CSPMiddleware
+from django.conf import settings
 from django.core.exceptions import DisallowedHost
 from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
 
-from ccweb.api.errors import plain_problem
-from ccweb.api.parsing import MAX_LIST_BYTES
+from ccweb.api.parsers import MAX_LIST_BYTES
+from ccweb.api.problems import plain_problem
+from ccweb.request.client_address import is_loopback
 
+GetResponse = Callable[[HttpRequest], HttpResponse]
+PROBES = ("/healthz", "/readyz", "/metrics")  # the last one has a rule of its own
+CLOSED = "DEBUG is on, so only clients on this machine are answered. Turn DEBUG off to serve others, with API keys."
+CSP_HEADER = "Content-Security-Policy"
+CSP_OF_JSON = "default-src 'none'; frame-ancestors 'none'"
 MAX_URL_BYTES = 4096
 
 
 class RequestGuard:
     """Refuse, before parsing a body, what is malformed or too large for /api."""
 
-    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+    def __init__(self, get_response: GetResponse) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
@@ -43,3 +52,32 @@ def refusal(request: HttpRequest) -> HttpResponse | None:
     if int(length) > MAX_LIST_BYTES:
         return plain_problem(413, "The body is larger than 64 KiB (1 MiB for a list).")
     return None
+
+
+class ContentPolicy(CSPMiddleware):
+    """django-csp for pages only: it puts the policy together anew each time (0.3 ms), more than an answer may cost."""
+
+    def process_response(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
+        """The same response with the header."""
+        kind = response.get("Content-Type", "")
+        if kind.startswith("text/html"):
+            return super().process_response(request, response)
+        if kind.endswith("json"):
+            response[CSP_HEADER] = CSP_OF_JSON
+        return response
+
+
+class LoopbackOnly:
+    """While the API is open (DEBUG), refuses every client that is not on this machine, probes excepted.
+
+    A forgotten DEBUG is not an open API, and shows its error pages to nobody.
+    """
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        """403 for the others, or the answer."""
+        if settings.API_IS_OPEN and not is_loopback(request.META["REMOTE_ADDR"]) and request.path not in PROBES:
+            return plain_problem(403, CLOSED)
+        return self.get_response(request)

@@ -3,8 +3,11 @@
 from http import HTTPStatus
 from typing import Any
 
-from ccweb.api.views import MAX_LIST
+from drf_spectacular.extensions import OpenApiAuthenticationExtension, OpenApiSerializerFieldExtension
 
+from ccweb.api.viewsets import MAX_LIST
+
+KEY_DESCRIPTION = "`Api-Key <key>`, with the blank; `manage.py create_api_key` makes one."
 Document = dict[str, Any]
 LISTS = ("/api/actions",)  # take one event or a list of them
 RECORDS = (*LISTS, "/api/notify/site_visit")
@@ -115,3 +118,37 @@ def _problem(code: int) -> Document:
     if code in (429, 503):
         problem["headers"] = {"Retry-After": {"description": "Seconds.", "schema": {"type": "integer"}}}
     return problem
+
+
+class ApiKeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
+    """The Authorization header; OpenAPI has no name of its own for the scheme Api-Key."""
+
+    target_class = "ccweb.api.authentication.ApiKeyAuthentication"
+    name = "ApiKey"
+
+    def get_security_definition(self, auto_schema: Any) -> dict[str, str]:
+        """As components.securitySchemes shows it."""
+        return {"type": "apiKey", "in": "header", "name": "Authorization", "description": KEY_DESCRIPTION}
+
+
+class StaffSessionScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
+    """The session of the admin, for the pages about the API."""
+
+    target_class = "ccweb.api.authentication.StaffSession"
+    name = "StaffSession"
+
+    def get_security_definition(self, auto_schema: Any) -> dict[str, str]:
+        """As components.securitySchemes shows it."""
+        return {"type": "apiKey", "in": "cookie", "name": "sessionid"}
+
+
+class StrictFieldSchema(OpenApiSerializerFieldExtension):  # type: ignore[no-untyped-call]
+    """Strict fields describe themselves."""
+
+    target_class = "ccweb.api.fields.StrictField"
+    match_subclasses = True
+
+    def map_serializer_field(self, auto_schema: Any, direction: str) -> dict[str, Any]:
+        """The field's JSON Schema; direction is "request" or "response"."""
+        taken, answered = self.target.openapi, self.target.openapi_out
+        return dict(answered if direction == "response" and answered else taken)

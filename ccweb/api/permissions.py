@@ -8,7 +8,7 @@ from rest_framework.exceptions import NotAuthenticated
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
-from ccweb.api.auth import NEEDED, Grant
+from ccweb.api.authentication import NEEDED, Grant
 from ccweb.request.client_address import is_loopback, is_within
 
 if TYPE_CHECKING:  # DRF reads its default permissions, this module, while it loads its views

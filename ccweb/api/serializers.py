@@ -7,8 +7,8 @@ from django.utils.functional import cached_property
 from rest_framework import serializers
 from rest_framework.exceptions import ValidationError
 
-from ccweb.api.errors import fault
 from ccweb.api.fields import StrictField
+from ccweb.api.problems import fault
 
 
 class StrictSerializer(serializers.Serializer):

@@ -8,7 +8,7 @@ from django.shortcuts import redirect, render
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, URLResolver, path
 
-from ccweb.api.identity import MAX_USER_ID, typed_user_id
+from ccweb.api.user_ids import MAX_USER_ID, typed_user_id
 from ccweb.staff.overview import overview
 from ccweb.staff.story import story_of
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from django.db import connection
 from django.utils import timezone
 
-from ccweb.api.fields import CLOCK_SKEW
+from ccweb.api.instants import CLOCK_SKEW
 
 MAX_STREAK = 36_500  # days; more is not a streak
 CHUNK = 200  # users in one step: more would keep Redis from its other clients for too long

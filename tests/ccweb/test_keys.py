@@ -13,7 +13,7 @@ from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries, Settings
 
 from actions.models import UserAction
-from ccweb.api.auth import CACHE_SECONDS, GRACE_SECONDS, Keyring
+from ccweb.api.authentication import CACHE_SECONDS, GRACE_SECONDS, Keyring
 from ccweb.api.models import SCOPES, ApiKey, create_key
 
 pytestmark = pytest.mark.django_db

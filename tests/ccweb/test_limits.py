@@ -11,7 +11,7 @@ import time_machine
 from django.test import Client
 from pytest_django import Settings
 
-from ccweb.api.throttling import Limit, give_back, take, take_each
+from ccweb.api.rate_counters import Limit, give_back, take, take_each
 from ccweb.redis.client import Call
 from tests.services import Redis
 

@@ -6,7 +6,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django.db import OperationalError
 
-from ccweb.api.identity import user_id_argument
+from ccweb.api.user_ids import user_id_argument
 from ccweb.privacy import erase_user
 from ccweb.redis.circuit_breaker import Away
 from segments.run_lock import Busy

@@ -8,7 +8,7 @@ from typing import Any
 from django.core.management.base import BaseCommand
 from django.core.serializers.json import DjangoJSONEncoder
 
-from ccweb.api.identity import user_id_argument
+from ccweb.api.user_ids import user_id_argument
 from ccweb.privacy import export_user
 
 

@@ -10,7 +10,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError
 from django.utils import timezone
 
-from ccweb.api.fields import format_instant
+from ccweb.api.instants import format_instant
 from segments.batch import Outcome
 from segments.models import RfmPolicy, RfmRun
 from segments.rfm import compute_rfm_and_update_segments, preview_rfm

@@ -4,7 +4,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
-from ccweb.api.identity import user_id_argument
+from ccweb.api.user_ids import user_id_argument
 from segments.recommendations import recommend
 
 

@@ -9,8 +9,8 @@ from rest_framework.filters import BaseFilterBackend
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
-from ccweb.api.fields import parse_instant
-from ccweb.api.identity import MAX_USER_ID
+from ccweb.api.instants import parse_instant
+from ccweb.api.user_ids import MAX_USER_ID, user_id_parameter
 
 PAGING = ("cursor", "page_size")
 MAX_ORDERINGS = 4
@@ -24,12 +24,6 @@ class Filter(NamedTuple):
     schema: dict[str, Any]
 
 
-def _user_id(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and len(text) < 20 and 1 <= int(text) <= MAX_USER_ID):
-        raise ValidationError("It must be from 1 to 9223372036854775807.", code="range")
-    return int(text)
-
-
 def _text(text: str) -> str:
     if not text or "\0" in text:
         raise ValidationError("It must not be empty.", code="format")
@@ -38,7 +32,7 @@ def _text(text: str) -> str:
 
 def by_user(lookup: str = "user_id") -> Filter:
     """Rows of one user."""
-    return Filter(_user_id, lookup, {"type": "integer", "minimum": 1, "maximum": MAX_USER_ID})
+    return Filter(user_id_parameter, lookup, {"type": "integer", "minimum": 1, "maximum": MAX_USER_ID})
 
 
 def by_text(lookup: str) -> Filter:

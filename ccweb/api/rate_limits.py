@@ -11,9 +11,9 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from prometheus_client import Counter
 
-from ccweb.api.auth import digest, presented_key
-from ccweb.api.errors import plain_problem
-from ccweb.api.throttling import Limit, Verdict, take
+from ccweb.api.authentication import digest, presented_key
+from ccweb.api.problems import plain_problem
+from ccweb.api.rate_counters import Limit, Verdict, take
 from ccweb.request.client_address import parse
 
 REFUSED = Counter("ccweb_limited_requests", "Requests beyond a limit.", ["limit"])

@@ -12,7 +12,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import set_rollback
 
-from ccweb.api.rendering import QuickJSONRenderer
+from ccweb.api.renderers import QuickJSONRenderer
 from ccweb.db.errors import database_is_away, note_database_error
 
 log = logging.getLogger(__name__)

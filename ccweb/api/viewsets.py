@@ -10,9 +10,9 @@ from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from ccweb.api.errors import PROBLEM_JSON, Gone, fault, field_errors, problem
-from ccweb.api.filtering import PAGING, Filter, refuse_unknown_parameters
+from ccweb.api.filters import PAGING, Filter, refuse_unknown_parameters
 from ccweb.api.idempotency import Event, Verdict
+from ccweb.api.problems import PROBLEM_JSON, Gone, fault, field_errors, problem
 from ccweb.api.serializers import StrictSerializer
 
 MAX_LIST = 1000

@@ -15,7 +15,7 @@ from rest_framework.response import Response
 from rest_framework.utils.urls import replace_query_param
 from rest_framework.views import APIView
 
-from ccweb.api.errors import fault
+from ccweb.api.problems import fault
 
 PAGE_SIZE, MAX_PAGE_SIZE = 100, 1000
 Order = list[tuple[str, bool]]  # columns and whether they descend

@@ -1,0 +1,33 @@
+"""Instants as the API takes and answers them: ISO 8601 with a zone in, UTC with Z and microseconds out."""
+
+import re
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from typing import Any
+
+from rest_framework.exceptions import ValidationError
+
+CLOCK_SKEW = timedelta(minutes=5)  # that a client's clock may be ahead of ours
+INSTANT_TEXT = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}(:[0-9]{2}([.,][0-9]{1,9})?)?(Z|[+-][0-9]{2}:?[0-9]{2})"
+)
+
+
+def parse_instant(data: Any) -> datetime:
+    """An aware UTC datetime from ISO 8601 text with a zone; ValidationError otherwise."""
+    if type(data) is not str or not INSTANT_TEXT.fullmatch(data):
+        raise ValidationError("ISO 8601 with a zone is expected, such as 2026-01-31T12:00:00Z.", code="format")
+    try:
+        return datetime.fromisoformat(data).astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise ValidationError("There is no such instant.", code="format") from None
+
+
+def format_instant(value: datetime) -> str:
+    """UTC with Z and microseconds: 2026-01-31T12:00:00.000000Z."""
+    return _text(value.astimezone(UTC))
+
+
+@lru_cache(128)  # the actions of a list without times of their own share one
+def _text(utc: datetime) -> str:
+    return utc.isoformat(timespec="microseconds")[: -len("+00:00")] + "Z"
