@@ -16,8 +16,8 @@ from actions.csv_reading import BadRow, Row
 from actions.models import UserAction
 from actions.recording import record_actions
 from actions.signals import actions_imported
-from ccweb.api.erasure import erased_among_many
-from ccweb.api.idempotency import Event
+from ccweb.events.erasure import erased_among_many
+from ccweb.events.idempotency import Event
 
 BATCH = 20_000  # what PostgreSQL sorts in memory
 PUBLISHED_BATCH = 1_000  # through the write door, whose arrays and verdicts are made for lists of requests

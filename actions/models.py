@@ -15,7 +15,8 @@ from django.db.models.expressions import RawSQL
 from django.db.models.functions import Cast
 from django.utils import timezone
 
-from ccweb.api.user_ids import MAX_USER_ID, new_event_id
+from ccweb.api.user_ids import MAX_USER_ID
+from ccweb.events.event_ids import new_event_id
 
 TOPIC = "topic_user_actions"
 ERASURES = "topic_user_erasures"

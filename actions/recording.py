@@ -12,10 +12,10 @@ from django.utils import timezone
 
 from actions.models import CHANNEL, RELAY_IDLE_LOCK, TOPIC, OutboxMessage, UserAction
 from actions.signals import actions_recorded
-from ccweb.api.idempotency import Event, Verdict, record_once
-from ccweb.api.inserting import PostgreSQLInsert, sqlite_insert
 from ccweb.api.instants import format_instant
-from ccweb.api.user_ids import new_event_id
+from ccweb.events.event_ids import new_event_id
+from ccweb.events.idempotency import Event, Verdict, record_once
+from ccweb.events.insert import PostgreSQLInsert, sqlite_insert
 from ccweb.request.request_id import request_id
 
 COLUMNS = ("event_id", "user_id", "action_type", "value", "action_timestamp")

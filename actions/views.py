@@ -8,8 +8,9 @@ from actions.models import UserAction
 from actions.recording import record_actions
 from actions.serializers import ActionSerializer
 from ccweb.api.filters import by_period, by_text, by_user
-from ccweb.api.idempotency import Event, Verdict
-from ccweb.api.viewsets import RecordingMixin, StrictViewSet
+from ccweb.api.viewsets import StrictViewSet
+from ccweb.events.idempotency import Event, Verdict
+from ccweb.events.viewsets import RecordingMixin
 
 
 class ActionViewSet(RecordingMixin, mixins.ListModelMixin, mixins.RetrieveModelMixin, StrictViewSet):

@@ -11,11 +11,11 @@ from django.apps import AppConfig
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
 from django.db import connections
-from django.urls import URLPattern, URLResolver, get_resolver
 from rest_framework.authentication import SessionAuthentication
 from rest_framework.renderers import BrowsableAPIRenderer
 
 from ccweb.api.permissions import HasScope, IsKnown, needed_scope
+from ccweb.api.routes import routes
 
 Apps = Sequence[AppConfig] | None
 PUBLIC = ("/", "/favicon.ico", "/api", "/healthz", "/readyz", "/metrics")  # /metrics asks for the address itself
@@ -27,16 +27,6 @@ SECRET_KEY_CHARACTERS = 50
 def check_routes(app_configs: Apps, **kwargs: Any) -> list[CheckMessage]:
     """E001 to E003: every route of the API says who may use it, and no other route is public."""
     return [message for route, pattern in routes() for message in _route(route, pattern.callback)]
-
-
-def routes(resolver: URLResolver | None = None, prefix: str = "/") -> Iterator[tuple[str, URLPattern]]:
-    """Every route of the URL configuration with its pattern; the path as it is written there."""
-    for pattern in (resolver or get_resolver()).url_patterns:
-        route = prefix + str(pattern.pattern)
-        if isinstance(pattern, URLResolver):
-            yield from routes(pattern, route)
-        else:
-            yield route, pattern
 
 
 def handled_methods(callback: Any) -> list[str]:

@@ -13,7 +13,8 @@ from actions.recording import record_actions
 from actions.views import ActionViewSet
 from ccweb.api.parsers import MAX_OBJECT_BYTES, parse_json
 from ccweb.api.rate_counters import Limit
-from ccweb.api.user_ids import MAX_USER_ID, new_event_id
+from ccweb.api.user_ids import MAX_USER_ID
+from ccweb.events.event_ids import new_event_id
 from ccweb.redis.client import Call
 from segments import streaks
 from segments.recommendations import recommend_each

@@ -14,8 +14,8 @@ from django.utils import timezone
 
 from actions.models import ERASURES, OutboxMessage, UserAction
 from actions.recording import wake_relay
-from ccweb.api.erasure import mark_erased
-from ccweb.api.user_ids import new_event_id
+from ccweb.events.erasure import mark_erased
+from ccweb.events.event_ids import new_event_id
 from segments import streaks
 from segments.models import RiskChange, SegmentChange, UserSegment
 from segments.recommendations import recommend

@@ -5,8 +5,8 @@ from collections.abc import Collection
 from django.db import transaction
 from django.utils import timezone
 
-from ccweb.api.erasure import erased_among
 from ccweb.api.problems import Gone
+from ccweb.events.erasure import erased_among
 from segments.models import RiskChange, RiskProfile, UserSegment
 
 

@@ -4,7 +4,8 @@ from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.utils import timezone
 
-from ccweb.api.user_ids import MAX_USER_ID, new_event_id
+from ccweb.api.user_ids import MAX_USER_ID
+from ccweb.events.event_ids import new_event_id
 
 
 class SiteVisit(models.Model):

@@ -6,9 +6,9 @@ from functools import cache
 from django.db import connection, transaction
 from django.utils import timezone
 
-from ccweb.api.idempotency import Event, Verdict, record_once
-from ccweb.api.inserting import PostgreSQLInsert, sqlite_insert
-from ccweb.api.user_ids import new_event_id
+from ccweb.events.event_ids import new_event_id
+from ccweb.events.idempotency import Event, Verdict, record_once
+from ccweb.events.insert import PostgreSQLInsert, sqlite_insert
 from visits.models import SiteVisit
 
 COLUMNS = ("event_id", "user_id", "source", "visit_timestamp")

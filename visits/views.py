@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from rest_framework import mixins
 
 from ccweb.api.filters import by_period, by_text, by_user
-from ccweb.api.idempotency import Event, Verdict
-from ccweb.api.viewsets import RecordingMixin, StrictViewSet
+from ccweb.api.viewsets import StrictViewSet
+from ccweb.events.idempotency import Event, Verdict
+from ccweb.events.viewsets import RecordingMixin
 from visits.models import SiteVisit
 from visits.recording import record_visits
 from visits.serializers import VisitSerializer

@@ -75,7 +75,7 @@ def create_key(*, name: str, scopes: Iterable[str], expires: datetime | None = N
 
 
 class ErasedUser(models.Model):
-    """A user whose data was erased; later events of his are refused with 410. See ccweb.api.erasure."""
+    """A user whose data was erased; later events of his are refused with 410. See ccweb.events.erasure."""
 
     token = models.UUIDField(primary_key=True)
     erased_at = models.DateTimeField(auto_now_add=True)

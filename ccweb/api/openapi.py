@@ -1,19 +1,16 @@
-"""What every operation of the OpenAPI document has in common: the problems it may answer, and lists of events."""
+"""What every operation of the OpenAPI document has in common: keys, strict fields, the problems it may answer."""
 
+from collections.abc import Iterable
 from http import HTTPStatus
 from typing import Any
 
 from drf_spectacular.extensions import OpenApiAuthenticationExtension, OpenApiSerializerFieldExtension
 
-from ccweb.api.viewsets import MAX_LIST
-
 KEY_DESCRIPTION = "`Api-Key <key>`, with the blank; `manage.py create_api_key` makes one."
 Document = dict[str, Any]
-LISTS = ("/api/actions",)  # take one event or a list of them
-RECORDS = (*LISTS, "/api/notify/site_visit")
 ALWAYS = (400, 401, 403, 406, 429, 503)
 WITH_BODY = (411, 413, 415)
-OF_EVENTS = (409, 410)
+PROBLEMS = sorted((*ALWAYS, *WITH_BODY, 404, 409, 410))
 TEXT = {"type": "string"}
 FAULT = {
     "type": "object",
@@ -32,41 +29,18 @@ PROBLEM = {
         "errors": {"type": "array", "items": FAULT},
     },
 }
-COUNT = {"type": "integer", "minimum": 0, "maximum": MAX_LIST}
-VERDICT = {
-    "type": "object",
-    "required": ["index", "status", "event_id"],
-    "properties": {
-        "index": COUNT,
-        "status": {"type": "string", "enum": ["accepted", "duplicate", "conflict", "invalid", "erased"]},
-        "event_id": {"type": "string", "nullable": True},
-        "errors": {"type": "array", "items": FAULT},
-    },
-}
-VERDICTS = {
-    "type": "object",
-    "description": "What became of each event of a list, in its order.",
-    "required": ["accepted", "duplicates", "refused", "items"],
-    "properties": {
-        "accepted": COUNT,
-        "duplicates": COUNT,
-        "refused": COUNT,
-        "items": {"type": "array", "items": VERDICT},
-    },
-}
 
 
 def describe_answers(result: Document, **context: Any) -> Document:
-    """drf-spectacular's postprocessing hook: the document with problems and lists described."""
+    """drf-spectacular's postprocessing hook: the document with problems described."""
     components = result.setdefault("components", {})
-    components.setdefault("schemas", {}).update(Problem=PROBLEM, Verdicts=VERDICTS)
+    components.setdefault("schemas", {}).update(Problem=PROBLEM)
     for name, schema in components["schemas"].items():
         if name.endswith("Request"):
             schema["additionalProperties"] = False  # unknown fields are refused
         if name.startswith("Patched"):
             schema["required"] = list(schema["properties"])
-    codes = {*ALWAYS, *WITH_BODY, *OF_EVENTS, 404}
-    components.setdefault("responses", {}).update({_name(code): _problem(code) for code in sorted(codes)})
+    components.setdefault("responses", {}).update({_name(code): _problem(code) for code in PROBLEMS})
     for path, operations in result["paths"].items():
         for method, operation in operations.items():
             _describe(path, method, operation)
@@ -74,36 +48,17 @@ def describe_answers(result: Document, **context: Any) -> Document:
 
 
 def _describe(path: str, method: str, operation: Document) -> None:
-    responses = operation["responses"]
     codes = [*ALWAYS, *(WITH_BODY if method != "get" else ()), *([404] if "{" in path else ())]
-    if path in RECORDS and method == "post":
-        codes += OF_EVENTS
-        _describe_recording(path, operation)
-    elif method == "patch":
+    if method == "patch":
         codes.append(410)
         operation["requestBody"]["required"] = True
+    add_problems(operation, codes)
+
+
+def add_problems(operation: Document, codes: Iterable[int]) -> None:
+    """Say that an operation may answer with problems of these statuses."""
     for code in sorted(codes):
-        responses.setdefault(str(code), {"$ref": f"#/components/responses/{_name(code)}"})
-
-
-def _describe_recording(path: str, operation: Document) -> None:
-    responses = operation["responses"]
-    stored = responses["201"]["content"]["application/json"]
-    responses["201"]["description"] = "Stored."
-    responses["200"] = {
-        "description": "Stored before, with the same content.",
-        "headers": {"Idempotent-Replayed": {"schema": {"type": "string", "enum": ["true"]}}},
-        "content": {"application/json": dict(stored)},
-    }
-    if path in LISTS:
-        verdicts = {"$ref": "#/components/schemas/Verdicts"}
-        body = operation["requestBody"]["content"]["application/json"]
-        one = body["schema"]
-        items = {"anyOf": [one, {}]}  # a bad one is judged alone: it never refuses its neighbours
-        body["schema"] = {"oneOf": [one, {"type": "array", "minItems": 1, "maxItems": MAX_LIST, "items": items}]}
-        responses["201"]["content"] = {"application/json": {"schema": {"oneOf": [stored["schema"], verdicts]}}}
-        some = {"description": "Some events of the list were refused.", "content": {}}
-        responses["207"] = some | {"content": {"application/json": {"schema": verdicts}}}
+        operation["responses"].setdefault(str(code), {"$ref": f"#/components/responses/{_name(code)}"})
 
 
 def _name(code: int) -> str:

@@ -20,7 +20,7 @@ from django.utils import timezone
 
 from actions.event_ids import NAMESPACE
 from actions.models import OutboxMessage, UserAction
-from ccweb.api.erasure import mark_erased
+from ccweb.events.erasure import mark_erased
 from tests.processes import wait_for
 
 pytestmark = pytest.mark.django_db

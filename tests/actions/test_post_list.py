@@ -9,7 +9,7 @@ from django.db import OperationalError, connection
 from rest_framework.request import Request
 
 from actions.models import OutboxMessage, UserAction
-from ccweb.api.erasure import mark_erased
+from ccweb.events.erasure import mark_erased
 from tests.api import faults, post
 
 pytestmark = pytest.mark.django_db

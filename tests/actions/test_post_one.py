@@ -9,7 +9,7 @@ import pytest
 from django.utils import timezone
 
 from actions.models import OutboxMessage, UserAction
-from ccweb.api.erasure import mark_erased
+from ccweb.events.erasure import mark_erased
 from tests.api import faults, get, post
 
 pytestmark = pytest.mark.django_db

@@ -16,8 +16,8 @@ from django.http import HttpResponse
 from django.test.utils import CaptureQueriesContext
 from pytest_django import Settings
 
-from ccweb.api.erasure import mark_erased
 from ccweb.api.models import create_key
+from ccweb.events.erasure import mark_erased
 from ccweb.express import Express
 from ccweb.metrics import EVENTS, REQUESTS
 from tests.secrecy import Lines

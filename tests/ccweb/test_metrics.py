@@ -8,8 +8,8 @@ from django.utils import timezone
 from prometheus_client.parser import text_string_to_metric_families
 
 from actions.models import OutboxMessage
-from ccweb.api.erasure import mark_erased
 from ccweb.db.leader_election import Lead
+from ccweb.events.erasure import mark_erased
 from segments.models import RfmRun
 from tests.api import get, post
 

@@ -14,7 +14,7 @@ import pytest
 import redis
 from django.conf import settings
 
-from ccweb.api.erasure import token_of
+from ccweb.events.erasure import token_of
 from tests.plugin import CLOSED
 from tests.processes import wait_for_a_minute_with
 from tests.services import need

@@ -9,7 +9,7 @@ import pytest
 from django.test import Client
 from pytest_django import DjangoAssertNumQueries
 
-from ccweb.api.erasure import mark_erased
+from ccweb.events.erasure import mark_erased
 from segments.models import RiskChange, RiskProfile, UserSegment
 from tests.api import JSON, faults, get
 

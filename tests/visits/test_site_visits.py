@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from ccweb.api.erasure import mark_erased
+from ccweb.events.erasure import mark_erased
 from tests.api import faults, get, post
 from visits.models import SiteVisit
 

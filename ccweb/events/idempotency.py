@@ -7,8 +7,8 @@ from typing import Any, Literal, Protocol
 
 from django.db import OperationalError, connection, models
 
-from ccweb.api.erasure import erased_among
 from ccweb.db.errors import sqlstate
+from ccweb.events.erasure import erased_among
 
 Event = dict[str, Any]  # event_id is text: a UUID in its canonical form
 Status = Literal["accepted", "duplicate", "conflict", "erased"]

@@ -5,9 +5,9 @@ from typing import Any, cast
 
 from django.db import connection, models
 
-from ccweb.api.erasure import token_of
-from ccweb.api.idempotency import Event
 from ccweb.db.statements import fetch
+from ccweb.events.erasure import token_of
+from ccweb.events.idempotency import Event
 
 ARRAY_TYPES = {
     "UUIDField": "uuid",

@@ -1,0 +1,25 @@
+"""The URL configuration as data, for those who would otherwise have to name a route a second time."""
+
+from collections.abc import Iterator
+
+from django.urls import URLPattern, URLResolver, get_resolver
+from rest_framework.viewsets import ViewSetMixin
+
+
+def routes(resolver: URLResolver | None = None, prefix: str = "/") -> Iterator[tuple[str, URLPattern]]:
+    """Every route of the URL configuration with its pattern; the path as it is written there."""
+    for pattern in (resolver or get_resolver()).url_patterns:
+        route = prefix + str(pattern.pattern)
+        if isinstance(pattern, URLResolver):
+            yield from routes(pattern, route)
+        else:
+            yield route, pattern
+
+
+def creating_viewsets() -> dict[str, type[ViewSetMixin]]:
+    """The viewsets whose `create` answers POST, by the paths of their routes."""
+    return {
+        route: pattern.callback.cls
+        for route, pattern in routes()
+        if getattr(pattern.callback, "actions", {}).get("post") == "create"
+    }

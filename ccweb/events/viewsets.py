@@ -1,0 +1,94 @@
+"""POST of one event or of a list: the same for actions and visits, whose viewsets add three attributes."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from functools import cache
+from typing import Any
+
+from rest_framework.exceptions import ValidationError
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from ccweb.api.problems import PROBLEM_JSON, Gone, fault, field_errors, problem
+from ccweb.api.serializers import StrictSerializer
+from ccweb.events.idempotency import Event, Verdict
+
+MAX_LIST = 1000
+CODES = {"accepted": 201, "duplicate": 200, "conflict": 409, "erased": 410}
+REASONS = {
+    "conflict": "This event_id is stored with other content.",
+    "erased": Gone.default_detail,
+}
+
+
+class RecordingMixin:
+    """POST of one event, or of a list where `takes_lists`, through the app's write door `record`."""
+
+    record: Callable[[Sequence[Event]], list[Verdict]]
+    takes_lists = False
+
+    def create(self, request: Request) -> Response:
+        """201, 200, 409 or 410 for one; 201 or 207 with a verdict an item for a list."""
+        if type(request.data) is list and self.takes_lists:
+            return self._create_many(request.data)
+        (verdict,) = self.record([self.clean(request.data)])
+        status, body, headers = self.outcome(verdict)
+        return Response(body, status=status, headers=headers, content_type=PROBLEM_JSON if status >= 400 else None)
+
+    def clean(self, data: Any) -> Event:
+        """The fields that the client sent; ValidationError."""
+        return shared(self.serializer_class).run_validation(data)  # type: ignore[attr-defined]
+
+    def outcome(self, verdict: Verdict) -> tuple[int, dict[str, Any], dict[str, str]]:
+        """Status, body and headers of the answer to one event."""
+        status = CODES[verdict.status]
+        if verdict.status in REASONS:
+            return status, problem(status, REASONS[verdict.status]), {}
+        replayed = {"Idempotent-Replayed": "true"} if verdict.status == "duplicate" else {}
+        return status, shared(self.serializer_class).to_representation(verdict.event), replayed  # type: ignore[attr-defined]
+
+    def _create_many(self, data: list[Any]) -> Response:
+        if not 1 <= len(data) <= MAX_LIST:
+            raise fault("", f"A list has 1 to {MAX_LIST} items.", "length")
+        valid, items = self._validate_all(data)
+        verdicts = self.record(list(valid.values())) if valid else []
+        for index, verdict in zip(valid, verdicts, strict=True):
+            items[index] = _item(index, verdict)
+        counts = Counter(item["status"] for item in items)
+        refused = len(items) - counts["accepted"] - counts["duplicate"]
+        body = {"accepted": counts["accepted"], "duplicates": counts["duplicate"], "refused": refused, "items": items}
+        response = Response(body, status=207 if refused else 201)
+        response.outcomes = counts  # type: ignore[attr-defined]  # /metrics counts them
+        return response
+
+    def _validate_all(self, data: list[Any]) -> tuple[dict[int, Event], list[dict[str, Any]]]:
+        run_validation = shared(self.serializer_class).run_validation  # type: ignore[attr-defined]
+        valid: dict[int, Event] = {}
+        items: list[dict[str, Any]] = []
+        for index, item in enumerate(data):
+            try:
+                valid[index] = run_validation(item)
+                items.append({})
+            except ValidationError as error:
+                items.append(_invalid(index, item, error))
+        return valid, items
+
+
+@cache
+def shared(serializer: type[StrictSerializer]) -> StrictSerializer:
+    """One for all requests: it keeps nothing between two calls, and making one copies every field."""
+    return serializer()
+
+
+def _invalid(index: int, item: Any, error: ValidationError) -> dict[str, Any]:
+    event_id = item.get("event_id") if type(item) is dict else None
+    return {
+        "index": index,
+        "status": "invalid",
+        "event_id": event_id if type(event_id) is str else None,
+        "errors": list(field_errors(error.detail)),
+    }
+
+
+def _item(index: int, verdict: Verdict) -> dict[str, Any]:
+    return {"index": index, "status": verdict.status, "event_id": verdict.event["event_id"]}
