@@ -7,7 +7,7 @@ from django.http import HttpRequest
 
 from actions.models import HourlyCount, OutboxMessage, OutboxQuerySet, UserAction
 from actions.publishing import resend
-from ccweb.api.admin import ReadOnlyAdmin
+from ccweb.admin.model_admins import ReadOnlyAdmin
 
 
 @admin.register(UserAction)

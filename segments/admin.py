@@ -16,8 +16,8 @@ from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.html import format_html
 
-from ccweb.api.admin import LargeTableAdmin, ReadOnlyAdmin
-from ccweb.api.csv import csv_response
+from ccweb.admin.csv_export import csv_response
+from ccweb.admin.model_admins import LargeTableAdmin, ReadOnlyAdmin
 from segments import filters, policy_admin, scheduler_admin  # noqa: F401 - two of them register themselves
 from segments.exits import Exit, Forecast, UnknownGroup
 from segments.models import RfmRun, RiskChange, RiskProfile, SegmentChange, UserSegment

@@ -8,7 +8,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import URLPattern, path
 
-from ccweb.api.admin import ReadOnlyAdmin
+from ccweb.admin.model_admins import ReadOnlyAdmin
 from segments.models import KillSwitch, RecommendationPolicy, RfmPolicy
 from segments.policies import publish_rfm_policy
 from segments.recommendation_policies import (

@@ -14,7 +14,7 @@ from django.shortcuts import get_object_or_404
 from django.urls import URLPattern, path, reverse
 from django.utils.crypto import constant_time_compare, salted_hmac
 
-from ccweb.api.admin import ReadOnlyAdmin
+from ccweb.admin.model_admins import ReadOnlyAdmin
 from segments.models import Revision
 
 LISTS = ("rules", "invariants")

@@ -4,7 +4,7 @@ from django.contrib import admin
 from django_apscheduler.admin import DjangoJobAdmin as _  # noqa: F401  registers what is registered anew below
 from django_apscheduler.models import DjangoJob, DjangoJobExecution
 
-from ccweb.api.admin import ReadOnlyAdmin
+from ccweb.admin.model_admins import ReadOnlyAdmin
 
 admin.site.unregister([DjangoJob, DjangoJobExecution])
 

@@ -2,7 +2,7 @@
 
 from django.contrib import admin
 
-from ccweb.api.admin import ReadOnlyAdmin
+from ccweb.admin.model_admins import ReadOnlyAdmin
 from visits.models import SiteVisit
 
 

@@ -1,58 +1,77 @@
-"""What the admin pages of large, append-only tables have in common."""
+"""The admin of API keys."""
 
-from typing import Any, cast
+from typing import Any
 
-from django.contrib import admin, messages
-from django.core.paginator import Paginator
+from django import forms
+from django.contrib import admin
 from django.db.models import QuerySet
-from django.http import HttpRequest
-from django.utils.functional import cached_property
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from rest_framework_api_key.admin import APIKeyAdmin as _  # noqa: F401  registers what is unregistered below
+from rest_framework_api_key.models import APIKey
 
-from ccweb.api.user_ids import typed_user_id
+from ccweb.api.models import SCOPES, ApiKey
 
-
-class CappedPaginator(Paginator):
-    """Counts at most 10,000 rows: a COUNT of millions would cost more than the page; filters reach the rest."""
-
-    most = 10_000
-
-    @cached_property
-    def count(self) -> int:
-        """How many rows the pages hold, at most `most`."""
-        rows = cast(QuerySet, self.object_list)
-        return rows.order_by()[: self.most].count()
+admin.site.unregister(APIKey)  # the library's own model, which nothing here reads
 
 
-class LargeTableAdmin(admin.ModelAdmin):
-    """A list page whose cost does not grow with the table."""
+class ApiKeyForm(forms.ModelForm):
+    """Scopes as boxes to tick."""
 
-    paginator = CappedPaginator
-    show_full_result_count = False
-    show_facets = admin.ShowFacets.NEVER  # a COUNT for each choice of each filter
-    list_per_page = 100
+    scopes = forms.MultipleChoiceField(choices=[(s, s) for s in SCOPES], widget=forms.CheckboxSelectMultiple)
 
-    def get_search_results(self, request: HttpRequest, queryset: QuerySet, search_term: str) -> tuple[QuerySet, bool]:
-        """By the user_id in search_fields, exactly: Django's own search compares text, which no index serves."""
-        if not search_term:
-            return queryset, False
-        user_id = typed_user_id(search_term)
-        if user_id is None:
-            messages.error(request, f'"{search_term}" is no user_id: a whole number is expected.')
-            return queryset.none(), False
-        return queryset.filter(**{self.search_fields[0]: user_id}), False
+    class Meta:
+        model = ApiKey
+        fields = ("name", "scopes", "expiry_date", "revoked")
 
 
-class ReadOnlyAdmin(LargeTableAdmin):
-    """Rows that only the system writes: editing them would lie."""
+@admin.register(ApiKey)
+class ApiKeyAdmin(admin.ModelAdmin):
+    """Keys are made, changed and revoked; a revoked one stays, as the trace of who had access."""
 
-    def has_add_permission(self, request: HttpRequest, *args: Any) -> bool:
-        """Never."""
-        return False
+    form = ApiKeyForm
+    list_display = ("name", "prefix", "allows", "created", "expiry_date", "last_used_at", "revoked")
+    list_filter = ("revoked",)
+    search_fields = ("name", "prefix")
+    readonly_fields = ("prefix", "created", "last_used_at")
+    actions = ("revoke",)
 
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Never."""
-        return False
+    @admin.display(description="Scopes")
+    def allows(self, key: ApiKey) -> str:
+        """The scopes in one line."""
+        return ", ".join(key.scopes)
+
+    @admin.action(description="Revoke selected API keys (cannot be undone)", permissions=["change"])
+    def revoke(self, request: HttpRequest, keys: QuerySet[ApiKey]) -> None:
+        """Within a second no process accepts them."""
+        live = list(keys.filter(revoked=False))
+        for key in live:
+            key.revoked = True
+            key.save(update_fields=["revoked"])
+            self.log_change(request, key, "Revoked.")
+        self.message_user(request, f"{len(live)} API keys were revoked.")
+
+    def get_fields(self, request: HttpRequest, obj: ApiKey | None = None) -> tuple[str, ...]:
+        """A new key has no past."""
+        new = ("name", "scopes", "expiry_date")
+        return (*new, "revoked", "prefix", "created", "last_used_at") if obj else new
+
+    def has_change_permission(self, request: HttpRequest, obj: ApiKey | None = None) -> bool:
+        """A revoked key does not come back."""
+        return super().has_change_permission(request, obj) and not (obj and obj.revoked)
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Never."""
+        """Never: revoking does the same and leaves the trace."""
         return False
+
+    def save_model(self, request: HttpRequest, obj: ApiKey, form: Any, change: bool) -> None:
+        """A new row gets its key here, the only place where it is known."""
+        if not change:
+            request.new_api_key = ApiKey.objects.assign_key(obj)  # type: ignore[attr-defined]
+        obj.save()
+
+    def response_add(self, request: HttpRequest, obj: ApiKey, post_url_continue: str | None = None) -> HttpResponse:
+        """The page that shows the key, once; no redirect, because a message would carry the key in a cookie."""
+        key = request.new_api_key  # type: ignore[attr-defined]
+        context = {**self.admin_site.each_context(request), "title": "API key created", "key": key, "row": obj}
+        return TemplateResponse(request, "admin/api/apikey/created.html", context)

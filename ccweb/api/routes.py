@@ -19,7 +19,7 @@ def routes(resolver: URLResolver | None = None, prefix: str = "/") -> Iterator[t
 def creating_viewsets() -> dict[str, type[ViewSetMixin]]:
     """The viewsets whose `create` answers POST, by the paths of their routes."""
     return {
-        route: pattern.callback.cls
+        route: pattern.callback.cls  # type: ignore[attr-defined]  # set by as_view()
         for route, pattern in routes()
         if getattr(pattern.callback, "actions", {}).get("post") == "create"
     }

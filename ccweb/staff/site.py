@@ -8,9 +8,10 @@ from django.shortcuts import redirect, render
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, URLResolver, path
 
+from ccweb.admin.login import LimitedLogin
 from ccweb.api.user_ids import MAX_USER_ID, typed_user_id
 from ccweb.staff.overview import overview
-from ccweb.staff.story import story_of
+from ccweb.staff.user_page import story_of
 
 
 class StaffSite(admin.AdminSite):
@@ -21,6 +22,7 @@ class StaffSite(admin.AdminSite):
     index_title = "Overview"
     index_template = "staff/overview.html"
     enable_nav_sidebar = True
+    login_form = LimitedLogin
 
     def get_urls(self) -> list[URLPattern | URLResolver]:
         """Ours before Django's catch-all."""

@@ -7,7 +7,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
-from ccweb.api.csv import csv_lines
+from ccweb.admin.csv_export import csv_lines
 from segments.exits import Exit, Forecast, UnknownGroup
 from segments.outlook import BATCHES
 
