@@ -14,14 +14,13 @@ from typing import Any
 
 import orjson
 
-from ccweb.request.request_id import request_id
+from ccweb.request.request_id import REQUEST_LOG, request_id
 
 SECRETS = (
     (re.compile(r"(?i)(api-key\s+)[^\s'\",]+"), r"\1[hidden]"),
     (re.compile(r"\b[A-Za-z0-9]{8}\.[A-Za-z0-9]{32,}\b"), "[hidden]"),  # a key without its introduction
     (re.compile(r"(://[^\s:/@]*:)[^\s/@]+@"), r"\1[hidden]@"),  # a password in a URL
 )
-REQUESTS = "ccweb.requests"  # whose messages are made of methods, routes and statuses alone
 
 
 def hide_secrets(text: str) -> str:
@@ -62,7 +61,8 @@ class JSONFormatter(logging.Formatter):
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="microseconds"),
             "level": record.levelname,
             "logger": record.name,
-            "message": message if record.name == REQUESTS else hide_secrets(message),
+            # What a request's line is made of, method, route and status, holds no secret.
+            "message": message if record.name == REQUEST_LOG else hide_secrets(message),
             "process": record.process,
         }
         if current := request_id.get():

@@ -1,64 +1,28 @@
 """/metrics: what the operator's alerts read, of all worker processes together."""
 
+import logging
 import os
-from collections.abc import Iterable, Mapping
-from functools import cache
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from django.db import DatabaseError
 from django.http import Http404, HttpRequest, HttpResponse
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
     REGISTRY,
     CollectorRegistry,
-    Counter,
-    Histogram,
     Metric,
     generate_latest,
 )
+from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 from prometheus_client.registry import Collector
 
+from actions.metrics import outbox, relay
 from ccweb.api.permissions import may_see_metrics
-from ccweb.gauges import DeploymentCollector
+from segments.metrics import rfm
 
-BUCKETS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)  # seconds; 5 is the deadline
-DOORS = {"/api/actions": "actions", "/api/notify/site_visit": "visits"}
-OUTCOMES = {
-    200: "duplicate",
-    201: "accepted",
-    400: "invalid",
-    401: "unauthenticated",
-    403: "forbidden",
-    408: "incomplete",
-    409: "conflict",
-    410: "erased",
-    411: "chunked",
-    413: "too_large",
-    415: "not_json",
-    429: "throttled",
-    503: "unavailable",
-}
-REQUESTS = Counter("ccweb_requests", "Answered requests.", ["method", "route", "status"])
-SECONDS = Histogram("ccweb_request_seconds", "Time to the answer.", ["method", "route"], buckets=BUCKETS)
-EVENTS = Counter(
-    "ccweb_events",
-    "Events that were sent, by what became of each; a list that was refused as a whole counts once.",
-    ["kind", "outcome"],
-)
-
-
-def note_request(*, method: str, route: str, status: int, seconds: float) -> None:
-    """Count one answered request."""
-    _request_counter(method, route, status).inc()
-    _timer(method, route).observe(seconds)
-
-
-def note_events(*, path: str, method: str, status: int, outcomes: Mapping[str, int] | None = None) -> None:
-    """Count the events that a request brought: those of a list by their `outcomes`, else one by the status."""
-    if method != "POST" or path not in DOORS:
-        return
-    for outcome, times in (outcomes or {OUTCOMES.get(status, str(status)): 1}).items():
-        _event_counter(DOORS[path], outcome).inc(times)
+logger = logging.getLogger(__name__)
 
 
 def metrics(request: HttpRequest) -> HttpResponse:
@@ -100,7 +64,15 @@ def _forget_dead_workers(folder: str) -> None:
             mark_process_dead(pid, folder)  # type: ignore[no-untyped-call]
 
 
-# labels() takes a lock and builds strings each time.
-_request_counter = cache(lambda method, route, status: REQUESTS.labels(method, route, status))
-_timer = cache(lambda method, route: SECONDS.labels(method, route))
-_event_counter = cache(lambda kind, outcome: EVENTS.labels(kind, outcome))
+class DeploymentCollector(Collector):
+    """Outbox, relay and RFM as the database tells them; `ccweb_database_up 0` alone when it does not answer."""
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """The gauges."""
+        try:
+            gauges = [*outbox(), *relay(), *rfm()]
+        except DatabaseError as error:
+            logger.warning("no gauges of the database: %s", error)
+            gauges = []
+        yield GaugeMetricFamily("ccweb_database_up", "Whether the database answered this scrape.", float(bool(gauges)))
+        yield from gauges

@@ -28,9 +28,9 @@ api: list[URLPattern | URLResolver] = [
 ]
 urlpatterns = [
     path("api/", include(api)),
-    path("api", no_such_resource),
-    path("", RedirectView.as_view(pattern_name="admin:index")),
-    path("favicon.ico", RedirectView.as_view(url=f"{settings.STATIC_URL}ccweb/icon.svg")),
+    path("api", no_such_resource, name="api"),
+    path("", RedirectView.as_view(pattern_name="admin:index"), name="home"),
+    path("favicon.ico", RedirectView.as_view(url=f"{settings.STATIC_URL}ccweb/icon.svg"), name="favicon"),
     path("admin/", admin.site.urls),
     path("healthz", healthz, name="healthz"),
     path("readyz", readyz, name="readyz"),

@@ -6,10 +6,10 @@ import os
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "ccweb.settings")
 
-from ccweb import workers
+from ccweb.server import worker
 
-workers.end_while_loading()
-workers.share_metrics()  # before anything imports prometheus_client
+worker.end_while_loading()
+worker.share_metrics()  # before anything imports prometheus_client
 
 from django.conf import settings  # noqa: E402
 from django.core.exceptions import ImproperlyConfigured  # noqa: E402
@@ -18,15 +18,17 @@ from django.core.wsgi import get_wsgi_application  # noqa: E402
 try:
     django = get_wsgi_application()
 except ImproperlyConfigured as error:
-    workers.give_up(f"ccweb: {error}")
+    worker.give_up(f"ccweb: {error}")
 
 import ccweb.urls  # noqa: E402, F401  every module is loaded before the first request comes
-from ccweb.express import Express  # noqa: E402
+from actions.fast_path import record_route  # noqa: E402
 from ccweb.logs import gather_lines  # noqa: E402
-from ccweb.serving import Front, InSlot  # noqa: E402
+from ccweb.server.fast_path import FastPath  # noqa: E402
+from ccweb.server.request_scope import Front, InSlot  # noqa: E402
+from segments.fast_path import recommendation_route  # noqa: E402
 
-application = workers.only_the_request(Front(Express(InSlot(django))))
-workers.end_with_server()
+application = worker.only_the_request(Front(FastPath(InSlot(django), [record_route(), recommendation_route()])))
+worker.end_with_server()
 
 if settings.API_IS_OPEN:
     logging.getLogger("ccweb").warning("DEBUG is on: the API is open to clients on this machine, all others get 403")

@@ -10,10 +10,11 @@ from django.http.response import HttpResponseBase
 
 from ccweb.api.parsers import MAX_LIST_BYTES
 from ccweb.api.problems import plain_problem
+from ccweb.api.routes import paths_of
 from ccweb.request.client_address import is_loopback
 
 GetResponse = Callable[[HttpRequest], HttpResponse]
-PROBES = ("/healthz", "/readyz", "/metrics")  # the last one has a rule of its own
+PROBES = ("healthz", "readyz", "metrics")  # the last one has a rule of its own
 CLOSED = "DEBUG is on, so only clients on this machine are answered. Turn DEBUG off to serve others, with API keys."
 CSP_HEADER = "Content-Security-Policy"
 CSP_OF_JSON = "default-src 'none'; frame-ancestors 'none'"
@@ -78,6 +79,7 @@ class LoopbackOnly:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         """403 for the others, or the answer."""
-        if settings.API_IS_OPEN and not is_loopback(request.META["REMOTE_ADDR"]) and request.path not in PROBES:
+        refuses = settings.API_IS_OPEN and not is_loopback(request.META["REMOTE_ADDR"])
+        if refuses and request.path not in paths_of(*PROBES):
             return plain_problem(403, CLOSED)
         return self.get_response(request)

@@ -1,9 +1,10 @@
 """The URL configuration as data, for those who would otherwise have to name a route a second time."""
 
 from collections.abc import Iterator
+from functools import cache
 
-from django.urls import URLPattern, URLResolver, get_resolver
-from rest_framework.viewsets import ViewSetMixin
+from django.urls import URLPattern, URLResolver, get_resolver, reverse
+from rest_framework.viewsets import GenericViewSet
 
 
 def routes(resolver: URLResolver | None = None, prefix: str = "/") -> Iterator[tuple[str, URLPattern]]:
@@ -16,10 +17,16 @@ def routes(resolver: URLResolver | None = None, prefix: str = "/") -> Iterator[t
             yield route, pattern
 
 
-def creating_viewsets() -> dict[str, type[ViewSetMixin]]:
+def creating_viewsets() -> dict[str, type[GenericViewSet]]:
     """The viewsets whose `create` answers POST, by the paths of their routes."""
     return {
         route: pattern.callback.cls  # type: ignore[attr-defined]  # set by as_view()
         for route, pattern in routes()
         if getattr(pattern.callback, "actions", {}).get("post") == "create"
     }
+
+
+@cache
+def paths_of(*names: str) -> tuple[str, ...]:
+    """The paths of routes without variables, by their names."""
+    return tuple(map(reverse, names))

@@ -1,6 +1,6 @@
 """The requests that the web process is answering now, and until when each must be answered.
 
-Only the web server registers requests (ccweb.serving); elsewhere nothing here has an effect.
+Only the web server registers requests (ccweb.server.request_scope); elsewhere nothing here has an effect.
 """
 
 import math

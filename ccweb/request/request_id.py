@@ -7,6 +7,7 @@ from typing import Any
 from uuid import uuid4
 
 ACCEPTABLE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+REQUEST_LOG = "ccweb.requests"  # the logger of the one line a request
 request_id: ContextVar[str] = ContextVar("request_id", default="")
 
 

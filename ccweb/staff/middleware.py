@@ -7,7 +7,9 @@ from django.contrib.messages.middleware import MessageMiddleware
 from django.contrib.sessions.middleware import SessionMiddleware
 from django.http import HttpRequest
 
-FOR_STAFF_TOO = ("/api/schema", "/api/docs")
+from ccweb.api.routes import paths_of
+
+FOR_STAFF_TOO = ("schema", "docs")
 
 
 class OutsideTheApi:
@@ -17,7 +19,7 @@ class OutsideTheApi:
 
     def __call__(self, request: HttpRequest) -> Any:
         """What the middleware does, or at once the answer."""
-        if request.path_info.startswith("/api/") and not request.path_info.startswith(FOR_STAFF_TOO):
+        if request.path_info.startswith("/api/") and not request.path_info.startswith(paths_of(*FOR_STAFF_TOO)):
             return self.get_response(request)
         return super().__call__(request)  # type: ignore[misc]
 

@@ -10,8 +10,7 @@ from django.utils.dateparse import parse_date
 
 from actions.models import HourlyCount, OutboxMessage
 from ccweb.db.leader_election import is_led
-from ccweb.health import state
-from ccweb.probing import ask_kafka, ask_redis
+from ccweb.health import ask_kafka, ask_redis, state
 from ccweb.staff.charts import HEIGHT, WIDTH, bars, shade, stacked_areas
 from segments.models import RfmPolicy, RfmRun
 from segments.transitions import transition_matrix

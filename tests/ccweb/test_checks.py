@@ -57,7 +57,7 @@ def page(request: HttpRequest) -> HttpResponse: ...
 
 class Urls:
     def __init__(self, *patterns: Any) -> None:
-        self.urlpatterns = [path("api/", include([*patterns])), path("healthz", page)]
+        self.urlpatterns = [path("api/", include([*patterns])), path("healthz", page, name="healthz")]
 
 
 def test_a_route_that_declares_no_scope_is_an_error(settings: Settings) -> None:

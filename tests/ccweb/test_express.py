@@ -1,4 +1,4 @@
-"""The short way through ccweb.express answers as Django does, or leaves the request to Django untouched."""
+"""The short way through ccweb.server.fast_path answers as Django does, or leaves the request to Django untouched."""
 
 import io
 import json
@@ -16,10 +16,12 @@ from django.http import HttpResponse
 from django.test.utils import CaptureQueriesContext
 from pytest_django import Settings
 
+from actions.fast_path import record_route
 from ccweb.api.models import create_key
 from ccweb.events.erasure import mark_erased
-from ccweb.express import Express
-from ccweb.metrics import EVENTS, REQUESTS
+from ccweb.server.fast_path import FastPath
+from ccweb.server.request_metrics import EVENTS, REQUESTS
+from segments.fast_path import recommendation_route
 from tests.secrecy import Lines
 from tests.stack import Answer
 
@@ -33,7 +35,7 @@ Environ = dict[str, Any]
 
 
 def environ(method: str, path: str, body: Any = None, **more: str) -> Environ:
-    """A request as granian and ccweb.bodies leave it."""
+    """A request as granian and ccweb.server.request_body leave it."""
     raw = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
     sent = {"CONTENT_TYPE": "application/json", "CONTENT_LENGTH": str(len(raw))} if raw else {}
     return {
@@ -66,11 +68,11 @@ class Watched:
 
 
 class Client:
-    """Sends to an Express that has learnt what it can."""
+    """Sends to a FastPath that has learnt what it can."""
 
     def __init__(self) -> None:
         self.django = Watched()
-        self.express = Express(self.django)
+        self.express = FastPath(self.django, [record_route(), recommendation_route()])
         for request in self.first():
             self.send(request)
         self.django.given.clear()
@@ -225,7 +227,9 @@ def test_a_guesser_of_keys_beyond_his_limit_asks_the_database_nothing(client: Cl
 
 def test_plain_http_is_redirected_in_production(client: Client, settings: Settings) -> None:
     settings.SECURE_SSL_REDIRECT = True
-    client.express = Express(WSGIHandler())  # Django's middleware reads the setting when it is made
+    client.express = FastPath(
+        WSGIHandler(), [record_route(), recommendation_route()]
+    )  # Django's middleware reads the setting when it is made
     secure = {"HTTP_X_FORWARDED_PROTO": "https"}
     assert client.send(environ("GET", OF_USER)).status == 301
     first, second = (client.send(environ("GET", OF_USER, **secure)) for _ in range(2))

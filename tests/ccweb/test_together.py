@@ -8,7 +8,7 @@ from itertools import repeat
 
 import pytest
 
-from ccweb.together import Together, TooLate
+from ccweb.server.batching import Together, TooLate
 from tests.processes import wait_for
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ccweb.workers import only_the_request
+from ccweb.server.worker import only_the_request
 from tests.plugin import CLOSED
 from tests.processes import is_alive, send, wait_for
 from tests.services import need

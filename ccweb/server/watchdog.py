@@ -11,10 +11,10 @@ import psycopg
 from django.db.backends.base.base import BaseDatabaseWrapper
 from prometheus_client import Counter, Gauge
 
-from ccweb import bodies, slots
 from ccweb.db.postgresql import silence
 from ccweb.request import deadline
 from ccweb.request.deadline import Flight
+from ccweb.server import concurrency, request_body
 
 TICK = 0.1  # seconds between two looks
 SUSPICION = 0.5  # seconds on one query after which the server is asked for a sign of life
@@ -49,7 +49,7 @@ class Watchdog:
 
     def __init__(self) -> None:
         self._asked_at = -math.inf
-        self._bodies = bodies.LateBodies()
+        self._bodies = request_body.LateBodies()
 
     def step(self) -> None:
         """One look."""
@@ -77,7 +77,7 @@ class Watchdog:
             silence.note(silent)
             SILENT.set(silent)
         if silent:
-            for database in slots.databases():
+            for database in concurrency.databases():
                 sever(database)
 
 

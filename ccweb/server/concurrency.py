@@ -11,11 +11,12 @@ from collections import deque
 from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from ccweb.api.routes import paths_of
 from ccweb.request.deadline import DEADLINE, Flight
 
 WORKING = 2  # requests at a time in a worker
 WATCHING = 1  # beside them, for WATCHED_BY_MACHINES
-WATCHED_BY_MACHINES = ("/readyz", "/metrics")
+WATCHED_BY_MACHINES = ("readyz", "metrics")
 # Seconds after a request came in which it may wait for a slot: of sixteen lists of 1,000 at once the last waits for
 # more than a second.
 PATIENCE = 2.5
@@ -83,7 +84,7 @@ _working, _watching = Slots(WORKING), Slots(WATCHING)
 
 def enter(flight: Flight, path: str = "") -> bool:
     """Work in a slot for requests to this path, its connection being this thread's; False when none is free in time."""
-    return (_watching if path in WATCHED_BY_MACHINES else _working).enter(flight)
+    return (_watching if path in paths_of(*WATCHED_BY_MACHINES) else _working).enter(flight)
 
 
 def leave(flight: Flight) -> None:

@@ -7,11 +7,10 @@ from collections.abc import Callable, Mapping
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 
-from ccweb import metrics
 from ccweb.api.problems import RETRY_AFTER_SECONDS, plain_problem, unavailable
 from ccweb.db.errors import database_is_away
-from ccweb.logs import REQUESTS
-from ccweb.request.request_id import id_of, request_id
+from ccweb.request.request_id import REQUEST_LOG, id_of, request_id
+from ccweb.server import request_metrics
 
 METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 REFUSAL = "ccweb.refusal"  # in the WSGI environment: the status
@@ -20,7 +19,7 @@ REFUSALS = {
     503: "Every worker is busy; try again.",
 }
 QUIET = {"healthz", "readyz", "metrics"}  # asked every few seconds, by machines
-log = logging.getLogger(REQUESTS)
+log = logging.getLogger(REQUEST_LOG)
 
 
 class Observed:
@@ -55,7 +54,7 @@ class Observed:
 
 
 def refused(request: HttpRequest) -> HttpResponse | None:
-    """What the server's side of Django (ccweb.serving) has refused already."""
+    """What the server's side of Django (ccweb.server.request_scope) has refused already."""
     status = request.META.get(REFUSAL)
     headers = {"Retry-After": RETRY_AFTER_SECONDS} if status == 503 else None
     return plain_problem(status, REFUSALS[status], headers) if status else None
@@ -73,8 +72,8 @@ def note(
 ) -> None:
     """Count an answered request, and the events it brought by their outcomes, and write its line."""
     method = method if method in METHODS else "other"
-    metrics.note_request(method=method, route=route, status=status, seconds=seconds)
-    metrics.note_events(path=path, method=method, status=status, outcomes=outcomes)
+    request_metrics.note_request(method=method, route=route, status=status, seconds=seconds)
+    request_metrics.note_events(path=path, method=method, status=status, outcomes=outcomes)
     level = logging.WARNING if status >= 500 else logging.DEBUG if route in QUIET else logging.INFO
     if log.isEnabledFor(level):
         fields = {"method": method, "route": route, "status": status, "ms": round(seconds * 1000, 2)}

@@ -9,13 +9,13 @@ from django.conf import settings
 from django.http import HttpResponse
 from django.http.response import HttpResponseBase
 
-from ccweb import bodies, slots, watchdog
-from ccweb.observing import REFUSAL
+from ccweb.api.routes import paths_of
 from ccweb.request import deadline
+from ccweb.server import concurrency, request_body, watchdog
+from ccweb.server.request_log import REFUSAL
 
 Environ = dict[str, Any]
 StartResponse = Callable[..., Any]
-FREE = ("/healthz", settings.STATIC_URL)  # of the database
 
 
 class Front:
@@ -28,7 +28,7 @@ class Front:
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """The answer; Django is told by REFUSAL what has gone wrong already."""
         with Visit() as visit:
-            if not bodies.receive(environ, visit.flight):
+            if not request_body.receive(environ, visit.flight):
                 environ[REFUSAL] = 408
             response = self._application(environ, start_response)
             if isinstance(response, list):
@@ -40,7 +40,7 @@ class Front:
 
 
 class InSlot:
-    """Django, each of whose requests works in a slot (see ccweb.slots), which it keeps until it is answered."""
+    """Django, each of whose requests works in a slot (ccweb.server.concurrency) until it is answered."""
 
     def __init__(self, django: Callable[[Environ, StartResponse], HttpResponseBase]) -> None:
         self._django = django
@@ -48,9 +48,14 @@ class InSlot:
     def __call__(self, environ: Environ, start_response: StartResponse) -> HttpResponseBase:
         """Django's response, that of a refusal when no slot was free in time."""
         path, flight = environ["PATH_INFO"], deadline.current()
-        if flight and REFUSAL not in environ and not path.startswith(FREE) and not slots.enter(flight, path):
+        if flight and REFUSAL not in environ and _works(path) and not concurrency.enter(flight, path):
             environ[REFUSAL] = 503
         return self._django(environ, start_response)
+
+
+def _works(path: str) -> bool:
+    """Whether a request to this path may need the database."""
+    return not path.startswith((*paths_of("healthz"), settings.STATIC_URL))
 
 
 class Visit:
@@ -75,7 +80,7 @@ class Visit:
     def end(self) -> None:
         """Make room for the next request."""
         try:
-            slots.leave(self.flight)
+            concurrency.leave(self.flight)
         finally:
             deadline.land()
 

@@ -1,0 +1,171 @@
+"""The two requests that make nearly all of the traffic, answered past Django's handler when they are as usual.
+
+The functions that the views call do the work. Everything else goes to Django unchanged: every list, every query string,
+every refusal before the work, a key that was not looked up just now. The headers that Django puts on each answer are
+learnt from its own answers. Measured: 1.4 times the POSTs and 1.5 times the GETs a second (docs/benchmarks.md). What it
+must not change stands in tests/ccweb/server/test_fast_path.py.
+"""
+
+import re
+import time
+from collections.abc import Callable, Sequence
+from functools import lru_cache, partial
+from http import HTTPStatus
+from typing import Any
+
+from django.conf import settings
+from django.db import DEFAULT_DB_ALIAS, DataError, IntegrityError, connections
+from django.http.request import split_domain_port, validate_host
+from django.http.response import HttpResponseBase
+
+from ccweb.api.authentication import KEYRING, presented_key
+from ccweb.api.problems import PROBLEM_JSON, problem_response
+from ccweb.api.rate_counters import Verdict, take_each
+from ccweb.api.rate_limits import limits_of, rate_limit_headers
+from ccweb.api.renderers import ANY, as_json
+from ccweb.db.errors import sqlstate
+from ccweb.request import deadline
+from ccweb.request.client_address import is_loopback, resolve_client
+from ccweb.request.request_id import id_of, request_id
+from ccweb.server import concurrency
+from ccweb.server.batching import Together, TooLate
+from ccweb.server.fast_route import JSON, Environ, FastAnswer, FastRoute, NotEligible, PendingRequest
+from ccweb.server.request_log import REFUSAL, note
+
+LOCK_NOT_AVAILABLE = "55P03"  # an SQLSTATE
+UNUSUAL = ("HTTP_TRANSFER_ENCODING", "HTTP_CONTENT_ENCODING", REFUSAL)
+FORWARDED = ("HTTP_X_FORWARDED_FOR", "HTTP_X_FORWARDED_PROTO", "HTTP_AUTHORIZATION")
+CHANGING = re.compile("content-(type|length)|ratelimit.*|x-request-id|idempotent-replayed", re.IGNORECASE)
+Headers = list[tuple[str, str]]
+StartResponse = Callable[..., Any]
+
+
+class FastPath:
+    """A WSGI application around Django's: a list of bytes when it has answered, else Django's response."""
+
+    def __init__(
+        self, django: Callable[[Environ, StartResponse], HttpResponseBase], routes: Sequence[FastRoute]
+    ) -> None:
+        self._django, self._routes = django, routes
+        self._headers: dict[tuple[str, bool], Headers] = {}  # what Django's answers have in common, by route and HTTPS
+        # Requests that another transaction may block are batched apart from those that none can block.
+        ways = [(route, may_block) for route in routes for may_block in (False, True)]
+        self._batchers = {(route.route, may_block): Together(partial(_serve, route)) for route, may_block in ways}
+
+    def __call__(self, environ: Environ, start_response: StartResponse) -> Any:
+        """The answer; nothing of the request is changed or counted before it is known to be eligible."""
+        begun, (route, variables) = time.perf_counter(), self._route_for(environ)
+        if route is None:
+            return self._django(environ, start_response)
+        try:
+            meta, secure = _usual(environ, route)
+            common = self._headers.get((route.route, secure))
+            if common is None:
+                return self._learn(route, secure, environ, start_response)
+            argument, may_block = route.parse(environ, **variables)
+            request, flight = PendingRequest(argument, limits_of(meta), id_of(environ)), deadline.current()
+            patience = concurrency.patience(flight) if flight else concurrency.PATIENCE
+            served = self._batchers[route.route, may_block](request, patience)
+            if served is None:
+                raise NotEligible
+        except (NotEligible, TooLate):
+            return self._django(environ, start_response)
+        verdict, (status, body, headers) = served
+        content = as_json(body)
+        named = rate_limit_headers(verdict) | headers | {"X-Request-ID": request.request_id}
+        named["Content-Length"] = str(len(content))
+        token = request_id.set(request.request_id)
+        try:
+            seconds = time.perf_counter() - begun
+            note(method=route.method, path=environ["PATH_INFO"], route=route.route, status=status, seconds=seconds)
+        finally:
+            request_id.reset(token)
+        kind = ("Content-Type", JSON if status < 400 else PROBLEM_JSON)
+        start_response(f"{status} {HTTPStatus(status).phrase}", [kind, *common, *named.items()])
+        return [content]
+
+    def _route_for(self, environ: Environ) -> tuple[FastRoute | None, dict[str, Any]]:
+        """The route, if it is one of ours, and the variables in its path."""
+        for route in self._routes:
+            if route.method == environ["REQUEST_METHOD"] and (found := route.path.match(environ["PATH_INFO"][1:])):
+                return route, found[2]
+        return None, {}
+
+    def _learn(
+        self, route: FastRoute, secure: bool, environ: Environ, start_response: StartResponse
+    ) -> HttpResponseBase:
+        response = self._django(environ, start_response)
+        if response.status_code in (200, 201) and not response.cookies:
+            self._headers[route.route, secure] = [item for item in response.items() if not CHANGING.fullmatch(item[0])]
+        return response
+
+
+def _usual(environ: Environ, route: FastRoute) -> tuple[Environ, bool]:
+    """The client as ClientAddress and the limits want it, and whether the request is HTTPS; raises NotEligible."""
+    if environ.get("QUERY_STRING") or environ.get("HTTP_ACCEPT", "") not in ANY or any(n in environ for n in UNUSUAL):
+        raise NotEligible
+    meta = {name: environ[name] for name in FORWARDED if name in environ} | {"REMOTE_ADDR": environ["REMOTE_ADDR"]}
+    resolve_client(meta)
+    secure = meta.get("HTTP_X_FORWARDED_PROTO") == "https"
+    if not (secure or not settings.SECURE_SSL_REDIRECT) or not _is_served(environ.get("HTTP_HOST", "")):
+        raise NotEligible
+    if not _may(route.scope, meta):
+        raise NotEligible
+    return meta, secure
+
+
+@lru_cache(1000)
+def _is_served(host: str) -> bool:
+    domain, _ = split_domain_port(host)
+    return bool(domain) and validate_host(domain, settings.ALLOWED_HOSTS)
+
+
+def _may(scope: str, meta: Environ) -> bool:
+    if settings.API_IS_OPEN and not is_loopback(meta["REMOTE_ADDR"]):
+        return False
+    key = presented_key(meta)
+    if key is None:
+        return bool(settings.API_IS_OPEN)
+    grant = KEYRING.known(key)  # Django's limits come before its look-up
+    return grant is not None and scope in grant.scopes
+
+
+def _serve(route: FastRoute, requests: Sequence[PendingRequest]) -> Sequence[tuple[Verdict, FastAnswer] | None]:
+    """For each request where its limits stand and its answer, None where it may not pass or no slot was free."""
+    flight = deadline.current()
+    if flight and not concurrency.enter(flight):
+        return [None] * len(requests)
+    try:
+        calls = route.redis_calls([request.argument for request in requests])
+        verdicts, replies = take_each([request.limits for request in requests], *calls)
+        passed = [request for request, verdict in zip(requests, verdicts, strict=True) if verdict.passed]
+        answers = iter(_answer(route, passed, replies if len(passed) == len(requests) else None))
+        return [(verdict, next(answers)) if verdict.passed else None for verdict in verdicts]
+    finally:
+        if flight:
+            concurrency.leave(flight)
+
+
+def _answer(
+    route: FastRoute, requests: Sequence[PendingRequest], replies: Sequence[Any] | None
+) -> Sequence[FastAnswer]:
+    """The answer to each; what is logged meanwhile carries the ids of all."""
+    token = request_id.set(",".join(request.request_id for request in requests))
+    try:
+        return route.answer(requests, replies) if requests else []
+    except Exception as error:  # noqa: BLE001 - answered and logged as the views do
+        if len(requests) > 1 and _is_about_one(error):
+            return [answer for request in requests for answer in _answer(route, [request], None)]
+        response = problem_response(error, {"view": route.route})
+        answer = response.status_code, response.data, {k: v for k, v in response.items() if k != "Content-Type"}
+        return [answer] * len(requests)
+    finally:  # as Django does when a request ends, and with DEBUG when one begins
+        request_id.reset(token)
+        database = connections[DEFAULT_DB_ALIAS]
+        database.close_if_unusable_or_obsolete()
+        database.queries_log.clear()
+
+
+def _is_about_one(error: Exception) -> bool:
+    """Whether one of the requests failed all of them: by its content, or by a row that another transaction holds."""
+    return isinstance(error, DataError | IntegrityError) or sqlstate(error) == LOCK_NOT_AVAILABLE

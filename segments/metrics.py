@@ -1,0 +1,17 @@
+"""The last RFM run, for /metrics."""
+
+from collections.abc import Iterator
+
+from prometheus_client.core import GaugeMetricFamily as Gauge
+
+from segments.models import RfmRun
+
+
+def rfm() -> Iterator[Gauge]:
+    """The last run that succeeded; nothing before the first one."""
+    run = RfmRun.objects.done().first()
+    if run and run.started_at and run.finished_at:
+        name, text = "ccweb_rfm_last_success_timestamp_seconds", "When the last successful run ended (Unix time)."
+        yield Gauge(name, text, run.finished_at.timestamp())
+        seconds = (run.finished_at - run.started_at).total_seconds()
+        yield Gauge("ccweb_rfm_last_success_duration_seconds", "How long it took.", seconds)
