@@ -6,7 +6,7 @@ from django.contrib import admin
 from django.http import HttpRequest
 
 from actions.models import HourlyCount, OutboxMessage, OutboxQuerySet, UserAction
-from actions.publishing import resend
+from actions.relay.relay import resend
 from ccweb.admin.model_admins import ReadOnlyAdmin
 
 

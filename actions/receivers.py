@@ -6,7 +6,8 @@ from django.db.models.signals import post_save
 from django.dispatch import receiver
 
 from actions.models import UserAction
-from actions.recording import announce, queue_messages
+from actions.outbox import queue_messages
+from actions.recording import announce
 from ccweb.request.request_id import request_id
 
 

@@ -13,7 +13,7 @@ from django.db import OperationalError, connection, models, transaction
 from django.utils import timezone
 
 from actions.models import ERASURES, OutboxMessage, UserAction
-from actions.recording import wake_relay
+from actions.outbox import wake_relay
 from ccweb.events.erasure import mark_erased
 from ccweb.events.event_ids import new_event_id
 from segments import streaks

@@ -34,7 +34,7 @@ if settings.API_IS_OPEN:
     logging.getLogger("ccweb").warning("DEBUG is on: the API is open to clients on this machine, all others get 403")
 
 if settings.RELAY_IN_WEB:
-    from actions.relay_thread import RelayThread  # needs the apps to be loaded
+    from actions.relay.thread import RelayThread  # needs the apps to be loaded
 
     RelayThread()
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from django.contrib.auth import get_user_model
 
-from actions.csv_reading import ActionReader, BadRow, Columns
-from actions.importing import import_actions
+from actions.csv_import.importer import import_actions
+from actions.csv_import.reader import ActionReader, BadRow, Columns
 from actions.models import UserAction
 from segments.models import RfmRun
 from segments.rfm import compute_rfm_and_update_segments

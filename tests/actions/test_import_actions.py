@@ -18,7 +18,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
-from actions.event_ids import NAMESPACE
+from actions.csv_import.derived_event_ids import NAMESPACE
 from actions.models import OutboxMessage, UserAction
 from ccweb.events.erasure import mark_erased
 from tests.processes import wait_for

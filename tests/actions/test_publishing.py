@@ -12,9 +12,9 @@ from django.db import connection, connections
 from django.test.utils import CaptureQueriesContext
 from pytest_django import Settings
 
-from actions.kafka import Courier, Undelivered
+from actions.kafka.producer import Courier, Undelivered
 from actions.models import TOPIC, HourlyCount, Message, OutboxMessage
-from actions.publishing import BATCH, Relay, resend
+from actions.relay.relay import BATCH, Relay, resend
 from tests.api import post
 from tests.plugin import CLOSED
 from tests.processes import wait_for

@@ -8,9 +8,9 @@ import pytest
 from django.db import connections
 from pytest_django import Settings
 
-from actions.kafka import Forbidden
+from actions.kafka.producer import Forbidden
 from actions.models import OutboxMessage
-from actions.publishing import Relay
+from actions.relay.relay import Relay
 from tests.mock_cluster import (
     COORDINATOR_NOT_AVAILABLE,
     END_TXN,

@@ -7,7 +7,7 @@ import pytest
 from django.db import connection, transaction
 
 from actions.models import OutboxMessage
-from actions.reading import Reading
+from actions.relay.outbox_cursor import Reading
 from ccweb.db.commit_order import OVERLAP
 from tests.processes import wait_for
 

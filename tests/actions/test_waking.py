@@ -7,7 +7,7 @@ import pytest
 from django.db import connection
 
 from actions.models import CHANNEL
-from actions.waking import NotifyBell
+from actions.relay.listener import NotifyBell
 from ccweb.db.leader_election import Lead, SessionLock, connect
 from tests.api import post
 from tests.processes import wait_for

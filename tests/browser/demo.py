@@ -13,8 +13,8 @@ from django.contrib.auth.models import Group, User
 from django.db.models import F
 from django.utils import timezone
 
-from actions.csv_reading import ActionReader, Columns
-from actions.importing import import_actions
+from actions.csv_import.importer import import_actions
+from actions.csv_import.reader import ActionReader, Columns
 from actions.models import HourlyCount, OutboxMessage, UserAction
 from actions.recording import record_actions
 from ccweb.embedded.first_start import refuse, shifted_sample

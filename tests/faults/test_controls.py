@@ -25,7 +25,7 @@ WAL_WRITER = "SELECT pid FROM pg_stat_activity WHERE backend_type = 'walwriter'"
 A_RELAY_THAT_ASKS_NOBODY = """
 import os
 from actions import kafka_settings
-from actions.publishing import Relay
+from actions.relay.relay import Relay
 kafka_settings.TRANSACTIONS["transactional.id"] = f"relay-{os.getpid()}"  # else Kafka would still fence one of them
 relay = Relay()
 relay.lead.lock.hold = lambda: True

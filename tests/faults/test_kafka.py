@@ -26,7 +26,7 @@ TOO_LARGE = """INSERT INTO outbox (topic, key, payload, headers, created_at, err
     VALUES (%s, '1', repeat('x', 2000000), '{}', now(), '')"""
 A_RELAY_WITH_A_SHORT_QUEUE = """
 from actions import kafka_settings
-from actions.publishing import Relay
+from actions.relay.relay import Relay
 kafka_settings.PRODUCER["queue.buffering.max.messages"] = 10
 Relay().run()
 """

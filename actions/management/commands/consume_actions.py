@@ -9,7 +9,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from actions.consuming import print_messages
+from actions.kafka.consumer import print_messages
 
 
 def positive(text: str) -> int:

@@ -12,9 +12,9 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError
 from tqdm import tqdm
 
-from actions.csv_cells import BadLine, action_type_of
-from actions.csv_reading import ActionReader, BadRow, Columns, UnreadableFile
-from actions.importing import Tally, import_actions
+from actions.csv_import.cells import BadLine, action_type_of
+from actions.csv_import.importer import Tally, import_actions
+from actions.csv_import.reader import ActionReader, BadRow, Columns, UnreadableFile
 
 SHOWN_BAD_LINES = 1_000
 SECONDS_BETWEEN_LINES = 10

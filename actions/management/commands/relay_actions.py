@@ -8,7 +8,7 @@ from django.core.management.base import BaseCommand
 from django.db import DatabaseError
 
 from actions.models import OutboxMessage
-from actions.publishing import Relay
+from actions.relay.relay import Relay
 
 
 class Command(BaseCommand):

@@ -12,7 +12,7 @@ from django.db import connection, transaction
 from django.db.backends.utils import CursorWrapper
 from django.utils import timezone
 
-from actions.csv_reading import BadRow, Row
+from actions.csv_import.reader import BadRow, Row
 from actions.models import UserAction
 from actions.recording import record_actions
 from actions.signals import actions_imported

@@ -12,10 +12,10 @@ from collections.abc import Sequence
 import psycopg
 from django.db import DatabaseError, close_old_connections
 
-from actions.kafka import Courier, Forbidden, Poison, Undelivered
+from actions.kafka.producer import Courier, Forbidden, Poison, Undelivered
 from actions.models import TOPIC, Message, OutboxMessage, OutboxQuerySet
-from actions.reading import Reading
-from actions.waking import BREATH, bell_of
+from actions.relay.listener import BREATH, bell_of
+from actions.relay.outbox_cursor import Reading
 from ccweb.db.leader_election import Lead
 
 BATCH = 200

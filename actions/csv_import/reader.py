@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 from django.utils import timezone
 
-from actions.csv_cells import BadLine, action_type_of, event_id_of, instant_of, shown, user_id_of, value_of
-from actions.event_ids import EventIds
+from actions.csv_import.cells import BadLine, action_type_of, event_id_of, instant_of, shown, user_id_of, value_of
+from actions.csv_import.derived_event_ids import EventIds
 from ccweb.api.instants import CLOCK_SKEW, format_instant
 
 

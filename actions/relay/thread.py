@@ -5,7 +5,7 @@ import os
 import threading
 from multiprocessing.util import Finalize
 
-from actions.publishing import GRACE, Relay
+from actions.relay.relay import GRACE, Relay
 
 FORK_PATIENCE = 5.0  # seconds that a fork waits for the batch in hand
 logger = logging.getLogger(__name__)

@@ -1,0 +1,60 @@
+"""The message of an action, written with it in one transaction; the relay takes it to Kafka."""
+
+import json
+from collections.abc import Iterable
+from functools import lru_cache
+
+from django.db import connection
+
+from actions.models import CHANNEL, RELAY_IDLE_LOCK, TOPIC, OutboxMessage
+from ccweb.api.instants import format_instant
+from ccweb.events.idempotency import Event
+
+QUEUE = """, queued AS (
+    INSERT INTO outbox (topic, key, payload, headers, created_at, error)
+    SELECT %s, user_id::text, payload, headers::jsonb, %s, ''
+    FROM {new} ORDER BY n)"""
+# The relay holds this lock exclusively while it sleeps; NOTIFY serialises commits, so a busy relay gets none.
+WAKE = f"(SELECT CASE WHEN NOT pg_try_advisory_xact_lock_shared({RELAY_IDLE_LOCK}) THEN pg_notify('{CHANNEL}', '') END)"
+
+
+def queue_messages(actions: Iterable[Event]) -> None:
+    """Write the outbox rows of stored actions; call it in the transaction that stores them."""
+    OutboxMessage.objects.bulk_create(
+        OutboxMessage(
+            topic=TOPIC,
+            key=str(action["user_id"]),
+            payload=payload_of(action),
+            headers=json.loads(headers_of(action)),
+        )
+        for action in actions
+    )
+    wake_relay()
+
+
+def wake_relay() -> None:
+    """Tell a sleeping relay of another process, when this transaction commits, that something waits."""
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute(f"SELECT {WAKE}")
+
+
+def payload_of(action: Event) -> str:
+    """The message value: JSON with user_id, action_type, action_timestamp, event_id, value."""
+    # By hand: json.dumps takes several times as long. Only the type could hold something to escape, if a caller let it.
+    return (
+        f'{{"user_id": {action["user_id"]:d}, "action_type": {_quoted(action["action_type"])}, '
+        f'"action_timestamp": "{format_instant(action["action_timestamp"])}", '
+        f'"event_id": "{action["event_id"]}", "value": "{action["value"]:.2f}"}}'
+    )
+
+
+def headers_of(action: Event) -> str:
+    """The headers of the message as JSON: event_id, and request_id when the action came with a request."""
+    request = f', "request_id": {_quoted(action["origin"])}' if action["origin"] else ""
+    return f'{{"event_id": "{action["event_id"]}"{request}}}'
+
+
+@lru_cache(1000)
+def _quoted(text: str) -> str:
+    return json.dumps(text)
