@@ -18,8 +18,8 @@ from ccweb.events.erasure import mark_erased
 from ccweb.events.event_ids import new_event_id
 from segments import streaks
 from segments.models import RiskChange, SegmentChange, UserSegment
-from segments.recommendations import recommend
-from segments.run_lock import Busy, only_run
+from segments.recommendations.recommend import recommend
+from segments.rfm.run_lock import Busy, only_run
 from visits.models import SiteVisit
 
 PATIENCE_SECONDS = 120.0

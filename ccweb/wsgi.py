@@ -25,7 +25,7 @@ from actions.fast_path import record_route  # noqa: E402
 from ccweb.logs import gather_lines  # noqa: E402
 from ccweb.server.fast_path import FastPath  # noqa: E402
 from ccweb.server.request_scope import Front, InSlot  # noqa: E402
-from segments.fast_path import recommendation_route  # noqa: E402
+from segments.recommendations.fast_path import recommendation_route  # noqa: E402
 
 application = worker.only_the_request(Front(FastPath(InSlot(django), [record_route(), recommendation_route()])))
 worker.end_with_server()
@@ -38,7 +38,7 @@ if settings.RELAY_IN_WEB:
 
     RelayThread()
 
-from segments.streaks.keeper import start_thread as keep_streaks  # noqa: E402
+from segments.streaks.repair_thread import start_thread as keep_streaks  # noqa: E402
 
 keep_streaks()
 gather_lines()

@@ -18,15 +18,17 @@ class SegmentsConfig(AppConfig):
         from segments import receivers, streaks  # noqa: F401
 
         client.GREETINGS.append(streaks.greet)
-
         post_migrate.connect(restore_first_revisions, sender=self)
 
 
 def restore_first_revisions(apps: Apps = apps, **kwargs: Any) -> None:
-    """After `migrate`, to whatever state of the models, and after `flush`."""
-    from segments import first_revisions
+    """After `migrate`, to whatever state of the models, and after `flush`: a database without revision 1 cannot answer.
+
+    Migrations add it to a new database; `manage.py flush` (and every test with transactions of its own) empties it.
+    """
+    from segments.rules import first_revisions
 
     known = apps.all_models["segments"]
     for name, content in (("rfmpolicy", first_revisions.RFM), ("recommendationpolicy", first_revisions.RECOMMENDATION)):
-        if name in known:
-            first_revisions.restore(known[name], content)
+        if name in known and not known[name]._default_manager.exists():
+            known[name]._default_manager.create(revision=1, active=True, **content)

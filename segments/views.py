@@ -9,10 +9,10 @@ from rest_framework.response import Response
 
 from ccweb.api.filters import by_choice, by_text
 from ccweb.api.viewsets import StrictViewSet
+from segments.forecasts.outlook import outlook_of
 from segments.models import RiskProfile, SegmentChange, UserSegment
-from segments.outlook import outlook_of
-from segments.recommendations import recommend
-from segments.risk import set_risk_profile
+from segments.recommendations.recommend import recommend
+from segments.recommendations.risk_profiles import set_risk_profile
 from segments.serializers import ChangeSerializer, OutlookSerializer, RecommendationSerializer, SegmentSerializer
 
 

@@ -12,8 +12,8 @@ import time_machine
 from pytest_django import Settings
 
 from ccweb.redis import circuit_breaker
-from segments.recommendations import DESK
-from segments.streaks.keeping import DEBTS
+from segments.recommendations.recommend import DESK
+from segments.streaks.update import DEBTS
 from tests import secrecy
 from tests.parts import Missing
 from tests.plugin import CLOSED, POSTGRES_URL, shared

@@ -13,7 +13,7 @@ from actions.csv_import.importer import import_actions
 from actions.csv_import.reader import ActionReader, BadRow, Columns
 from actions.models import UserAction
 from segments.models import RfmRun
-from segments.rfm import compute_rfm_and_update_segments
+from segments.rfm.runs import compute_rfm_and_update_segments
 
 SAMPLE = Path(__file__).parent / "data/cdnow_sample.csv"
 LAST_DAY = date(1997, 4, 1)

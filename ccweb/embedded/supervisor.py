@@ -11,6 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 
+from django.urls import reverse
+
 from ccweb.embedded.processes import Child, accepts, free_port, stop_all
 from ccweb.embedded.run_state import MARK, write_run_file
 
@@ -59,7 +61,7 @@ class Supervisor:
             self._workers.append(child := self._child(name, command))
             self._write_run_file()
             if name == "web":
-                child.wait_until(lambda: answers(f"{self.url}/healthz"), START_SECONDS)
+                child.wait_until(lambda: answers(self.url + reverse("healthz")), START_SECONDS)
 
     def watch(self) -> None:
         """Restart what dies, until Stopped is raised."""

@@ -13,7 +13,7 @@ from ccweb.db.leader_election import is_led
 from ccweb.health import ask_kafka, ask_redis, state
 from ccweb.staff.charts import HEIGHT, WIDTH, bars, shade, stacked_areas
 from segments.models import RfmPolicy, RfmRun
-from segments.transitions import transition_matrix
+from segments.rfm.transitions import transition_matrix
 from visits.models import SiteVisit
 
 RUNS = 60

@@ -9,10 +9,10 @@ from django.utils import timezone
 
 from actions.models import UserAction
 from ccweb.staff.charts import ruler
+from segments.forecasts.outlook import foreseen_scoring, outlook_of
 from segments.models import RfmPolicy, RiskChange, SegmentChange, UserSegment
-from segments.outlook import foreseen_scoring, outlook_of
-from segments.recommendations import recommend
-from segments.scoring import WINDOW, Scoring
+from segments.recommendations.recommend import recommend
+from segments.rules.scoring import WINDOW, Scoring
 from visits.models import SiteVisit
 
 EVENTS = 50

@@ -7,7 +7,7 @@ from segments.models.revision import Revision, RevisionQuerySet
 from segments.models.risk_change import RiskChange
 from segments.models.run import RfmRun
 from segments.models.segment import UserSegment
-from segments.profiles import RiskProfile
+from segments.rules.risk_profiles import RiskProfile
 
 __all__ = [
     "KillSwitch",

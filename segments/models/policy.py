@@ -4,8 +4,8 @@ from django.core.exceptions import ValidationError
 from django.db import models
 
 from segments.models.revision import Revision, RevisionQuerySet
-from segments.policy_errors import cut_errors, rule_errors
-from segments.scoring import CutPoints, Rule, Scoring
+from segments.rules.rfm_policy_errors import cut_errors, rule_errors
+from segments.rules.scoring import CutPoints, Rule, Scoring
 
 DIMENSIONS = ("recency", "frequency", "monetary")
 

@@ -10,9 +10,9 @@ from django.utils import timezone
 
 from segments.models.policy import RfmPolicy
 from segments.models.revision import Revision, RevisionQuerySet
-from segments.reward_policy_errors import WINDOW_LENGTH, invariant_errors, is_time_window, rule_errors
-from segments.reward_rules import RewardRule, RewardRules
-from segments.verification import counter_examples, with_low
+from segments.rules.reward_policy_errors import WINDOW_LENGTH, invariant_errors, is_time_window, rule_errors
+from segments.rules.reward_safety import counter_examples, with_low
+from segments.rules.rewards import RewardRule, RewardRules
 
 PROBABILITY = [MinValueValidator(Decimal(0)), MaxValueValidator(Decimal(1))]
 

@@ -11,8 +11,8 @@ from django.utils import timezone
 from segments.models.change import SegmentChange
 from segments.models.policy import RfmPolicy
 from segments.models.run import RfmRun
-from segments.profiles import RiskProfile
-from segments.scoring import recency_days
+from segments.rules.risk_profiles import RiskProfile
+from segments.rules.scoring import recency_days
 
 
 class UserSegmentQuerySet(models.QuerySet["UserSegment"]):

@@ -9,12 +9,12 @@ rebuilding.py  all users at once, from one statement
 keeper.py      the thread of a web process that repairs what an outage left behind
 """
 
-from segments.streaks.connection import Refused, greet
-from segments.streaks.days import Run
-from segments.streaks.keeping import keep, recompute
-from segments.streaks.reading import Reading, read, read_many, write_back
-from segments.streaks.rebuilding import RebuildFailed, rebuild
+from segments.streaks.from_actions import Run
+from segments.streaks.lookup import Reading, read, read_many, write_back
+from segments.streaks.rebuild import RebuildFailed, rebuild
+from segments.streaks.redis_connection import Refused, greet
 from segments.streaks.store import forget, is_complete, question
+from segments.streaks.update import keep, recompute
 
 __all__ = [
     "Reading",

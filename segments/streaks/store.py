@@ -12,9 +12,9 @@ from django.utils import timezone
 
 from ccweb.redis.circuit_breaker import Away
 from ccweb.redis.client import Call, answer
-from segments.streaks import scripts
-from segments.streaks.connection import COMPLETE, command, run_script
-from segments.streaks.days import Run
+from segments.streaks import lua
+from segments.streaks.from_actions import Run
+from segments.streaks.redis_connection import COMPLETE, command, run_script
 
 REBUILDING = "ccweb:streaks:rebuilding"  # held by whoever rebuilds
 LOCK_SECONDS = 300  # longer than the statement takes before its first row
@@ -37,20 +37,20 @@ def keys(user_id: int) -> tuple[str, str]:
 def count(days: Mapping[int, Iterable[int]]) -> Notes:
     """Count new days (ordinals) of users; returns those whom only the database can decide."""
     arguments = [" ".join(map(str, sorted(new))) for new in days.values()]
-    return _notes(list(days), run_script(scripts.COUNT, [COMPLETE, *_pairs(days)], [*_clock(), *arguments]))
+    return _notes(list(days), run_script(lua.COUNT, [COMPLETE, *_pairs(days)], [*_clock(), *arguments]))
 
 
 def settle(notes: Notes, runs: Mapping[int, Run]) -> Notes:
     """Write what the database told about users after their notes were read; returns those that changed since."""
     arguments = [part for user_id, note in notes.items() for part in (note, *runs.get(user_id, NONE))]
-    return _notes(list(notes), run_script(scripts.SETTLE, _pairs(notes), [*_clock(), *arguments]))
+    return _notes(list(notes), run_script(lua.SETTLE, _pairs(notes), [*_clock(), *arguments]))
 
 
 def restore(runs: Sequence[tuple[int, Run]]) -> Notes:
     """Write what the database told; returns those about whom somebody knew something newer."""
     user_ids = [user_id for user_id, _ in runs]
     arguments = [part for _, run in runs for part in run]
-    return _notes(user_ids, run_script(scripts.RESTORE, _pairs(user_ids), [*_clock(), *arguments]))
+    return _notes(user_ids, run_script(lua.RESTORE, _pairs(user_ids), [*_clock(), *arguments]))
 
 
 def read(user_ids: Sequence[int]) -> list[Found]:
@@ -60,7 +60,7 @@ def read(user_ids: Sequence[int]) -> list[Found]:
 
 def question(user_ids: Sequence[int]) -> Call:
     """The call of `read`, for whoever has another one to make."""
-    return Call(scripts.READ, [COMPLETE, *_pairs(user_ids)])
+    return Call(lua.READ, [COMPLETE, *_pairs(user_ids)])
 
 
 def answered(asked: Sequence[Any]) -> list[Found]:
@@ -109,7 +109,7 @@ def hold_rebuild(token: str) -> bool:
 
 def complete_rebuild(token: str) -> bool:
     """Mark the streaks complete; False when Redis lost data since the lock was taken."""
-    return bool(run_script(scripts.COMPLETE, [COMPLETE, REBUILDING], [token]))
+    return bool(run_script(lua.COMPLETE, [COMPLETE, REBUILDING], [token]))
 
 
 def _found(said: Sequence[Any]) -> list[Found]:

@@ -19,10 +19,11 @@ from actions.models import HourlyCount, OutboxMessage, UserAction
 from actions.recording import record_actions
 from ccweb.embedded.first_start import refuse, shifted_sample
 from segments.models import RecommendationPolicy, RfmPolicy, RfmRun, RiskProfile, UserSegment
-from segments.policies import publish_rfm_policy
-from segments.recommendation_policies import engage_kill_switch, publish_recommendation_policy, release_kill_switch
-from segments.rfm import compute_rfm_and_update_segments
-from segments.risk import set_risk_profile
+from segments.recommendations.kill_switch import engage_kill_switch, release_kill_switch
+from segments.recommendations.policies import publish_recommendation_policy
+from segments.recommendations.risk_profiles import set_risk_profile
+from segments.rfm.policies import publish_rfm_policy
+from segments.rfm.runs import compute_rfm_and_update_segments
 from visits.recording import record_visits
 
 DAYS = 21

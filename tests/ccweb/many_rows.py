@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from django.db import connection
 
-from segments.rfm import compute_rfm_and_update_segments
+from segments.rfm.runs import compute_rfm_and_update_segments
 
 DAYS, RUNS = 60, 60
 

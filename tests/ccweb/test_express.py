@@ -21,7 +21,7 @@ from ccweb.api.models import create_key
 from ccweb.events.erasure import mark_erased
 from ccweb.server.fast_path import FastPath
 from ccweb.server.request_metrics import EVENTS, REQUESTS
-from segments.fast_path import recommendation_route
+from segments.recommendations.fast_path import recommendation_route
 from tests.secrecy import Lines
 from tests.stack import Answer
 

@@ -11,7 +11,7 @@ from django.test import Client
 from actions.models import OutboxMessage, UserAction
 from ccweb.embedded.first_start import admin_password, load_demo
 from segments.models import UserSegment
-from segments.rfm import compute_rfm_and_update_segments
+from segments.rfm.runs import compute_rfm_and_update_segments
 
 pytestmark = pytest.mark.django_db
 GOLDEN = {"Whale": 1, "Medium": 30, "Low": 2326}

@@ -13,7 +13,7 @@ from django.test.utils import CaptureQueriesContext
 from ccweb.db.statements import fetch
 from ccweb.request import deadline
 from segments.models import UserSegment
-from segments.statement import is_postgresql
+from segments.rfm.sql import is_postgresql
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

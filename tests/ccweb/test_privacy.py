@@ -16,8 +16,8 @@ from django.db import connection, models
 from actions.models import OutboxMessage, UserAction
 from ccweb.privacy import STORES
 from segments.models import RiskChange, SegmentChange, UserSegment
-from segments.rfm import compute_rfm_and_update_segments
-from segments.risk import set_risk_profile
+from segments.recommendations.risk_profiles import set_risk_profile
+from segments.rfm.runs import compute_rfm_and_update_segments
 from tests.api import get, post
 from visits.models import SiteVisit
 

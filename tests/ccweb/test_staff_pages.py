@@ -17,7 +17,7 @@ from django.utils import timezone
 
 from actions.models import HourlyCount, OutboxMessage, UserAction
 from segments.models import RecommendationPolicy, RfmPolicy, RfmRun, RiskChange, UserSegment
-from segments.rfm import compute_rfm_and_update_segments
+from segments.rfm.runs import compute_rfm_and_update_segments
 from tests.api import get, post
 
 pytestmark = pytest.mark.django_db

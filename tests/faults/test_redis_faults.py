@@ -12,8 +12,8 @@ from pytest_django import Settings
 
 from ccweb.redis.circuit_breaker import REDIS, Away
 from segments import streaks
-from segments.streaks import keeper, store
-from segments.streaks.keeping import DEBTS
+from segments.streaks import repair_thread, store
+from segments.streaks.update import DEBTS
 from tests.api import get, post
 from tests.faults.slow_proxy import SlowProxy
 from tests.processes import wait_for
@@ -35,7 +35,7 @@ def use(settings: Settings, url: str) -> None:
 def server(redis_server: Redis, settings: Settings) -> Redis:
     """The Redis of this test alone, complete, with the streaks of DAYS."""
     use(settings, f"{redis_server.url}/0")
-    keeper.step()
+    repair_thread.step()
     post("actions", [action for user, days in DAYS.items() for action in act(user, *days)])
     assert {user: kept(client(redis_server), user) for user in DAYS} == STREAKS
     return redis_server
@@ -61,7 +61,7 @@ def streaks_by_api() -> dict[int, int]:
 def repaired() -> bool:
     """One round of the keeper; whether it could do all its work."""
     try:
-        keeper.step()
+        repair_thread.step()
     except (Away, streaks.Refused):
         return False
     return not DEBTS
@@ -149,7 +149,7 @@ def test_emptied(server: Redis) -> None:
     post("actions", act(2, 0))
     assert kept(client(server), 2) == naive({0, *DAYS[2]})
     client(server).flushall()
-    keeper.step()
+    repair_thread.step()
     assert store.is_complete()
     assert {user: kept(client(server), user) for user in DAYS} == STREAKS | {2: naive({0, *DAYS[2]})}
 
@@ -158,7 +158,7 @@ def test_emptied_while_other_systems_write(server: Redis) -> None:
     client(server).flushall()
     client(server).set("user:4:streak_count", 40)
     assert streaks_by_api() == STREAKS | {4: 40}
-    keeper.step()
+    repair_thread.step()
     assert streaks_by_api() == STREAKS | {4: 40}
 
 
@@ -167,7 +167,7 @@ def test_restarted_from_an_older_snapshot(redis_server: Redis, settings: Setting
     redis_server.stop()
     redis_server.start()
     use(settings, f"{redis_server.url}/0")
-    keeper.step()
+    repair_thread.step()
     post("actions", [action for user, days in DAYS.items() for action in act(user, *days[1:])])
     client(redis_server).save()
     post("actions", [action for user, days in DAYS.items() for action in act(user, days[0])])
@@ -177,7 +177,7 @@ def test_restarted_from_an_older_snapshot(redis_server: Redis, settings: Setting
     older = {user: kept(client(redis_server), user) for user in DAYS}
     assert older != STREAKS
     assert streaks_by_api() == STREAKS
-    keeper.step()
+    repair_thread.step()
     assert store.is_complete()
     assert {user: kept(client(redis_server), user) for user in DAYS} == STREAKS
 
@@ -186,8 +186,8 @@ def test_what_a_killed_worker_did_not_count_is_counted_by_its_successor(server: 
     client(server).delete(*store.keys(1))
     client(server).set("user:2:streak_count", 1)
     assert store.is_complete()
-    keeper.look_back()
-    keeper.step()
+    repair_thread.look_back()
+    repair_thread.step()
     assert {user: kept(client(server), user) for user in DAYS} == STREAKS
 
 

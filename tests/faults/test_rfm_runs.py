@@ -178,7 +178,7 @@ def test_a_failed_run_says_so_and_leaves_all_segments_as_they_were(stack: Stack,
 
 @pytest.mark.parametrize("rounds", [1, pytest.param(20, marks=pytest.mark.long)])
 def test_three_daily_runs_started_at_once_are_one(stack: Stack, rounds: int) -> None:
-    daily = "shell", "-v0", "-c", "from segments.scheduled import run_daily; run_daily()"
+    daily = "shell", "-v0", "-c", "from segments.schedule.jobs import run_daily; run_daily()"
     done = "SELECT kind FROM rfm_runs WHERE status = 'done' AND kind = 'daily'"
     for _ in range(rounds):
         assert [run.wait(60) for run in [start(stack, *daily) for _ in range(3)]] == [0, 0, 0]

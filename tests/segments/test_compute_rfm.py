@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from actions.models import UserAction
 from segments.models import RfmPolicy, RfmRun, RiskProfile, SegmentChange, UserSegment
-from segments.policies import publish_rfm_policy
+from segments.rfm.policies import publish_rfm_policy
 from tests.api import get, post
 from tests.segments.cdnow import import_cdnow
 from tests.segments.rfm_oracle import DAY, stored_rows

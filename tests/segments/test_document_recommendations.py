@@ -5,7 +5,7 @@ import redis
 
 from actions.recording import record_actions
 from segments.models import RecommendationPolicy, UserSegment
-from segments.verification import NEVER_LOWER, counter_examples
+from segments.rules.reward_safety import NEVER_LOWER, counter_examples
 from tests.api import get
 from tests.segments.acting import days_ago, kept
 from tests.segments.test_document import fenced, table

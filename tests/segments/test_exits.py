@@ -12,12 +12,12 @@ import time_machine
 from django.core.management import CommandError, call_command
 
 from actions.models import UserAction
-from segments.exits import Exit, Forecast
+from segments.forecasts.exits import Exit, Forecast
+from segments.forecasts.outlook import outlook_of
 from segments.models import RfmPolicy
-from segments.outlook import outlook_of
-from segments.policies import publish_rfm_policy
-from segments.rfm import compute_rfm_and_update_segments
-from segments.scoring import Rule
+from segments.rfm.policies import publish_rfm_policy
+from segments.rfm.runs import compute_rfm_and_update_segments
+from segments.rules.scoring import Rule
 from tests.segments.random_users import DAY, NEXT_BATCH, NOW, random_users
 
 pytestmark = pytest.mark.django_db

@@ -9,8 +9,8 @@ from django.utils import timezone
 
 from actions.models import UserAction
 from segments.models import UserSegment
-from segments.rfm import compute_rfm_and_update_segments
-from segments.transitions import transition_matrix
+from segments.rfm.runs import compute_rfm_and_update_segments
+from segments.rfm.transitions import transition_matrix
 from tests.segments.rfm_oracle import DAY
 
 pytestmark = pytest.mark.django_db

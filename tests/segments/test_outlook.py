@@ -9,7 +9,7 @@ from pytest_django import DjangoAssertNumQueries
 
 from actions.models import UserAction
 from segments.models import RfmPolicy, RfmRun, SegmentChange
-from segments.policies import publish_rfm_policy
+from segments.rfm.policies import publish_rfm_policy
 from tests.api import faults, get
 
 pytestmark = pytest.mark.django_db

@@ -6,9 +6,9 @@ from decimal import Decimal
 import pytest
 
 from actions.models import UserAction
+from segments.forecasts.outlook import Effort, Outlook, outlook_of
 from segments.models import UserSegment
-from segments.outlook import Effort, Outlook, outlook_of
-from segments.rfm import compute_rfm_and_update_segments
+from segments.rfm.runs import compute_rfm_and_update_segments
 from tests.segments.random_users import DAY, NEXT_BATCH, NOW, random_users
 
 pytestmark = pytest.mark.django_db

@@ -7,8 +7,8 @@ from itertools import product
 from hypothesis import given
 from hypothesis import strategies as st
 
-from segments.outlook import Effort, Outlook, foresee
-from segments.scoring import CutPoints, Rule, Scoring
+from segments.forecasts.outlook import Effort, Outlook, foresee
+from segments.rules.scoring import CutPoints, Rule, Scoring
 
 NOW = datetime(2026, 3, 10, 12, tzinfo=UTC)
 DAY, MICROSECOND = timedelta(days=1), timedelta(microseconds=1)

@@ -8,12 +8,12 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from actions.models import UserAction
-from segments.batch import PLANNER, READ_BY_KEY, gathered, in_order, write
 from segments.models import RfmPolicy, RfmRun, RiskProfile, UserSegment
-from segments.ranges import A_USER, RANGES, user_ranges
-from segments.rfm import compute_rfm_and_update_segments
-from segments.risk import set_risk_profile
-from segments.statement import EVERYBODY, acted, difference, is_postgresql, parameters
+from segments.recommendations.risk_profiles import set_risk_profile
+from segments.rfm.batch import PLANNER, READ_BY_KEY, gathered, in_order, write
+from segments.rfm.runs import compute_rfm_and_update_segments
+from segments.rfm.sql import EVERYBODY, acted, difference, is_postgresql, parameters
+from segments.rfm.user_ranges import A_USER, RANGES, user_ranges
 from tests.segments.cdnow import import_cdnow
 
 pytestmark = pytest.mark.django_db

@@ -14,15 +14,12 @@ from hypothesis import HealthCheck, assume, event, given, settings
 
 from segments import streaks
 from segments.models import KillSwitch, RecommendationPolicy, RfmPolicy, RiskProfile, UserSegment
-from segments.policies import publish_rfm_policy
-from segments.recommendation_policies import (
-    engage_kill_switch,
-    preview,
-    publish_recommendation_policy,
-    release_kill_switch,
-)
-from segments.recommendations import POLICY_SECONDS, Desk, recommend
-from segments.verification import CounterExample, counter_examples
+from segments.recommendations.kill_switch import engage_kill_switch, release_kill_switch
+from segments.recommendations.policies import publish_recommendation_policy
+from segments.recommendations.preview import preview
+from segments.recommendations.recommend import POLICY_SECONDS, Desk, recommend
+from segments.rfm.policies import publish_rfm_policy
+from segments.rules.reward_safety import CounterExample, counter_examples
 from tests.api import get
 from tests.processes import wait_for
 from tests.segments import reward_oracle as oracle

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from actions.models import UserAction
 from segments.models import RfmPolicy, RfmRun
-from segments.policies import publish_rfm_policy
-from segments.rfm import compute_rfm_and_update_segments
+from segments.rfm.policies import publish_rfm_policy
+from segments.rfm.runs import compute_rfm_and_update_segments
 from tests.segments.cdnow import cdnow_actions, import_cdnow
 from tests.segments.rfm_oracle import DAY, Action, Row, naive_rows, stored_rows
 

@@ -7,7 +7,7 @@ from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 
 from segments.models import RfmPolicy
-from segments.policies import publish_rfm_policy
+from segments.rfm.policies import publish_rfm_policy
 
 pytestmark = pytest.mark.django_db
 

@@ -1,5 +1,6 @@
 """What the scheduler does and when, with a clock that tests set."""
 
+import pickle
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
@@ -10,11 +11,12 @@ from django.utils import timezone
 from django_apscheduler.models import DjangoJob, DjangoJobExecution
 
 from ccweb.db.file_lock import FileLock
-from segments import scheduled
 from segments.models import RfmPolicy, RfmRun
-from segments.rfm import request_rfm_run
-from segments.run_lock import Busy
-from segments.scheduled import daily_due, daily_is_missing, prune_executions, run_daily, run_requested, run_startup
+from segments.rfm.run_lock import Busy
+from segments.rfm.runs import request_rfm_run
+from segments.schedule import jobs
+from segments.schedule.jobs import daily_due, daily_is_missing, prune_executions, run_daily, run_requested, run_startup
+from segments.schedule.scheduler import Scheduler
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -83,7 +85,7 @@ def test_a_requested_run_is_made_for_who_asked_by_the_policy_he_chose() -> None:
 def test_a_requested_run_that_fails_is_not_tried_for_ever() -> None:
     RfmPolicy.objects.update(active=False)
     request_rfm_run(requested_by="ann")
-    with pytest.raises(scheduled.JobFailed, match="DoesNotExist"):
+    with pytest.raises(jobs.JobFailed, match="DoesNotExist"):
         run_requested()
     run = RfmRun.objects.get()
     assert (run.status, run.users) == ("failed", None)
@@ -97,6 +99,43 @@ def test_executions_are_forgotten_after_30_days() -> None:
         DjangoJobExecution.objects.create(job=job, run_time=timezone.now() - timedelta(days=days))
     prune_executions()
     assert DjangoJobExecution.objects.get().run_time > timezone.now() - timedelta(days=30)
+
+
+def functions_of_stored_jobs() -> dict[str, str]:
+    return {job.id: pickle.loads(job.job_state)["func"] for job in DjangoJob.objects.all()}  # noqa: S301  our own rows
+
+
+@pytest.fixture
+def scheduler() -> Iterator[Scheduler]:
+    scheduler = Scheduler()
+    scheduler.started_up = True
+    yield scheduler
+    scheduler.close()
+
+
+def test_jobs_that_an_older_release_stored_under_other_paths_are_replaced_with_their_history_kept(
+    scheduler: Scheduler,
+) -> None:
+    scheduler.step()
+    scheduler.close()
+    today = functions_of_stored_jobs()
+    for job in DjangoJob.objects.all():
+        state = pickle.loads(job.job_state)  # noqa: S301  our own rows
+        job.job_state = pickle.dumps(state | {"func": f"segments.scheduled:{state['func'].partition(':')[2]}"})
+        job.save()
+        DjangoJobExecution.objects.create(job=job, run_time=timezone.now())
+    restarted = Scheduler()
+    restarted.started_up = True
+    try:
+        restarted.step()
+        assert functions_of_stored_jobs() == today
+    finally:
+        restarted.close()
+    assert today == {
+        "compute_rfm_and_update_segments": "segments.schedule.jobs:run_daily",
+        "prune_executions": "segments.schedule.jobs:prune_executions",
+    }
+    assert DjangoJobExecution.objects.count() == 2
 
 
 @pytest.fixture

@@ -20,8 +20,8 @@ from actions.recording import record_actions
 from ccweb.redis.circuit_breaker import REDIS
 from segments import streaks
 from segments.streaks import store
-from segments.streaks.days import runs
-from segments.streaks.keeping import DEBTS
+from segments.streaks.from_actions import runs
+from segments.streaks.update import DEBTS
 from tests.api import get, post
 from tests.segments.acting import DAY, act, days_ago, kept, naive
 

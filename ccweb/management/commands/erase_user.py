@@ -9,7 +9,7 @@ from django.db import OperationalError
 from ccweb.api.user_ids import user_id_argument
 from ccweb.privacy import erase_user
 from ccweb.redis.circuit_breaker import Away
-from segments.run_lock import Busy
+from segments.rfm.run_lock import Busy
 
 
 class Command(BaseCommand):

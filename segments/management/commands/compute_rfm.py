@@ -11,10 +11,10 @@ from django.db import DatabaseError
 from django.utils import timezone
 
 from ccweb.api.instants import format_instant
-from segments.batch import Outcome
 from segments.models import RfmPolicy, RfmRun
-from segments.rfm import compute_rfm_and_update_segments, preview_rfm
-from segments.run_lock import BUSY_EXIT, Busy
+from segments.rfm.batch import Outcome
+from segments.rfm.run_lock import BUSY_EXIT, Busy
+from segments.rfm.runs import compute_rfm_and_update_segments, preview_rfm
 
 FIGURES = ("users", "active", "changed", "lapsed", "groups")
 

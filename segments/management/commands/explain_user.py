@@ -5,7 +5,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandParser
 
 from ccweb.api.user_ids import user_id_argument
-from segments.recommendations import recommend
+from segments.recommendations.recommend import recommend
 
 
 class Command(BaseCommand):

@@ -8,8 +8,8 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
 from ccweb.admin.csv_export import csv_lines
-from segments.exits import Exit, Forecast, UnknownGroup
-from segments.outlook import BATCHES
+from segments.forecasts.exits import Exit, Forecast, UnknownGroup
+from segments.forecasts.outlook import BATCHES
 
 
 def number_of_days(text: str) -> int:

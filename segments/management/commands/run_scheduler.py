@@ -5,8 +5,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from segments.scheduled import finished, stop
-from segments.scheduling import Scheduler
+from segments.schedule.jobs import finished, stop
+from segments.schedule.scheduler import Scheduler
 
 
 class Command(BaseCommand):

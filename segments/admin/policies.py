@@ -1,0 +1,120 @@
+"""The admin of the rules: RFM policies, recommendation policies, the kill switch."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.urls import URLPattern, path
+
+from ccweb.admin.model_admins import ReadOnlyAdmin
+from segments.admin.revisions import RevisionAdmin
+from segments.models import KillSwitch, RecommendationPolicy, RfmPolicy
+from segments.recommendations.kill_switch import engage_kill_switch, release_kill_switch
+from segments.recommendations.policies import check_rewards, publish_recommendation_policy
+from segments.recommendations.preview import Preview, preview
+from segments.rfm.policies import publish_rfm_policy
+from segments.rfm.runs import preview_rfm
+
+
+@admin.register(RfmPolicy)
+class RfmPolicyAdmin(RevisionAdmin):
+    """By which rules users are sorted into groups; in force from the next run on."""
+
+    content = ("kind", "recency_cuts", "frequency_cuts", "monetary_cuts", "rules")
+    preview_template = "segments/preview_rfm.html"
+    list_display = ("revision", "active", "kind", "created_at", "created_by", "note")
+
+    def preview(self, revision: Any) -> dict[str, Any]:
+        """Who would move from where to where, as of now; the batch itself without the writing."""
+        outcome = preview_rfm(policy=revision)
+        moved = sum(move.users for move in outcome.moves)
+        return {"users": outcome.users, "moved": moved, "moves": outcome.moves, "groups": outcome.groups}
+
+    def publish(self, **content: Any) -> RfmPolicy:
+        """The write door."""
+        return publish_rfm_policy(**content)
+
+
+@admin.register(RecommendationPolicy)
+class RecommendationPolicyAdmin(RevisionAdmin):
+    """By which rules rewards are recommended; in force within a second of publishing."""
+
+    content = (
+        "rules",
+        "streak_step",
+        "floor",
+        "cap",
+        "default_probability",
+        "default_time_window",
+        "invariants",
+    )
+    preview_template = "segments/preview_recommendation.html"
+
+    def preview(self, revision: Any) -> Preview:
+        """Whose answer would change, from what to what; ValidationError for too many expected rewards."""
+        check_rewards(revision)
+        return preview(revision)
+
+    def publish(self, **content: Any) -> RecommendationPolicy:
+        """The write door."""
+        return publish_recommendation_policy(**content)
+
+
+@admin.register(KillSwitch)
+class KillSwitchAdmin(ReadOnlyAdmin):
+    """One answer for everybody, at once: add a row to engage it; the list has the button that releases it."""
+
+    list_display = ("engaged", "probability", "time_window", "engaged_at", "engaged_by", "note", "released_at")
+    fields = ("probability", "time_window", "note")
+    change_list_template = "segments/kill_switch_list.html"
+
+    def get_urls(self) -> list[URLPattern]:
+        """The way back."""
+        release = path("release/", self.admin_site.admin_view(self.release), name="segments_killswitch_release")
+        return [release, *super().get_urls()]
+
+    def has_add_permission(self, request: HttpRequest, *args: Any) -> bool:
+        """By the ordinary permission."""
+        return request.user.has_perm("segments.add_killswitch")
+
+    def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> HttpResponse:
+        """With one button: there is only one switch."""
+        one = {"show_save_and_add_another": False, "show_save_and_continue": False}
+        return super().add_view(request, form_url, one | (extra_context or {}))
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> Any:
+        """With the button, while it is engaged."""
+        context = {"engaged": KillSwitch.objects.engaged().exists(), "may_release": self._may_release(request)}
+        return super().changelist_view(request, context | (extra_context or {}))
+
+    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
+        """Refuse a second one as a form does, not as an error."""
+        form = super().get_form(request, obj, change, **kwargs)
+
+        class EngageForm(form):  # type: ignore[misc, valid-type]
+            def clean(self) -> Any:
+                if KillSwitch.objects.engaged().exists():
+                    raise ValidationError("The kill switch is engaged already: release it first.")
+                return super().clean()
+
+        return EngageForm
+
+    def save_model(self, request: HttpRequest, obj: KillSwitch, form: Any, change: bool) -> None:
+        """Through the write door."""
+        answer = {"probability": obj.probability, "time_window": obj.time_window}
+        obj.pk = engage_kill_switch(by=request.user.get_username(), note=obj.note, **answer).pk
+
+    def release(self, request: HttpRequest) -> HttpResponse:
+        """Let the policy answer again."""
+        engaged = KillSwitch.objects.engaged().first()
+        if request.method != "POST" or not self._may_release(request):
+            raise PermissionDenied
+        if release_kill_switch(by=request.user.get_username()) and engaged:
+            self.log_change(request, engaged, "Released.")
+            self.message_user(request, "The policy answers again.")
+        return redirect("admin:segments_killswitch_changelist")
+
+    def _may_release(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("segments.change_killswitch")

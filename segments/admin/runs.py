@@ -1,0 +1,58 @@
+"""RFM runs and the changes of group that they brought, for staff."""
+
+from typing import Any
+
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.urls import URLPattern, path
+
+from ccweb.admin.model_admins import ReadOnlyAdmin
+from segments.models import RfmRun, SegmentChange
+from segments.rfm.run_lock import Busy
+from segments.rfm.runs import request_rfm_run
+
+
+@admin.register(RfmRun)
+class RfmRunAdmin(ReadOnlyAdmin):
+    """What the batch did, and what it is doing."""
+
+    change_list_template = "segments/run_list.html"
+    change_form_template = "segments/run_view.html"
+    list_display = ("id", "kind", "status", "as_of", "policy", "users", "active", "changed", "lapsed", "finished_at")
+    list_filter = ("kind", "status")
+
+    def get_urls(self) -> list[URLPattern]:
+        """The button."""
+        return [path("now/", self.admin_site.admin_view(self.now), name="segments_rfmrun_now"), *super().get_urls()]
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> Any:
+        """With the button for those who may press it."""
+        return super().changelist_view(request, {"may_request": self._may_request(request)} | (extra_context or {}))
+
+    def now(self, request: HttpRequest) -> HttpResponse:
+        """Ask the scheduler's process for a run, and show it; refused while one waits or works."""
+        if request.method != "POST" or not self._may_request(request):
+            raise PermissionDenied
+        try:
+            run = request_rfm_run(requested_by=request.user.get_username())
+        except Busy as error:
+            messages.error(request, f"{error}: nothing was requested.")
+            return redirect("admin:segments_rfmrun_changelist")
+        self.log_addition(request, run, "Requested a run.")
+        return redirect("admin:segments_rfmrun_change", run.pk)
+
+    def _may_request(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("segments.add_rfmrun")
+
+
+@admin.register(SegmentChange)
+class SegmentChangeAdmin(ReadOnlyAdmin):
+    """Who moved from which group to which."""
+
+    list_display = ("id", "user_id", "from_group", "to_group", "changed_at", "run")
+    list_select_related = ("run",)
+    sortable_by = ("id",)  # any other order would sort the whole table
+    search_fields = ("user_id",)
+    search_help_text = "A user_id"

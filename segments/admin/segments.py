@@ -1,0 +1,159 @@
+"""Segments and the history of risk profiles, for staff."""
+
+from functools import partial
+from typing import Any, cast
+
+from django.contrib import admin, messages
+from django.contrib.admin.models import CHANGE, LogEntry
+from django.contrib.auth.models import User
+from django.contrib.contenttypes.models import ContentType
+from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
+from django.http import Http404, HttpRequest
+from django.http.response import HttpResponseBase
+from django.urls import URLPattern, path, reverse
+from django.utils import timezone
+from django.utils.html import format_html
+
+from ccweb.admin.csv_export import csv_response
+from ccweb.admin.model_admins import LargeTableAdmin, ReadOnlyAdmin
+from segments.admin import list_filters
+from segments.forecasts.exits import Exit, Forecast, UnknownGroup
+from segments.models import RiskChange, RiskProfile, UserSegment
+from segments.recommendations.risk_profiles import set_risk_profile
+
+EXPORTED = [field.attname for field in UserSegment._meta.concrete_fields]
+
+
+def _score(dimension: str) -> Any:
+    """A narrow column: R, F or M."""
+
+    @admin.display(description=dimension[0].upper(), ordering=f"{dimension}_score")
+    def column(segment: UserSegment) -> int:
+        score: int = getattr(segment, f"{dimension}_score")
+        return score
+
+    return column
+
+
+@admin.register(UserSegment)
+class UserSegmentAdmin(LargeTableAdmin):
+    """Where users stand. Only the risk profile is staff's to set; the batch writes the rest."""
+
+    list_display = (
+        "user_id",
+        "rfm_group",
+        "risk_profile",
+        _score("recency"),
+        _score("frequency"),
+        _score("monetary"),
+        "frequency",
+        "monetary",
+        "last_action_at",
+        "story",
+    )
+    list_filter = (
+        list_filters.GroupFilter,
+        "risk_profile",
+        list_filters.RecencyFilter,
+        list_filters.FrequencyFilter,
+        list_filters.MonetaryFilter,
+        list_filters.LastActionFilter,
+        list_filters.LeavingFilter,
+    )
+    search_fields = ("user_id",)
+    search_help_text = "A user_id"
+    fields = ("risk_profile",)
+    change_list_template = "segments/segment_list.html"
+
+    def get_urls(self) -> list[URLPattern]:
+        """The exports."""
+        view = self.admin_site.admin_view
+        return [
+            path("export.csv", view(self.export), name="segments_usersegment_export"),
+            path("exits.csv", view(self.export_exits), name="segments_usersegment_exits"),
+            *super().get_urls(),
+        ]
+
+    def get_paginator(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        """Who leaves is found by looking at each user's actions: ten pages of them are enough."""
+        paginator: Any = super().get_paginator(request, *args, **kwargs)
+        if list_filters.LeavingFilter.parameter_name in request.GET:
+            paginator.most = 1000
+        return paginator
+
+    def export(self, request: HttpRequest) -> HttpResponseBase:
+        """The list as it is filtered, whatever its length."""
+        self._note_export(request, f"Segments exported, filter {request.GET.urlencode() or 'none'}.")
+        rows = self.get_changelist_instance(request).get_queryset(request)
+        return csv_response("segments.csv", EXPORTED, rows.values_list(*EXPORTED).iterator(chunk_size=5000))
+
+    def export_exits(self, request: HttpRequest) -> HttpResponseBase:
+        """Who leaves a group within seven days, when, and whereto."""
+        group = request.GET.get("group", "")
+        self._note_export(request, f"Exits of group {group} exported.")
+        try:
+            forecast = Forecast(group=group, days=list_filters.LEAVING_DAYS, now=timezone.now())
+        except UnknownGroup as error:
+            raise Http404(str(error)) from None
+        return csv_response("exits.csv", Exit._fields, forecast.exits())
+
+    def _note_export(self, request: HttpRequest, text: str) -> None:
+        """Refuse who may not view the segments, and leave a trace."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        LogEntry.objects.create(
+            user=cast(User, request.user),
+            content_type=ContentType.objects.get_for_model(UserSegment),
+            object_repr="export",
+            action_flag=CHANGE,
+            change_message=text,
+        )
+
+    @admin.display(description="Story")
+    def story(self, segment: UserSegment) -> str:
+        """The way to the user's page."""
+        return format_html('<a href="{}">why?</a>', reverse("admin:user", args=[segment.pk]))
+
+    def get_actions(self, request: HttpRequest) -> dict[str, Any]:
+        """One action a risk profile."""
+        actions: dict[str, Any] = super().get_actions(request)
+        if not self.has_change_permission(request):
+            return actions
+        for profile in RiskProfile:
+            name = f"set_{profile.name.lower()}"
+            actions[name] = (partial(_set_profile, profile), name, f"Set the risk profile {profile}")
+        return actions
+
+    def save_model(self, request: HttpRequest, obj: UserSegment, form: Any, change: bool) -> None:
+        """Through the write door, which keeps the history."""
+        set_risk_profile(user_ids=[obj.pk], risk_profile=obj.risk_profile, by=request.user.get_username())
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """Users appear by what they do."""
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: UserSegment | None = None) -> bool:
+        """They disappear by manage.py erase_user."""
+        return False
+
+
+def _set_profile(
+    profile: RiskProfile, model_admin: UserSegmentAdmin, request: HttpRequest, segments: QuerySet[UserSegment]
+) -> None:
+    user_ids = list(segments.values_list("pk", flat=True))  # afterwards a filter of the list may not match any more
+    first = segments[0]
+    changed = set_risk_profile(user_ids=user_ids, risk_profile=profile, by=request.user.get_username())
+    text = f"Risk profile {profile} for {changed} of {len(user_ids)} users: {user_ids[:50]}."
+    model_admin.log_change(request, first, text)
+    messages.success(request, f"{changed} of {len(user_ids)} users now have the risk profile {profile}.")
+
+
+@admin.register(RiskChange)
+class RiskChangeAdmin(ReadOnlyAdmin):
+    """Who changed whose risk profile."""
+
+    list_display = ("id", "user_id", "from_profile", "to_profile", "changed_by", "changed_at")
+    sortable_by = ("id",)  # any other order would sort the whole table
+    search_fields = ("user_id",)
+    search_help_text = "A user_id"

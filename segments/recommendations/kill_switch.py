@@ -1,0 +1,33 @@
+"""One answer for all users, while something is wrong with the policy."""
+
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+
+from segments.models import KillSwitch
+from segments.recommendations.recommend import DESK
+
+
+def engage_kill_switch(*, by: str, note: str = "", **answer: Any) -> KillSwitch:
+    """Give everybody one answer, within 1 s on all workers: 0.1000 `any time`, or `probability` and `time_window`.
+
+    Raises ValidationError when it is engaged already or the answer is malformed.
+    """
+    switch = KillSwitch(engaged_by=by, note=note, **answer)
+    switch.clean_fields()
+    try:
+        with transaction.atomic():
+            switch.save(force_insert=True)
+    except IntegrityError:
+        raise ValidationError("The kill switch is engaged already: release it first.") from None
+    DESK.forget()
+    return switch
+
+
+def release_kill_switch(*, by: str) -> bool:
+    """Let the policy answer again, within 1 s on all workers; False when the switch was not engaged."""
+    released = KillSwitch.objects.engaged().update(engaged=False, released_at=timezone.now(), released_by=by)
+    DESK.forget()
+    return bool(released)

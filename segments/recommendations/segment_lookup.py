@@ -1,0 +1,43 @@
+"""Where users stand, by one SQL read."""
+
+from collections.abc import Collection
+from typing import NamedTuple
+
+from django.db import connection
+
+from ccweb.db.statements import fetch
+from segments.models import RiskProfile
+from segments.streaks.from_actions import Run, as_run, clause, listed, parameters
+
+SEGMENTS = "SELECT user_id, rfm_group, risk_profile FROM user_segments WHERE user_id "
+SOME = {"postgresql": "= ANY(%s::bigint[])", "sqlite": "IN (SELECT value FROM json_each(%s))"}
+WITH_RUN = """WITH {run} SELECT s.rfm_group, s.risk_profile, r.day, r.days FROM (SELECT 1) AS one
+    LEFT JOIN user_segments s ON s.user_id = %s
+    LEFT JOIN (SELECT max(day) AS day, max(days) AS days FROM run) r ON 1 = 1"""
+
+
+class Standing(NamedTuple):
+    """Group and risk profile; who has no segment counts as Low / Unknown."""
+
+    rfm_group: str
+    risk_profile: str
+
+
+NO_SEGMENT = Standing("Low", RiskProfile.UNKNOWN.value)
+
+
+def standings(user_ids: Collection[int]) -> dict[int, Standing]:
+    """Those who have a segment. Without ORM objects: this is much of what a recommendation costs."""
+    if not user_ids:
+        return {}
+    rows = fetch(SEGMENTS + SOME[connection.vendor], [listed(user_ids)])
+    return {int(str(user_id)): Standing(str(group), str(risk)) for user_id, group, risk in rows}
+
+
+def standing_with_run(user_id: int) -> tuple[Standing, Run | None]:
+    """Where one user stands, and the streak as user_actions tells it, None when there is none."""
+    with connection.cursor() as cursor:
+        cursor.execute(WITH_RUN.format(run=clause(some=True)), [*parameters([user_id]), user_id])
+        group, risk_profile, day, days = cursor.fetchone()
+    known = NO_SEGMENT if group is None else Standing(group, risk_profile)
+    return known, as_run((user_id, day, days))[1] if day else None

@@ -1,0 +1,37 @@
+"""Up to which id the actions are final: no open transaction can still add one below."""
+
+import time
+from typing import Any
+
+from django.db import connection
+
+from ccweb.db.commit_order import OVERLAP
+from segments.rfm.sql import is_postgresql
+
+PATIENCE = 2.0  # seconds
+FINAL = "SELECT pg_snapshot_xmin(pg_current_snapshot()) >= %s::text::xid8"
+
+
+def final_action_id() -> int | None:
+    """The id up to which no action will arrive any more; None when a writing transaction stays open.
+
+    Waits for open writers, at most PATIENCE seconds. In a transaction of its own making it cannot tell: None.
+    """
+    with connection.cursor() as cursor:
+        if not is_postgresql():  # one writer at a time: ids are committed in their order
+            cursor.execute("SELECT COALESCE(MAX(id), 0) FROM user_actions")
+            return int(cursor.fetchone()[0])
+        if connection.in_atomic_block:
+            return None
+        cursor.execute("SELECT COALESCE(MAX(id), 0), pg_current_xact_id()::text FROM user_actions")
+        highest, horizon = cursor.fetchone()
+        deadline = time.monotonic() + PATIENCE
+        while not (final := _is_final(cursor, horizon)) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        return max(0, int(highest) - OVERLAP) if final else None
+
+
+def _is_final(cursor: Any, horizon: str) -> bool:
+    """Whether all transactions that began before the horizon, one of our own, have ended."""
+    cursor.execute(FINAL, [horizon])
+    return bool(cursor.fetchone()[0])

@@ -1,0 +1,66 @@
+"""One run at a time, and none that comes back from the dead.
+
+On PostgreSQL the lock belongs to the very session that writes: when the process freezes, the server ends that session
+after SILENCE, and with it both the lock and what is not committed. On SQLite it is a file lock beside the database.
+"""
+
+import contextlib
+from collections.abc import Iterator
+
+from django.db import DatabaseError, connection
+
+from ccweb.db.file_lock import FileLock
+from segments.rfm.sql import is_postgresql
+
+RFM_LOCK = 4_201_004  # pg_advisory_lock
+BUSY_EXIT = 75  # sysexits.h EX_TEMPFAIL: try again later
+SILENCE = {
+    "idle_session_timeout": "10s",
+    "idle_in_transaction_session_timeout": "10s",
+    # A killed client's statement ends at once instead of holding the lock to its end.
+    "client_connection_check_interval": "250ms",
+}
+
+
+class Busy(Exception):
+    """Another run is at work; nothing was done."""
+
+
+@contextlib.contextmanager
+def only_run() -> Iterator[None]:
+    """Hold the lock of RFM runs; raises Busy when another process or thread has it. Waits for nobody."""
+    with _session_lock() if is_postgresql() else _file_lock():
+        yield
+
+
+@contextlib.contextmanager
+def _file_lock() -> Iterator[None]:
+    lock = FileLock("rfm")
+    if not lock.hold():
+        raise Busy("another RFM run is at work")
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@contextlib.contextmanager
+def _session_lock() -> Iterator[None]:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_lock(%s)", [RFM_LOCK])
+        if not cursor.fetchone()[0]:
+            raise Busy("another RFM run is at work")
+        for name, value in SILENCE.items():
+            cursor.execute("SELECT set_config(%s, %s, false)", [name, value])
+    try:
+        yield
+    finally:
+        with contextlib.suppress(DatabaseError):  # a session that is gone holds nothing
+            _release()
+
+
+def _release() -> None:
+    with connection.cursor() as cursor:
+        for name in SILENCE:
+            cursor.execute(f"RESET {name}")
+        cursor.execute("SELECT pg_advisory_unlock(%s)", [RFM_LOCK])

@@ -1,0 +1,180 @@
+"""The batch in SQL: one text for PostgreSQL and SQLite (3.39 or newer).
+
+The cut-off instants are parameters, so there is no date arithmetic in SQL. What would change is gathered in a temporary
+table first: a dry run counts it, a run writes it. Its user_id is cast, and without ranges user_segments is joined as it
+is, because SQLite joins a column without a declared type, or a subquery, row by row.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from django.db import connection
+
+from actions.models import CENTS
+from segments.rules.scoring import DAY, WINDOW, CutPoints, Rule, Scoring
+
+Parameters = dict[str, Any]
+Value = str | int | float | Decimal | datetime | None
+
+TOTAL = f"SUM({CENTS})"
+ACTED = f"""
+    SELECT user_id, MAX(action_timestamp){{inside}} AS last_action_at, COUNT(*){{inside}} AS frequency,
+        {TOTAL}{{inside}} AS total
+    FROM user_actions WHERE {{where}} AND {{users}} GROUP BY user_id"""
+WINDOW_ONLY = "action_timestamp >= %(since)s AND action_timestamp <= %(as_of)s"
+UP_TO_NOW = "action_timestamp <= %(as_of)s"
+INSIDE = " FILTER (WHERE action_timestamp >= %(since)s)"
+EVERYBODY = "TRUE"
+DIFFERENCE = "CREATE TEMPORARY TABLE rfm_difference AS {parts}"
+PART = """
+WITH acted AS ({acted}
+), scored AS (
+    SELECT user_id, last_action_at, frequency, {money} AS monetary,
+        {recency_score} AS recency_score, {frequency_score} AS frequency_score, {monetary_score} AS monetary_score
+    FROM acted
+), judged AS (
+    SELECT CAST(COALESCE(scored.user_id, old.user_id) AS bigint) AS user_id, {group} AS rfm_group,
+        COALESCE(scored.recency_score, 1) AS recency_score, COALESCE(scored.frequency_score, 1) AS frequency_score,
+        COALESCE(scored.monetary_score, 1) AS monetary_score, COALESCE(scored.frequency, 0) AS frequency,
+        COALESCE(scored.monetary, 0) AS monetary, scored.last_action_at, {old}
+    FROM scored FULL JOIN {segments} old ON old.user_id = scored.user_id
+)
+SELECT user_id, {judged}, old_rfm_group AS from_group, old_recency_score, old_frequency_score, old_last_action_at
+FROM judged
+WHERE ({judged}) IS DISTINCT FROM ({old_judged})"""
+# Users first seen outside the window, among the actions that arrived since the last run.
+NEWCOMERS = """
+INSERT INTO rfm_difference
+    (user_id, rfm_group, recency_score, frequency_score, monetary_score, frequency, monetary)
+SELECT DISTINCT arrived.user_id, %(lapsed_group)s, 1, 1, 1, 0, 0 FROM user_actions arrived
+LEFT JOIN user_segments old ON old.user_id = arrived.user_id
+LEFT JOIN rfm_difference new ON new.user_id = arrived.user_id
+WHERE arrived.id > %(seen)s AND arrived.action_timestamp < %(since)s AND old.user_id IS NULL AND new.user_id IS NULL"""
+MOVES = """
+SELECT from_group, old_recency_score, old_frequency_score, rfm_group, recency_score, frequency_score,
+    COUNT(*), COUNT(last_action_at) - COUNT(old_last_action_at),
+    COUNT(CASE WHEN last_action_at IS NULL THEN old_last_action_at END)
+FROM rfm_difference GROUP BY 1, 2, 3, 4, 5, 6"""
+STANDING = """
+SELECT rfm_group, recency_score, frequency_score, COUNT(*), COUNT(last_action_at) FROM user_segments GROUP BY 1, 2, 3"""
+# Who appears among the lapsed stood there before: a first run writes a third of the rows.
+CHANGES = """
+INSERT INTO segment_changes (user_id, run_id, from_group, to_group, changed_at)
+SELECT user_id, %(run)s, COALESCE(from_group, ''), rfm_group, %(moment)s FROM rfm_difference
+WHERE COALESCE(from_group, %(lapsed_group)s) <> rfm_group"""
+# Ranges come as they are done. In order: else this and set_risk_profile could each wait for the other's rows.
+INSERT = """
+INSERT INTO user_segments (user_id, risk_profile, {judged}, last_updated)
+SELECT user_id, 'Unknown', {judged}, %(moment)s FROM rfm_difference WHERE {rows} ORDER BY user_id"""
+UPSERT = """
+ON CONFLICT (user_id) DO UPDATE SET {updates}, last_updated = excluded.last_updated"""
+UPDATE = """
+UPDATE user_segments SET {updates}, last_updated = %(moment)s
+FROM (SELECT * FROM rfm_difference WHERE from_group IS NOT NULL ORDER BY user_id) AS new
+WHERE user_segments.user_id = new.user_id"""
+DROP = "DROP TABLE rfm_difference"
+JUDGED = (
+    "rfm_group",
+    "recency_score",
+    "frequency_score",
+    "monetary_score",
+    "frequency",
+    "monetary",
+    "last_action_at",
+)
+
+
+def acted(*, everybody: bool = False, users: str = EVERYBODY) -> str:
+    """The aggregate of the window: user_id, last_action_at, frequency, total (cents).
+
+    With everybody also users whose actions are all older, with nothing in the window; `users` is a condition.
+    """
+    inside, where = (INSIDE, UP_TO_NOW) if everybody else ("", WINDOW_ONLY)
+    return ACTED.format(inside=inside, where=where, users=users)
+
+
+def difference(rules: list[Rule], *, everybody: bool, ranges: Sequence[str]) -> str:
+    """Gathers the rows that a run would write; without everybody, those of NEWCOMERS are missing.
+
+    `ranges` are conditions of which every user meets one: PostgreSQL judges several ranges at a time.
+    """
+    parts = [_part(rules, everybody=everybody, users=users) for users in ranges]
+    return DIFFERENCE.format(parts=f"({') UNION ALL ('.join(parts)})" if parts[1:] else parts[0])
+
+
+def _part(rules: list[Rule], *, everybody: bool, users: str) -> str:
+    return PART.format(
+        acted=acted(everybody=everybody, users=users),
+        segments="user_segments" if users == EVERYBODY else f"(SELECT * FROM user_segments WHERE {users})",
+        money="total * 0.01" if is_postgresql() else "total / 100.0",  # exact, and the nearest float
+        recency_score=score("last_action_at > ", "recency"),
+        frequency_score=score("frequency >= ", "frequency"),
+        monetary_score=score("total >= ", "monetary"),
+        group=_group(rules),
+        judged=", ".join(JUDGED),
+        old=", ".join(f"old.{column} AS old_{column}" for column in JUDGED),
+        old_judged=", ".join(f"old_{column}" for column in JUDGED),
+    )
+
+
+def insert() -> str:
+    """Writes the gathered rows of new users, at half the price of upsert; fails when one of them has a row."""
+    return INSERT.format(judged=", ".join(JUDGED), rows="from_group IS NULL")
+
+
+def update() -> str:
+    """Writes the gathered rows of users who had a row; risk profiles stay as they are."""
+    return UPDATE.format(updates=", ".join(f"{column} = new.{column}" for column in JUDGED))
+
+
+def upsert() -> str:
+    """Writes all gathered rows, whoever has a row; risk profiles stay as they are."""
+    updates = ", ".join(f"{column} = excluded.{column}" for column in JUDGED)
+    return INSERT.format(judged=", ".join(JUDGED), rows="TRUE") + UPSERT.format(updates=updates)
+
+
+def parameters(scoring: Scoring, as_of: datetime) -> Parameters:
+    """What the statements need of the policy and of as_of (UTC)."""
+    cuts: CutPoints = scoring.cuts
+    values: dict[str, Value] = {"since": as_of - WINDOW, "as_of": as_of, "lapsed_group": scoring.lapsed_group}
+    for number in range(4):
+        # At most d whole days ago means later than d + 1 days ago.
+        days = cuts.recency[number]
+        values[f"recency{number}"] = None if days is None else as_of - (days + 1) * DAY
+        values[f"frequency{number}"] = cuts.frequency[number]
+        values[f"monetary{number}"] = cuts.monetary[number]
+    groups: dict[str, Value] = {f"group{number}": name for number, name in enumerate(scoring.groups)}
+    return {name: adapted(value) for name, value in (values | groups).items()}
+
+
+def adapted(value: Value) -> Value:
+    """A value as the statements compare it: money is cents, and on SQLite instants are text."""
+    if isinstance(value, datetime):
+        return connection.ops.adapt_datetimefield_value(value)
+    if isinstance(value, Decimal):
+        return int(value * 100)
+    return value
+
+
+def is_postgresql() -> bool:
+    """Whether this is PostgreSQL; else it is SQLite."""
+    return connection.vendor == "postgresql"
+
+
+def score(reached: str, dimension: str, batch: str = "") -> str:
+    """The score of one dimension, from the beginning of its condition, by the `parameters` of one batch."""
+    # Each cut point is at least as hard to reach as the one before.
+    whens = [f"WHEN {reached}%({dimension}{number}{batch})s THEN {number + 2}" for number in (3, 2, 1, 0)]
+    return f"CASE {' '.join(whens)} ELSE 1 END"
+
+
+def _group(rules: list[Rule]) -> str:
+    # A lapsed user's scores are null here: he falls through to the last rule.
+    whens = [
+        f"WHEN scored.recency_score >= {rule.recency:d} AND scored.frequency_score >= {rule.frequency:d} "
+        f"AND scored.monetary_score >= {rule.monetary:d} THEN %(group{number})s"
+        for number, rule in enumerate(rules[:-1])
+    ]
+    return f"CASE {' '.join(whens)} WHEN TRUE THEN %(lapsed_group)s END"

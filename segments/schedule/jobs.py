@@ -1,0 +1,81 @@
+"""What the scheduler process does, job by job, each on a database connection that ends with it."""
+
+import threading
+from collections import Counter
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from functools import partial
+
+from django.db import close_old_connections, connection
+from django.utils import timezone
+from django_apscheduler.models import DjangoJobExecution
+
+from segments.models import RfmRun
+from segments.rfm.run_lock import Busy
+from segments.rfm.runs import AlreadyDone, carry_out_requested, compute_rfm_and_update_segments
+from segments.rules.scoring import DAY
+
+DAILY_HOUR = 2  # UTC
+KEEP_EXECUTIONS = timedelta(days=30)
+LOCK_RETRY = 1.0  # seconds
+ERROR_LENGTH = 900  # django-apscheduler fails to store more than 1,000 characters
+
+finished: Counter[str] = Counter()  # runs that this process committed, by kind
+stop = threading.Event()
+
+
+class JobFailed(Exception):
+    """A job's error, short enough to be stored; the run has it too."""
+
+
+def daily_due(now: datetime) -> datetime:
+    """The last 02:00 UTC up to now."""
+    due = now.astimezone(UTC).replace(hour=DAILY_HOUR, minute=0, second=0, microsecond=0)
+    return due if due <= now else due - DAY
+
+
+def daily_is_missing() -> bool:
+    """Whether the last daily run that was due has not been committed."""
+    due = daily_due(timezone.now())
+    return not RfmRun.objects.done().filter(kind=RfmRun.Kind.DAILY, as_of=due).exists()
+
+
+def run_daily() -> None:
+    """Make the last daily run that was due, unless it is done; of several missed ones only the last."""
+    kind, as_of = RfmRun.Kind.DAILY, daily_due(timezone.now())
+    _when_free(partial(compute_rfm_and_update_segments, kind=kind, as_of=as_of))
+
+
+def run_startup() -> None:
+    """Make a run as of now."""
+    _when_free(partial(compute_rfm_and_update_segments, kind=RfmRun.Kind.STARTUP))
+
+
+def run_requested() -> None:
+    """Carry out the oldest wish of staff."""
+    if run := RfmRun.objects.requested().first():
+        _when_free(partial(carry_out_requested, run))
+
+
+def prune_executions() -> None:
+    """Forget executions that are older than KEEP_EXECUTIONS."""
+    DjangoJobExecution.objects.delete_old_job_executions(int(KEEP_EXECUTIONS.total_seconds()))
+    connection.close()
+
+
+def _when_free(work: Callable[[], RfmRun]) -> None:
+    """Do the work as soon as no other run is at work, or not at all when the process is to stop."""
+    close_old_connections()
+    try:
+        while not stop.is_set():
+            try:
+                finished[work().kind] += 1
+                return
+            except AlreadyDone:
+                return
+            except Busy:
+                stop.wait(LOCK_RETRY)
+    except Exception as error:
+        raise JobFailed(f"{type(error).__name__}: {error}"[:ERROR_LENGTH]) from error
+    finally:
+        connection.close()

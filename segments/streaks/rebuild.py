@@ -1,0 +1,43 @@
+"""All streaks from user_actions in one statement: after Redis lost data, and at the command's wish."""
+
+import logging
+import secrets
+from collections.abc import Callable
+
+from segments.streaks import store
+from segments.streaks.from_actions import all_runs
+from segments.streaks.redis_connection import patience
+from segments.streaks.update import settle
+
+log = logging.getLogger(__name__)
+
+
+class RebuildFailed(Exception):
+    """The streaks are not complete; the message says why."""
+
+
+def rebuild(report: Callable[[int], None] = lambda written: None) -> int:
+    """Write every streak that lives and mark them complete; how many. Never deletes the key of anybody else.
+
+    `report` hears how many each step wrote. Raises RebuildFailed when another one is at work or Redis lost data
+    meanwhile, Away, Refused or DatabaseError.
+    """
+    with patience():
+        written = _rebuild(secrets.token_hex(8), report)
+    log.info("rebuilt %d streaks", written)
+    return written
+
+
+def _rebuild(token: str, report: Callable[[int], None]) -> int:
+    if not store.lock_rebuild(token):
+        raise RebuildFailed("another rebuild is at work, or was killed less than five minutes ago")
+    written = 0
+    for some in all_runs():
+        settle(store.restore(some))
+        if not store.hold_rebuild(token):
+            raise RebuildFailed("Redis lost data during the rebuild")
+        written += len(some)
+        report(len(some))
+    if not store.complete_rebuild(token):
+        raise RebuildFailed("Redis lost data during the rebuild")
+    return written
