@@ -9,6 +9,8 @@ import psycopg
 import pytest
 import redis
 import time_machine
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
 from pytest_django import Settings
 
 from ccweb.redis import circuit_breaker
@@ -22,6 +24,12 @@ from tests.stack import Stack
 from tests.topics import empty_broker
 
 WORKER = os.environ.get("PYTEST_XDIST_WORKER", "gw0")
+
+# Without Hypothesis' clocks: on a busy machine an example, and making one, takes as long as it takes.
+hypothesis_settings.register_profile(
+    "suite", deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
+)
+hypothesis_settings.load_profile("suite")
 
 
 @pytest.fixture(scope="session", autouse=True)

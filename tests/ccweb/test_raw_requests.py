@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.plugin import CLOSED
@@ -227,7 +227,7 @@ def as_bytes(value: object) -> bytes:
     return json.dumps(value).encode()
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=300)
 @given(body=st.binary(max_size=200) | NEARLY.map(as_bytes) | st.lists(NEARLY, min_size=1, max_size=3).map(as_bytes))
 def test_any_bytes_get_a_2xx_or_a_problem(body: bytes, address: tuple[str, int]) -> None:
     answer = exchange(address, request(body))

@@ -162,27 +162,27 @@ def draft(policy: oracle.Policy) -> RecommendationPolicy:
 
 
 @given(oracle.policies)
-@settings(max_examples=60, derandomize=True, deadline=None, suppress_health_check=SLOW)
+@settings(max_examples=60, derandomize=True, suppress_health_check=SLOW)
 def test_faulty_policies_are_refused_with_a_real_counter_example(policy: oracle.Policy) -> None:
     check_faulty(policy)
 
 
 @given(oracle.policies)
-@settings(max_examples=60, derandomize=True, deadline=None, suppress_health_check=SLOW)
+@settings(max_examples=60, derandomize=True, suppress_health_check=SLOW)
 def test_valid_policies_are_accepted(policy: oracle.Policy) -> None:
     check_valid(policy)
 
 
 @pytest.mark.long
 @given(oracle.policies)
-@settings(max_examples=500, derandomize=True, deadline=None, suppress_health_check=SLOW)
+@settings(max_examples=500, derandomize=True, suppress_health_check=SLOW)
 def test_500_faulty_policies_are_refused_with_a_real_counter_example(policy: oracle.Policy) -> None:
     check_faulty(policy)
 
 
 @pytest.mark.long
 @given(oracle.policies)
-@settings(max_examples=500, derandomize=True, deadline=None, suppress_health_check=SLOW)
+@settings(max_examples=500, derandomize=True, suppress_health_check=SLOW)
 def test_500_valid_policies_are_accepted(policy: oracle.Policy) -> None:
     check_valid(policy)
 

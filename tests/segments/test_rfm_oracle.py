@@ -6,7 +6,7 @@ from decimal import Decimal
 import pytest
 from django.core.management import call_command
 from django.db import transaction
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actions.models import UserAction
@@ -20,9 +20,7 @@ pytestmark = pytest.mark.django_db
 
 AS_OF = datetime(2026, 3, 1, 2, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
-EXAMPLES = settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
-)
+EXAMPLES = settings(max_examples=60)
 
 edges = st.builds(
     lambda days, shift: AS_OF - days * DAY + shift * MICROSECOND,
