@@ -20,7 +20,7 @@ import pytest
 
 from tests.parts import Missing
 from tests.processes import wait_for
-from tests.services import Kafka, Postgres, Redis, Service
+from tests.services import PATIENT, Kafka, Postgres, Redis, Service
 
 CLOSED = "127.0.0.1:9"  # nothing listens on the discard port: a test never meets a developer's server
 FETCH_SECONDS = 600  # the first Kafka on a machine is fetched
@@ -115,7 +115,7 @@ def environment(folder: Path, database: str) -> dict[str, str]:
         "THROTTLE_KEY": "1000000/min",  # tests send more than clients; those of the limits set their own
         "THROTTLE_ADDRESS": "1000000/min",
         "DATABASE_URL": sqlite if database == "sqlite" else url("postgresql", POSTGRES_URL, sqlite),
-        "REDIS_URL": url("redis", "redis://{}/0", f"redis://{CLOSED}/0"),
+        "REDIS_URL": url("redis", f"redis://{{}}/0{PATIENT}", f"redis://{CLOSED}/0"),
         "KAFKA_BROKER": CLOSED,  # a test that wants Kafka asks for the fixture
     }
 
@@ -133,7 +133,7 @@ def pytest_xdist_setupnodes(specs: Sequence[Any]) -> None:
     """Gives each worker a Redis database of its own (pytest-django does so for SQL)."""
     base = os.environ["REDIS_URL"].rpartition("/")[0]
     for number, spec in enumerate(specs):
-        spec.env["REDIS_URL"] = f"{base}/{number % REDIS_DATABASES}"
+        spec.env["REDIS_URL"] = f"{base}/{number % REDIS_DATABASES}{PATIENT}"
 
 
 def pytest_report_header(config: pytest.Config) -> str:

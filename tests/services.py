@@ -30,6 +30,9 @@ from tests.parts import Missing, java, kafka_jars, postgresql_programs, redis_pr
 from tests.processes import free_port, is_alive, is_running, process_tree, run, send, wait_for
 
 STOP_SECONDS = 60
+# Behind the URL of a Redis: our clients give it up after 100 ms, which is no outage but a busy machine. Where that is
+# what is tested, the URL goes without.
+PATIENT = "?socket_timeout=30&socket_connect_timeout=30"
 T = TypeVar("T")
 
 

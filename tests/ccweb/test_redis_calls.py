@@ -7,7 +7,7 @@ import redis
 
 from ccweb.redis.circuit_breaker import Away, Breaker
 from ccweb.redis.client import Call, Lines, Refused, answer, command, run_scripts
-from tests.services import Redis
+from tests.services import PATIENT, Redis
 
 DOUBLE = Call("return 2 * ARGV[1]", [], [21])
 FAIL = Call("return redis.error_reply('no')", [])
@@ -15,7 +15,7 @@ FAIL = Call("return redis.error_reply('no')", [])
 
 @pytest.fixture
 def line(redis_server: Redis) -> Lines:
-    return Lines(f"{redis_server.url}/0")
+    return Lines(f"{redis_server.url}/0{PATIENT}")
 
 
 @pytest.fixture
@@ -58,9 +58,10 @@ def test_a_line_that_the_server_has_closed_is_replaced_before_it_is_used(line: L
     assert command("GET", "a", by=line, breaker=breaker()) == b"1"
 
 
-def test_an_answer_that_came_too_late_is_given_to_nobody_else(line: Lines, raw: redis.Redis) -> None:
+def test_an_answer_that_came_too_late_is_given_to_nobody_else(redis_server: Redis, raw: redis.Redis) -> None:
+    line = Lines(f"{redis_server.url}/0", timeout=0.3)
     command("SET", "a", "1", by=line)
-    raw.client_pause(300)
+    raw.client_pause(1000)
     with pytest.raises(Away):
         command("GET", "a", by=line, breaker=breaker())
     raw.client_unpause()

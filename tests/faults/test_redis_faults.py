@@ -18,7 +18,7 @@ from tests.api import get, post
 from tests.faults.slow_proxy import SlowProxy
 from tests.processes import wait_for
 from tests.segments.acting import act, kept, naive
-from tests.services import Redis
+from tests.services import PATIENT, Redis
 from tests.stack import Stack
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -34,7 +34,7 @@ def use(settings: Settings, url: str) -> None:
 @pytest.fixture
 def server(redis_server: Redis, settings: Settings) -> Redis:
     """The Redis of this test alone, complete, with the streaks of DAYS."""
-    use(settings, f"{redis_server.url}/0")
+    use(settings, f"{redis_server.url}/0{PATIENT}")
     repair_thread.step()
     post("actions", [action for user, days in DAYS.items() for action in act(user, *days)])
     assert {user: kept(client(redis_server), user) for user in DAYS} == STREAKS
@@ -116,10 +116,12 @@ def test_killed(server: Redis) -> None:
     check_recovery()
 
 
-def test_frozen(server: Redis) -> None:
+def test_frozen(server: Redis, settings: Settings) -> None:
+    use(settings, f"{server.url}/0")
     server.freeze()
     live_through("frozen")
     server.thaw()
+    use(settings, f"{server.url}/0{PATIENT}")
     check_recovery()
 
 
@@ -128,6 +130,7 @@ def test_slow(server: Redis, settings: Settings) -> None:
         use(settings, f"redis://127.0.0.1:{proxy.port}/0")
         live_through("slow by 300 ms")
         proxy.delay = 0
+        use(settings, f"redis://127.0.0.1:{proxy.port}/0{PATIENT}")
         check_recovery()
 
 
@@ -166,7 +169,7 @@ def test_restarted_from_an_older_snapshot(redis_server: Redis, settings: Setting
     redis_server.settings["appendonly"] = "no"
     redis_server.stop()
     redis_server.start()
-    use(settings, f"{redis_server.url}/0")
+    use(settings, f"{redis_server.url}/0{PATIENT}")
     repair_thread.step()
     post("actions", [action for user, days in DAYS.items() for action in act(user, *days[1:])])
     client(redis_server).save()
