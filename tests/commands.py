@@ -40,9 +40,9 @@ class Running(subprocess.Popen[str]):
     def end(self, signum: signal.Signals = signal.SIGTERM) -> tuple[str, str]:
         """Sends the signal and returns what `finished` does."""
         self.send_signal(signum)
-        return self.finished(30)
+        return self.finished()
 
-    def finished(self, seconds: float = 60) -> tuple[str, str]:
+    def finished(self, seconds: float = 120) -> tuple[str, str]:
         """Waits for the end, which has to be 0; returns what is left in stdout and stderr."""
         assert self.stdout is not None
         assert self.stderr is not None

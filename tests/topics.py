@@ -8,14 +8,14 @@ from confluent_kafka.admin import AdminClient
 from tests.processes import wait_for
 
 
-def read_topic(broker: str, topic: str, *, at_least: int = 0, seconds: float = 60) -> list[Message]:
+def read_topic(broker: str, topic: str, *, at_least: int = 0, seconds: float = 120) -> list[Message]:
     """All messages of a topic, in order within each partition, once there are `at_least` so many.
 
     Raises TimeoutError when the topic or that many messages do not appear in time.
     """
     consumer = Consumer({"bootstrap.servers": broker, "group.id": "none", "enable.partition.eof": True})
-    wait_for(lambda: topic in consumer.list_topics(timeout=10).topics, f"topic {topic}", seconds)
-    partitions = consumer.list_topics(timeout=10).topics[topic].partitions
+    wait_for(lambda: topic in consumer.list_topics(timeout=60).topics, f"topic {topic}", seconds)
+    partitions = consumer.list_topics(timeout=60).topics[topic].partitions
     consumer.assign([TopicPartition(topic, number, OFFSET_BEGINNING) for number in partitions])
     messages: list[Message] = []
     at_end: set[int | None] = set()

@@ -41,7 +41,7 @@ def event_ids(printed: str) -> list[str]:
 def produce(stack: Stack, value: bytes) -> None:
     producer = Producer({"bootstrap.servers": stack.kafka_broker})
     producer.produce(TOPIC, value, key=b"7")
-    assert producer.flush(30) == 0
+    assert producer.flush(120) == 0
 
 
 def test_messages_are_printed_one_json_a_line(stack: Stack, ids: list[str], group: str) -> None:
@@ -84,7 +84,7 @@ def test_a_closed_pipe_ends_it_without_a_traceback(stack: Stack, ids: list[str],
         consumer.stdout.close()
         record(stack, 7)
         stack.manage("relay_actions", "--once")
-        consumer.wait(30)
+        consumer.wait(120)
         assert consumer.returncode == 0
         assert consumer.stderr is not None
         assert consumer.stderr.read() == "consume_actions: nobody reads any more\n"
@@ -109,6 +109,6 @@ def test_without_a_broker_it_says_so_and_keeps_trying(stack: Stack, group: str) 
 @pytest.mark.parametrize("limit", ["0", "-1", "many"])
 def test_a_limit_that_is_none_is_refused(stack: Stack, limit: str) -> None:
     with start(stack, "consume_actions", "--limit", limit) as consumer:
-        err = consumer.communicate(timeout=30)[1]
+        err = consumer.communicate(timeout=120)[1]
     assert consumer.returncode == 2
     assert "expected a whole number from 1 on" in err

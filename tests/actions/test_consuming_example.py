@@ -23,6 +23,6 @@ def test_the_documented_consumer_counts_a_repeated_message_once(kafka_broker: st
     (example,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs/consuming.md").read_text(), re.S)
     environment = os.environ | {"KAFKA_BROKER": kafka_broker, "TOTALS": str(tmp_path / "totals.db")}
     with Running(["-c", example], environment) as consumer:
-        consumer.finished(90)
+        consumer.finished()
     with sqlite3.connect(tmp_path / "totals.db") as database:
         assert database.execute("SELECT user_id, cents FROM total").fetchall() == [(7, 375)]

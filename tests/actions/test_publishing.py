@@ -203,7 +203,7 @@ def test_without_a_broker_everything_is_kept_and_the_relay_stops_at_once(
     queue(topic, "kept")
     thread = threading.Thread(target=lambda: (relay.run(), connections.close_all()))
     thread.start()
-    wait_for(lambda: relay.lead.terms == 1, "the relay to lead", 10)
+    wait_for(lambda: relay.lead.terms == 1, "the relay to lead")
     time.sleep(0.5)  # it is now waiting for the broker
     relay.stop.set()
     thread.join(8)

@@ -66,7 +66,7 @@ def test_once_ends_when_another_relay_empties_the_outbox(stack: Stack) -> None:
 def test_a_running_relay_delivers_what_comes_and_ends_cleanly(stack: Stack, signum: signal.Signals) -> None:
     with start(stack, "relay_actions") as relay:
         ids = record(stack, 7, 8) + record(stack, 7)
-        wait_for(lambda: waiting(stack) == 0, "the delivery", 30)
+        wait_for(lambda: waiting(stack) == 0, "the delivery")
         assert relay.end(signum)[0] == "relay_actions: delivered 3, quarantined 0, waiting 0\n"
     assert sorted(delivered(stack, ids)) == sorted(ids)
 
@@ -74,10 +74,10 @@ def test_a_running_relay_delivers_what_comes_and_ends_cleanly(stack: Stack, sign
 def test_the_next_relay_takes_over_from_a_killed_one(stack: Stack) -> None:
     with start(stack, "relay_actions") as first, start(stack, "relay_actions") as second:
         record(stack, 7)
-        wait_for(lambda: waiting(stack) == 0, "the first delivery", 30)
+        wait_for(lambda: waiting(stack) == 0, "the first delivery")
         first.kill()  # whichever leads; the other has to go on
         ids = record(stack, 7)
-        wait_for(lambda: waiting(stack) == 0, "the second delivery", 30)
+        wait_for(lambda: waiting(stack) == 0, "the second delivery")
         second.end()
     assert delivered(stack, ids) == ids
 
@@ -86,11 +86,11 @@ def test_the_relay_of_a_web_process_survives_a_fork(stack: Stack) -> None:
     web = stack.environment | {"RELAY_IN_WEB": "1", "DJANGO_SETTINGS_MODULE": "ccweb.settings"}
     with Running(["-c", FORK_WITH_A_LIVE_RELAY], web) as parent:
         record(stack, 7)
-        wait_for(lambda: waiting(stack) == 0, "the delivery by the parent", 30)
+        wait_for(lambda: waiting(stack) == 0, "the delivery by the parent")
         parent.tell("fork")
-        parent.wait(30)
+        parent.wait(120)
         ids = record(stack, 7)
-        wait_for(lambda: waiting(stack) == 0, "the delivery by the child", 30)
+        wait_for(lambda: waiting(stack) == 0, "the delivery by the child")
         assert parent.stdin is not None
         parent.stdin.close()  # which ends the child
     assert delivered(stack, ids) == ids

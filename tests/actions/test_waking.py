@@ -44,7 +44,7 @@ def rings(listener: psycopg.Connection) -> int:
 def asleep(lead: Lead) -> NotifyBell:
     assert isinstance(lead.lock, SessionLock)
     bell = NotifyBell(lead.lock)
-    wait_for(lambda: bell.rest() or bell._asleep, "the relay to fall asleep", 10)
+    wait_for(lambda: bell.rest() or bell._asleep, "the relay to fall asleep")
     return bell
 
 
@@ -76,7 +76,7 @@ def test_a_relay_does_not_fall_asleep_while_a_write_is_in_flight(lead: Lead) -> 
     assert not bell._asleep
     connection.commit()
     connection.set_autocommit(True)
-    wait_for(lambda: bell.rest() or bell._asleep, "the relay to fall asleep", 10)
+    wait_for(lambda: bell.rest() or bell._asleep, "the relay to fall asleep")
 
 
 def test_a_relay_that_won_the_lead_again_can_be_rung_for(lead: Lead, listener: psycopg.Connection) -> None:
@@ -85,6 +85,6 @@ def test_a_relay_that_won_the_lead_again_can_be_rung_for(lead: Lead, listener: p
     post("actions", ACTION)
     assert lead.hold()
     assert rings(listener) == 0
-    wait_for(lambda: bell.rest() or bell._asleep, "the relay to fall asleep", 10)
+    wait_for(lambda: bell.rest() or bell._asleep, "the relay to fall asleep")
     post("actions", ACTION)
     assert rings(listener) == 1

@@ -11,7 +11,7 @@ from selenium.webdriver.support.ui import WebDriverWait
 from tests.browser.driving import complaints
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
-SECONDS = 20
+SECONDS = 120
 
 
 def wait(browser: webdriver.Chrome, selector: str) -> Any:

@@ -42,7 +42,7 @@ def broker() -> Iterator[Broker]:
 def produce(producer: Producer, values: range) -> None:
     for value in values:
         producer.produce(TOPIC, key=str(value % 20), value=str(value))
-    assert producer.flush(30) == 0
+    assert producer.flush(120) == 0
 
 
 def consume(consumer: Consumer, count: int) -> list[int]:
@@ -54,7 +54,7 @@ def consume(consumer: Consumer, count: int) -> list[int]:
             found.add(int(message.value()))
         return len(found) >= count
 
-    wait_for(enough, f"{count} messages", 60)
+    wait_for(enough, f"{count} messages")
     return sorted(found)
 
 

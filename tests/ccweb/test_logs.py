@@ -100,7 +100,7 @@ def test_gathered_lines_are_written_together_a_moment_later(console: Console) ->
     console.gather()
     for number in range(3):
         console.handle(record(logging.INFO, f"line {number}"))
-    wait_for(lambda: bool(console.stream.calls), "the lines", 5)
+    wait_for(lambda: bool(console.stream.calls), "the lines")
     assert "".join(console.stream.calls) == "line 0\nline 1\nline 2\n"
 
 

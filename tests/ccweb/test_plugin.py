@@ -49,5 +49,5 @@ def test_kafka_starts_when_a_test_asks_and_takes_messages(kafka_broker: str, top
     assert kafka_broker == settings.KAFKA_BROKER
     producer = Producer({"bootstrap.servers": kafka_broker})
     producer.produce(topic, b"hello")
-    assert producer.flush(30) == 0
-    assert topic in AdminClient({"bootstrap.servers": kafka_broker}).list_topics(timeout=10).topics
+    assert producer.flush(120) == 0
+    assert topic in AdminClient({"bootstrap.servers": kafka_broker}).list_topics(timeout=60).topics

@@ -101,7 +101,7 @@ def read(broker: str, topic: str, count: int) -> list[bytes | None]:
     settings = {"bootstrap.servers": broker, "group.id": "test", "auto.offset.reset": "earliest"}
     consumer = Consumer(settings)
     consumer.subscribe([topic])
-    messages = consumer.consume(count, timeout=30)
+    messages = consumer.consume(count, timeout=120)
     consumer.close()
     return [message.value() for message in messages]
 

@@ -60,13 +60,13 @@ class System:
         """Stop it; the seconds that it took."""
         begin = time.monotonic()
         self.process.send_signal(signum)
-        self.process.wait(60)
+        self.process.wait(120)
         return time.monotonic() - begin
 
     def manage(self, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "manage.py", *arguments]
         environment = self.environment | variables
-        return subprocess.run(command, cwd=self.root, env=environment, capture_output=True, text=True, timeout=60)
+        return subprocess.run(command, cwd=self.root, env=environment, capture_output=True, text=True, timeout=120)
 
     def post(self, **action: Any) -> int:
         return call(f"127.0.0.1:{self.port}", "POST", "/api/actions", {"action_type": "bet", **action}).status
@@ -176,7 +176,7 @@ def test_after_a_kill_nothing_is_left_and_what_an_earlier_one_left_is_ended(syst
     environment = system.environment | {MARK: str(system.folder)}
     with subprocess.Popen([sys.executable, "-c", stubborn], env=environment) as left:
         system.start()
-        assert left.wait(10) == -signal.SIGKILL
+        assert left.wait(120) == -signal.SIGKILL
     assert "ended 1 processes of an earlier run that was killed" in system.output()
     system.stop(signal.SIGKILL)
     wait_for(system.nothing_is_left, "all children to end by themselves")

@@ -52,7 +52,7 @@ def consume(stack: Stack, *arguments: str) -> list[dict]:
     command = [sys.executable, "manage.py", "consume_actions", *arguments]
     root = Path(__file__).parents[2]
     done = subprocess.run(
-        command, cwd=root, env=stack.environment, capture_output=True, text=True, timeout=60, check=True
+        command, cwd=root, env=stack.environment, capture_output=True, text=True, timeout=120, check=True
     )
     return [json.loads(line) for line in done.stdout.splitlines()]
 

@@ -57,7 +57,7 @@ def test_a_restarted_server_begins_to_count_anew(web: Stack) -> None:
 def test_workers_end_with_a_killed_server(web: Stack) -> None:
     server, *workers = web.web.pids()
     send(signal.SIGKILL, [server])
-    wait_for(lambda: not any(map(is_alive, workers)), "the workers to end", 10)
+    wait_for(lambda: not any(map(is_alive, workers)), "the workers to end")
 
 
 @pytest.mark.stack

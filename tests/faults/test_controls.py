@@ -45,7 +45,7 @@ def test_producing_in_the_view_is_found_out(fresh_database: str, seed: int, reco
         environment = {"DATABASE_URL": fresh_database, "KAFKA_BROKER": cluster.address, "PORT": str(port)}
         address = f"127.0.0.1:{port}"
         with Running(["-m", "tests.faults.naive"], os.environ | environment) as server:
-            wait_for(lambda: answers(port), "the naive server", 30)
+            wait_for(lambda: answers(port), "the naive server")
             canary = Sent("7f1fbd47-4c1c-4b52-a5c2-0b1a1f1c8a55", 999, "9.99")
             canary.attempts.append(attempt(address, canary.body()))
             with Traffic(address, seed=seed) as traffic:

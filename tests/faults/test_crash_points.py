@@ -102,7 +102,7 @@ def post(world: World, sent: Sent) -> Sent:
         sent.attempts.append(attempt(world.web, sent.body()))
         return sent.verdict == "acked"
 
-    wait_for(acked, "an acknowledgement", 30)
+    wait_for(acked, "an acknowledgement")
     return sent
 
 

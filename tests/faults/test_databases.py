@@ -92,7 +92,7 @@ def start_again(server: Service) -> None:
             return False
         return True
 
-    wait_for(starts, "PostgreSQL to start", 30)
+    wait_for(starts, "PostgreSQL to start")
 
 
 @pytest.mark.long

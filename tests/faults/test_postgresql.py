@@ -90,7 +90,7 @@ def test_a_killed_backend_resets_the_server_and_loses_nothing(
             load.wait_for_success()
             with period() as moments:
                 kill_a_backend(database)
-                wait_for(lambda: connects(database), "the server to come back", 30)
+                wait_for(lambda: connects(database), "the server to come back")
             recovered = load.wait_for_success()
             assert recovered <= RECOVERY
     judge(record_property, load, moments, recovered, f"16 backend of PostgreSQL killed {times} times, the last")
@@ -201,7 +201,7 @@ def kill_a_backend(database: Postgres) -> None:
         backend = connection.execute(one).fetchone()
         assert backend
         send(signal.SIGKILL, [backend[0]])
-        wait_for(lambda: connection.closed or not answers(connection), "the server to end the others", 10)
+        wait_for(lambda: connection.closed or not answers(connection), "the server to end the others")
 
 
 def answers(connection: psycopg.Connection) -> bool:

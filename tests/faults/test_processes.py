@@ -27,7 +27,7 @@ def test_a_killed_web_worker_loses_nothing(world: World, seed: int, record_prope
             victim = choose.choice(workers)
             send(signal.SIGKILL, [victim])
             killed = time.monotonic()
-            wait_for(lambda v=victim: replaced(world, v), "a new worker", 30)
+            wait_for(lambda v=victim: replaced(world, v), "a new worker")
             world.repair()
             recovery = max(recovery, traffic.wait_for_ack(killed) - killed)
             time.sleep(RESPAWN if times > 1 else 0)
@@ -90,7 +90,7 @@ def test_a_stopped_relay_finishes_its_batch(world: World, seed: int, record_prop
 def replacement(world: World, victim: Program) -> float:
     """Seconds until another relay leads."""
     begun = time.monotonic()
-    wait_for(lambda: world.leader() is not victim, "the other relay to lead", 30)
+    wait_for(lambda: world.leader() is not victim, "the other relay to lead")
     return time.monotonic() - begun
 
 

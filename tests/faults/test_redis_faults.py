@@ -105,7 +105,7 @@ def live_through(fault: str) -> None:
 
 def check_recovery() -> None:
     """Within a probe of the breaker the keeper makes good what was missed."""
-    wait_for(repaired, "the keeper to make good what was missed", 60)
+    wait_for(repaired, "the keeper to make good what was missed")
     assert streaks_by_api() == {user: naive({0, *days}) for user, days in DAYS.items()}
 
 
@@ -205,7 +205,7 @@ def live(redis_server: Redis, fresh_database: str) -> Iterator[Stack]:
 def test_the_deployed_system_heals_itself(live: Stack, redis_server: Redis) -> None:
     """Two clients act and read while Redis is frozen, killed and started empty; nobody helps."""
     mine = client(redis_server)
-    wait_for(lambda: bool(mine.exists(store.COMPLETE)), "the keeper to mark the streaks complete", 30)
+    wait_for(lambda: bool(mine.exists(store.COMPLETE)), "the keeper to mark the streaks complete")
     days: dict[int, set[int]] = {user: set() for user in range(1, 41)}
     answers: list[tuple[int, float, bool]] = []
     end = threading.Event()
@@ -244,7 +244,7 @@ def test_the_deployed_system_heals_itself(live: Stack, redis_server: Redis) -> N
     def healed() -> bool:
         return {user: kept(mine, user) for user in days} == expected and bool(mine.exists(store.COMPLETE))
 
-    wait_for(healed, "every streak to be right in Redis", 30)
+    wait_for(healed, "every streak to be right in Redis")
     spent = sorted(spent for _, spent, _ in answers)
     share = 100 * sum(degraded for _, _, degraded in answers) / len(answers)
     print(

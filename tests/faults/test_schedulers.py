@@ -39,27 +39,27 @@ def scheduler(stack: Stack) -> Program:
 
 def test_a_stand_by_takes_over_from_a_killed_scheduler(stack: Stack) -> None:
     first = scheduler(stack)
-    wait_for(lambda: done(stack) == ["daily", "startup"], "the first runs", 60)
+    wait_for(lambda: done(stack) == ["daily", "startup"], "the first runs")
     second = scheduler(stack)
-    wait_for(lambda: "stands by" in second.log.read_text(), "the stand-by", 30)
+    wait_for(lambda: "stands by" in second.log.read_text(), "the stand-by")
     first.kill()
-    wait_for(lambda: leads(second), "the stand-by to lead", 30)
+    wait_for(lambda: leads(second), "the stand-by to lead")
     # One daily run a day, whoever leads; a startup run each.
-    wait_for(lambda: done(stack) == ["daily", "startup", "startup"], "the second's first run", 60)
+    wait_for(lambda: done(stack) == ["daily", "startup", "startup"], "the second's first run")
 
 
 def test_a_frozen_scheduler_loses_the_lead_and_stands_by_when_it_thaws(stack: Stack) -> None:
     first, second = scheduler(stack), None
-    wait_for(lambda: done(stack) == ["daily", "startup"], "the first runs", 60)
+    wait_for(lambda: done(stack) == ["daily", "startup"], "the first runs")
     first.freeze()
     second = scheduler(stack)
-    wait_for(lambda: leads(second), "the second to lead", 60)
+    wait_for(lambda: leads(second), "the second to lead")
     first.thaw()
-    wait_for(lambda: "scheduler: this process has lost the lead" in first.log.read_text(), "the first to step back", 30)
-    wait_for(lambda: done(stack) == ["daily", "startup", "startup"], "the second's first run", 60)
+    wait_for(lambda: "scheduler: this process has lost the lead" in first.log.read_text(), "the first to step back")
+    wait_for(lambda: done(stack) == ["daily", "startup", "startup"], "the second's first run")
     wish = "INSERT INTO rfm_runs (kind, status, cuts, requested_at, requested_by, groups, error) VALUES"
     ask(stack, f"{wish} ('requested', 'requested', '{{}}', now(), 'ann', '{{}}', '') RETURNING id")
-    wait_for(lambda: done(stack)[3:] == ["requested"], "the requested run", 30)
+    wait_for(lambda: done(stack)[3:] == ["requested"], "the requested run")
     for process, says in ((first, "1 daily, 1 startup RFM run(s)"), (second, "1 requested, 1 startup RFM run(s)")):
         process.stop()
         assert process.log.read_text().splitlines()[-1] == f"run_scheduler: stopped after {says}"
@@ -70,8 +70,8 @@ def test_the_daily_job_stands_in_the_admin_with_its_next_time(stack: Stack) -> N
     at = "to_char(next_run_time AT TIME ZONE 'UTC', 'HH24:MI:SS')"
     jobs = f"SELECT id, {at} FROM django_apscheduler_djangojob ORDER BY id"
     wanted = [("compute_rfm_and_update_segments", "02:00:00"), ("prune_executions", "03:00:00")]
-    wait_for(lambda: ask(stack, jobs) == wanted, "the jobs", 60)
+    wait_for(lambda: ask(stack, jobs) == wanted, "the jobs")
     running.stop()
     scheduler(stack)
-    wait_for(lambda: len(done(stack)) >= 2, "the second start", 60)
+    wait_for(lambda: len(done(stack)) >= 2, "the second start")
     assert ask(stack, jobs) == wanted

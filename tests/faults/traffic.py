@@ -102,7 +102,7 @@ class Traffic:
             recent = self.attempts[-300:]
             return [a.begun + a.seconds for a in recent if a.begun >= since and a.status in (200, 201)]
 
-        wait_for(lambda: bool(first()), "an acknowledged action", 60)
+        wait_for(lambda: bool(first()), "an acknowledged action")
         return min(first())
 
     def _run(self) -> None:

@@ -89,7 +89,7 @@ class World:
                 found[:] = [row[0] for row in database.execute(LEADERS, [key])]
             return bool(found)
 
-        wait_for(leads, "a relay to lead", 30)
+        wait_for(leads, "a relay to lead")
         return self.relays[int(found[0].rpartition("-")[2])]
 
     def repair(self) -> None:
