@@ -9,6 +9,8 @@ import psycopg
 import pytest
 import redis
 import time_machine
+from django.conf import settings as django_settings
+from django.test import override_settings
 from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 from pytest_django import Settings
@@ -37,6 +39,14 @@ def database_of_this_run(pytestconfig: pytest.Config) -> None:
     """Skips everything when PostgreSQL was asked for and is missing."""
     if pytestconfig.getoption("database") == "postgresql":
         need(lambda: shared("postgresql"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cheap_passwords() -> Iterator[None]:
+    """Argon2 takes long over a password by intention, and most tests only want somebody to be signed in."""
+    cheap = "django.contrib.auth.hashers.MD5PasswordHasher"
+    with override_settings(PASSWORD_HASHERS=[cheap, *django_settings.PASSWORD_HASHERS]):
+        yield
 
 
 @pytest.fixture(scope="session")

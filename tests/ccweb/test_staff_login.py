@@ -7,8 +7,10 @@ import pytest
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 from django.test import Client
+from pytest_django import Settings
 
 from ccweb.api.models import ApiKey
+from ccweb.settings import PASSWORD_HASHERS
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("redis_client")]
 PASSWORD = "a long enough password"
@@ -52,7 +54,9 @@ def test_one_password_for_many_names_is_limited_by_address() -> None:
     assert b"Too many failed attempts" in sign_in(PASSWORD).content
 
 
-def test_passwords_are_stored_as_argon2_with_19_mib(boss: Any) -> None:
+def test_passwords_are_stored_as_argon2_with_19_mib(boss: Any, settings: Settings) -> None:
+    settings.PASSWORD_HASHERS = PASSWORD_HASHERS
+    boss.set_password(PASSWORD)
     assert boss.password.startswith("argon2$argon2id$v=19$m=19456,t=2,p=1$")
 
 
