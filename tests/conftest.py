@@ -49,6 +49,13 @@ def cheap_passwords() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def static_files_on_demand() -> Iterator[None]:
+    """Else each test client, of which there are thousands, begins by reading the list of all static files."""
+    with override_settings(WHITENOISE_AUTOREFRESH=True):
+        yield
+
+
 @pytest.fixture(scope="session")
 def redis_of_this_worker() -> Iterator[redis.Redis | None]:
     try:
