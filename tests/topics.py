@@ -13,7 +13,8 @@ def read_topic(broker: str, topic: str, *, at_least: int = 0, seconds: float = 1
 
     Raises TimeoutError when the topic or that many messages do not appear in time.
     """
-    consumer = Consumer({"bootstrap.servers": broker, "group.id": "none", "enable.partition.eof": True})
+    settings = {"group.id": "none", "enable.partition.eof": True, "fetch.wait.max.ms": 10}
+    consumer = Consumer({"bootstrap.servers": broker, **settings})
     wait_for(lambda: topic in consumer.list_topics(timeout=60).topics, f"topic {topic}", seconds)
     partitions = consumer.list_topics(timeout=60).topics[topic].partitions
     consumer.assign([TopicPartition(topic, number, OFFSET_BEGINNING) for number in partitions])
