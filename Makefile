@@ -11,9 +11,13 @@ help: ## this list
 run: .venv/runs ## the whole system on embedded parts, http://127.0.0.1:8000 (PORT= another)
 	@exec $(python) manage.py up
 
-test: .venv/tests ## the suite on SQLite, then with the real processes on PostgreSQL
+test: test-sqlite test-postgresql ## the suite on SQLite, then with the real processes on PostgreSQL
+
+test-sqlite: .venv/tests ## all that can run on SQLite
 	$(pytest) -n 2 -m 'not stack and not browser and not long'
-	$(pytest) -n 2 -m 'not long' --database postgresql
+
+test-postgresql: .venv/tests ## what needs a database again, and the real processes
+	$(pytest) -n 2 -m 'not long and not pure' --database postgresql
 
 test-long: .venv/tests ## what takes too long for every day
 	$(pytest) -m long --database postgresql
@@ -57,4 +61,4 @@ screenshots: .venv/tests ## pictures of the admin
 	@$(python) -m pip install --quiet --disable-pip-version-check -r $<
 	@touch $@
 
-.PHONY: help run test test-long faults lint bench bench-rfm bench-http screenshots
+.PHONY: help run test test-sqlite test-postgresql test-long faults lint bench bench-rfm bench-http screenshots

@@ -26,6 +26,7 @@ CLOSED = "127.0.0.1:9"  # nothing listens on the discard port: a test never meet
 FETCH_SECONDS = 600  # the first Kafka on a machine is fetched
 POSTGRES_URL = "postgres://postgres@{}/postgres"
 REDIS_DATABASES = 64
+NOT_PURE = {"django_db", "stack", "browser"}
 KINDS: dict[str, Callable[[], Service]] = {
     "postgresql": lambda: Postgres({"fsync": "off", "full_page_writes": "off"}),  # no test pulls the plug
     "redis": lambda: Redis({"appendonly": "no", "databases": str(REDIS_DATABASES)}),
@@ -134,6 +135,16 @@ def pytest_xdist_setupnodes(specs: Sequence[Any]) -> None:
     base = os.environ["REDIS_URL"].rpartition("/")[0]
     for number, spec in enumerate(specs):
         spec.env["REDIS_URL"] = f"{base}/{number % REDIS_DATABASES}{PATIENT}"
+
+
+@pytest.hookimpl(tryfirst=True)  # before -m is looked at
+def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
+    """Marks as pure what needs no second pass: it starts none of our processes, and pytest-django lets no test without
+    its mark or fixtures reach a database."""
+    for item in items:
+        fixtures = getattr(item, "fixturenames", ())
+        if not (NOT_PURE & {mark.name for mark in item.iter_markers()} or {"db", "transactional_db"} & {*fixtures}):
+            item.add_marker("pure")
 
 
 def pytest_report_header(config: pytest.Config) -> str:

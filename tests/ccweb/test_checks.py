@@ -101,6 +101,7 @@ def test_limits_in_a_process_s_own_memory_are_an_error(settings: Settings) -> No
     assert "ccweb.E007" in found("security")
 
 
+@pytest.mark.django_db  # with the settings of either database
 def test_a_production_environment_has_no_warnings() -> None:
     done = manage("check", "--deploy", "--fail-level", "WARNING", **PRODUCTION)
     assert done.returncode == 0, done.stderr
