@@ -4,12 +4,14 @@ import os
 import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 
 import psycopg
 import pytest
 import redis
 import time_machine
 from django.conf import settings as django_settings
+from django.db import connection as django_connection
 from django.test import override_settings
 from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
@@ -19,7 +21,7 @@ from ccweb.redis import circuit_breaker
 from segments.recommendations.recommend import DESK
 from segments.streaks.update import DEBTS
 from tests import secrecy
-from tests.parts import Missing
+from tests.parts import Missing, locked
 from tests.plugin import CLOSED, POSTGRES_URL, shared
 from tests.services import Redis, create_database, need
 from tests.stack import Stack
@@ -125,11 +127,21 @@ def postgresql_server() -> str:
 
 @pytest.fixture(scope="session")
 def migrated_database(postgresql_server: str) -> str:
-    """The name of a migrated PostgreSQL database, to be copied."""
-    name = f"migrated_{WORKER}"
-    url = create_database(postgresql_server, name)
-    Stack(database_url=url, redis_url=os.environ["REDIS_URL"], kafka_broker=CLOSED).manage("migrate")
+    """The name of a migrated PostgreSQL database, to be copied; the first worker that asks makes it for the run."""
+    folder, name = Path(os.environ["CCWEB_TEST_SERVICES"]), "migrated"
+    with locked(folder / f"{name}.lock"):
+        if not (folder / name).exists():
+            url = create_database(postgresql_server, name)
+            Stack(database_url=url, redis_url=os.environ["REDIS_URL"], kafka_broker=CLOSED).manage("migrate")
+            (folder / name).touch()
     return name
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(django_db_modify_db_settings: None, request: pytest.FixtureRequest) -> None:
+    """Django's test database begins as a copy too, with nothing left to migrate."""
+    if request.config.getoption("database") == "postgresql":
+        django_connection.settings_dict["TEST"]["TEMPLATE"] = request.getfixturevalue("migrated_database")
 
 
 @pytest.fixture
