@@ -3,7 +3,7 @@
 import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 
 import psycopg
 import pytest
@@ -27,6 +27,13 @@ Start = Callable[[Postgres], Stack]
 @pytest.fixture
 def start() -> Iterator[Start]:
     """Starts the web process on a PostgreSQL of the test's own."""
+    with deployments() as start:
+        yield start
+
+
+@contextmanager
+def deployments() -> Iterator[Start]:
+    """What starts the web process on a PostgreSQL, until the block ends."""
     with ExitStack() as things:
 
         def on(database: Postgres) -> Stack:
@@ -64,7 +71,8 @@ def judge(record: Recorder, load: Load, moments: list[float], recovered: float, 
     assert "Traceback" not in load.stack.web.log.read_text()
 
 
-@pytest.mark.parametrize("seconds", [5, pytest.param(60, marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("seconds", [5, 60])
 def test_a_frozen_server_costs_503_in_time_and_no_restart(
     start: Start, record_property: Recorder, seconds: float
 ) -> None:
@@ -80,7 +88,8 @@ def test_a_frozen_server_costs_503_in_time_and_no_restart(
     judge(record_property, load, moments, recovered, f"20 PostgreSQL frozen {seconds} s")
 
 
-@pytest.mark.parametrize("times", [1, pytest.param(10, marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("times", [1, 10])
 def test_a_killed_backend_resets_the_server_and_loses_nothing(
     start: Start, record_property: Recorder, times: int
 ) -> None:
@@ -96,7 +105,8 @@ def test_a_killed_backend_resets_the_server_and_loses_nothing(
     judge(record_property, load, moments, recovered, f"16 backend of PostgreSQL killed {times} times, the last")
 
 
-@pytest.mark.parametrize("times", [1, pytest.param(3, marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("times", [1, 3])
 def test_a_restart_leaves_no_stale_connection(start: Start, record_property: Recorder, times: int) -> None:
     database = need(Postgres)
     with Load(start(database)) as load:
@@ -125,7 +135,8 @@ def test_a_partition_heals_by_itself(start: Start, record_property: Recorder, se
     judge(record_property, load, moments, recovered, f"19 PostgreSQL cut off {seconds} s")
 
 
-@pytest.mark.parametrize("seconds", [5, pytest.param(30, marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("seconds", [5, 30])
 def test_a_locked_table_costs_503_in_time(start: Start, record_property: Recorder, seconds: float) -> None:
     database = need(Postgres)
     with Load(start(database)) as load:
@@ -137,6 +148,7 @@ def test_a_locked_table_costs_503_in_time(start: Start, record_property: Recorde
     judge(record_property, load, moments, recovered, f"24 table locked {seconds} s")
 
 
+@pytest.mark.long
 def test_few_connections_serve_many_clients(start: Start) -> None:
     database = need(lambda: Postgres({"max_connections": "12"}))
     with Load(start(database), writers=50) as load:
@@ -148,6 +160,7 @@ def test_few_connections_serve_many_clients(start: Start) -> None:
     load.settle()
 
 
+@pytest.mark.long
 def test_exhausted_connections_cost_503_until_there_are_some(start: Start, record_property: Recorder) -> None:
     database = need(lambda: Postgres({"max_connections": "12"}))
     with Load(start(database)) as load:
@@ -161,11 +174,19 @@ def test_exhausted_connections_cost_503_until_there_are_some(start: Start, recor
     judge(record_property, load, moments, recovered, "25 connections exhausted")
 
 
+@pytest.fixture(scope="module", params=["kill", "freeze"])
+def without_database(request: pytest.FixtureRequest) -> Iterator[Stack]:
+    """The web process, after its PostgreSQL was killed or has frozen."""
+    with deployments() as start:
+        database = need(Postgres)
+        stack = start(database)
+        getattr(database, request.param)()
+        yield stack
+
+
 @pytest.mark.parametrize("path", ["/api/actions", "/api/user-segments/1/recommendation"])
-def test_without_a_database_the_api_says_503_and_when_to_come_back(start: Start, path: str) -> None:
-    database = need(Postgres)
-    stack = start(database)
-    database.kill()
+def test_without_a_database_the_api_says_503_and_when_to_come_back(without_database: Stack, path: str) -> None:
+    stack = without_database
     answer = stack.call("GET", path)
     assert answer.status == 503
     assert (answer.headers["Content-Type"], answer.headers["Retry-After"]) == ("application/problem+json", "2")
@@ -174,10 +195,8 @@ def test_without_a_database_the_api_says_503_and_when_to_come_back(start: Start,
     assert b"ccweb_database_up 0" in stack.call("GET", "/metrics").body
 
 
-def test_without_a_database_the_admin_says_503_and_not_500(start: Start) -> None:
-    database = need(Postgres)
-    stack = start(database)
-    database.kill()
+def test_without_a_database_the_admin_says_503_and_not_500(without_database: Stack) -> None:
+    stack = without_database
     session = {"Cookie": "sessionid=abcdefghijklmnopqrstuvwxyz012345"}
     answer = stack.call("GET", "/admin/", headers=session)
     assert (answer.status, answer.headers["Retry-After"]) == (503, "2")

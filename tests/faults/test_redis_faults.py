@@ -202,6 +202,7 @@ def live(redis_server: Redis, fresh_database: str) -> Iterator[Stack]:
 
 
 @pytest.mark.stack
+@pytest.mark.long
 def test_the_deployed_system_heals_itself(live: Stack, redis_server: Redis) -> None:
     """Two clients act and read while Redis is frozen, killed and started empty; nobody helps."""
     mine = client(redis_server)
