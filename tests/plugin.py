@@ -26,6 +26,7 @@ CLOSED = "127.0.0.1:9"  # nothing listens on the discard port: a test never meet
 FETCH_SECONDS = 600  # the first Kafka on a machine is fetched
 POSTGRES_URL = "postgres://postgres@{}/postgres"
 REDIS_DATABASES = 64
+GROUPS = {"kafka_broker": "kafka", "world": "world"}  # by fixture
 NOT_PURE = {"django_db", "stack", "browser"}
 KINDS: dict[str, Callable[[], Service]] = {
     "postgresql": lambda: Postgres({"fsync": "off", "full_page_writes": "off"}),  # no test pulls the plug
@@ -137,14 +138,16 @@ def pytest_xdist_setupnodes(specs: Sequence[Any]) -> None:
         spec.env["REDIS_URL"] = f"{base}/{number % REDIS_DATABASES}{PATIENT}"
 
 
-@pytest.hookimpl(tryfirst=True)  # before -m is looked at
+@pytest.hookimpl(tryfirst=True)  # before -m and xdist look at the marks
 def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
     """Marks as pure what needs no second pass: it starts none of our processes, and pytest-django lets no test without
-    its mark or fixtures reach a database."""
+    its mark or fixtures reach a database. Gives what shares a Kafka or a world to one worker, which starts it once."""
     for item in items:
-        fixtures = getattr(item, "fixturenames", ())
-        if not (NOT_PURE & {mark.name for mark in item.iter_markers()} or {"db", "transactional_db"} & {*fixtures}):
+        fixtures = set(getattr(item, "fixturenames", ()))
+        if not (NOT_PURE & {mark.name for mark in item.iter_markers()} or {"db", "transactional_db"} & fixtures):
             item.add_marker("pure")
+        for name in GROUPS.keys() & fixtures:
+            item.add_marker(pytest.mark.xdist_group(GROUPS[name]))
 
 
 def pytest_report_header(config: pytest.Config) -> str:

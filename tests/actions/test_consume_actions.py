@@ -13,7 +13,7 @@ from tests.commands import start
 from tests.plugin import CLOSED
 from tests.stack import Stack
 
-pytestmark = pytest.mark.stack
+pytestmark = [pytest.mark.stack, pytest.mark.xdist_group("kafka")]
 
 
 @pytest.fixture

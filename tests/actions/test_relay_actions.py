@@ -10,7 +10,7 @@ from tests.commands import Running, start
 from tests.processes import wait_for
 from tests.stack import Stack
 
-pytestmark = pytest.mark.stack
+pytestmark = [pytest.mark.stack, pytest.mark.xdist_group("kafka")]
 HOLD_THE_LEAD = """
 import sys, time
 from ccweb.db.leader_election import Lead

@@ -11,7 +11,7 @@ import pytest
 from tests.processes import wait_for_a_minute_with
 from tests.stack import Answer, Stack
 
-pytestmark = pytest.mark.stack
+pytestmark = [pytest.mark.stack, pytest.mark.xdist_group("production")]
 STRONG = "a-key-of-more-than-fifty-characters-which-nobody-guesses-0123456789"
 TLS = {"X-Forwarded-Proto": "https"}
 MOST = 150

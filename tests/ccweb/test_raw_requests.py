@@ -16,7 +16,7 @@ from tests.raw import Answer, exchange, request
 from tests.services import create_database
 from tests.stack import Stack
 
-pytestmark = pytest.mark.stack
+pytestmark = [pytest.mark.stack, pytest.mark.xdist_group("raw requests")]
 GOOD = b'{"user_id": 7, "action_type": "login"}'
 ID = str(uuid.uuid4())
 

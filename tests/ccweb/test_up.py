@@ -20,7 +20,7 @@ from tests.processes import free_port, is_alive, wait_for
 from tests.stack import ROOT, call
 from tests.topics import read_topic
 
-pytestmark = pytest.mark.stack
+pytestmark = [pytest.mark.stack, pytest.mark.xdist_group("up")]
 OURS = ("CCWEB_IGNORE_LOCAL", "DATABASE_URL", "REDIS_URL", "KAFKA_BROKER", "MAKELEVEL")  # what the test run has set
 COPIED = ("actions", "ccweb", "segments", "visits", "manage.py", "Procfile")
 

@@ -16,7 +16,7 @@ from tests.processes import send, wait_for
 from tests.services import Postgres, create_database, need
 from tests.stack import Stack
 
-pytestmark = pytest.mark.stack
+pytestmark = [pytest.mark.stack, pytest.mark.xdist_group("without a database")]
 DEADLINE = 5  # seconds: promise 12
 RECOVERY = 2  # seconds: promise 16
 KILL = 10  # seconds: --workers-kill-timeout of the Procfile
