@@ -87,6 +87,7 @@ def test_a_redis_without_persistence_comes_back_empty() -> None:
         assert client.dbsize() == 0
 
 
+@pytest.mark.long
 def test_kafka_keeps_messages_over_a_stop_and_a_kill(kafka: Kafka) -> None:
     for end, value in ((kafka.stop, b"before the stop"), (kafka.kill, b"before the kill")):
         producer = Producer({"bootstrap.servers": kafka.address, "acks": "all"})

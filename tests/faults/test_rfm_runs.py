@@ -3,17 +3,20 @@
 import signal
 import subprocess
 import sys
+import uuid
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from typing import NamedTuple
 
 import psycopg
 import pytest
 
 from tests.plugin import CLOSED
 from tests.processes import wait_for
+from tests.services import create_database
 from tests.stack import ROOT, Stack
 
-pytestmark = pytest.mark.stack
+pytestmark = [pytest.mark.stack, pytest.mark.xdist_group("rfm runs")]
 
 ACTIONS = """
 INSERT INTO user_actions (event_id, user_id, action_type, value, action_timestamp, received_at)
@@ -33,14 +36,40 @@ POINTS = {
 }
 
 
-@pytest.fixture
-def stack(fresh_database: str) -> Iterator[Stack]:
-    """5,000 actions of 500 users, and a first run."""
-    with Stack(database_url=fresh_database, redis_url=f"redis://{CLOSED}/0", kafka_broker=CLOSED) as stack:
+class Prepared(NamedTuple):
+    """The name of a database to be copied, and what the next run makes of its tables."""
+
+    database: str
+    goal: list[tuple]
+
+
+@pytest.fixture(scope="module")
+def prepared(postgresql_server: str, migrated_database: str) -> Prepared:
+    """5,000 actions of 500 users, and a first run; the next run was made on a copy."""
+    name = f"prepared_{uuid.uuid4().hex}"
+    with on(create_database(postgresql_server, name, migrated_database)) as stack:
         with session(stack) as database:
             database.execute(ACTIONS)
         stack.manage("compute_rfm", "--as-of=2026-03-01T02:00:00Z")
+        before = undisturbed(stack)
+    with on(create_database(postgresql_server, f"{name}_next", name)) as stack:
+        assert undisturbed(stack) == before
+        stack.manage(*NEXT)
+        goal = undisturbed(stack)
+    assert before != goal
+    return Prepared(name, goal)
+
+
+@pytest.fixture
+def stack(postgresql_server: str, prepared: Prepared) -> Iterator[Stack]:
+    """A copy for each test."""
+    name = f"test_{uuid.uuid4().hex}"
+    with on(create_database(postgresql_server, name, prepared.database)) as stack:
         yield stack
+
+
+def on(url: str) -> Stack:
+    return Stack(database_url=url, redis_url=f"redis://{CLOSED}/0", kafka_broker=CLOSED)
 
 
 @contextmanager
@@ -95,20 +124,9 @@ def undisturbed(stack: Stack) -> list[tuple]:
 
 
 @pytest.fixture
-def goal(stack: Stack) -> list[tuple]:
-    """What the next run makes of the tables; they are as before again."""
-    before = undisturbed(stack)
-    with session(stack) as database:
-        for table in ("user_segments", "segment_changes", "rfm_runs"):
-            database.execute(f"CREATE TABLE copy_of_{table} AS TABLE {table}")
-        stack.manage(*NEXT)
-        goal = undisturbed(stack)
-        for table in ("segment_changes", "rfm_runs", "user_segments"):
-            database.execute(f"DELETE FROM {table}")
-            database.execute(f"INSERT INTO {table} OVERRIDING SYSTEM VALUE TABLE copy_of_{table}")
-        database.execute("SELECT setval(pg_get_serial_sequence('rfm_runs', 'id'), 1)")
-    assert undisturbed(stack) == before != goal
-    return goal
+def goal(prepared: Prepared) -> list[tuple]:
+    """What the next run makes of the tables."""
+    return prepared.goal
 
 
 @pytest.mark.parametrize(
@@ -148,6 +166,7 @@ def test_of_two_runs_at_once_one_works_and_the_other_says_so(stack: Stack, goal:
     assert statuses(stack) == ["done", "done"]
 
 
+@pytest.mark.long
 def test_a_run_that_froze_cannot_commit_after_another_took_over(stack: Stack, goal: list[tuple]) -> None:
     with stopped_at(stack, POINTS["while it writes rows"]) as run:
         run.send_signal(signal.SIGSTOP)
