@@ -3,14 +3,16 @@
 import json
 import signal
 import uuid
+from collections.abc import Iterator
 
 import pytest
 from confluent_kafka import Producer
 
 from actions.models import TOPIC
-from tests.actions.outbox import record
+from tests.actions.outbox import record, waiting
 from tests.commands import start
 from tests.plugin import CLOSED
+from tests.processes import wait_for
 from tests.stack import Stack
 
 pytestmark = [pytest.mark.stack, pytest.mark.xdist_group("kafka")]
@@ -21,11 +23,23 @@ def group() -> str:
     return f"group-{uuid.uuid4().hex}"
 
 
+@pytest.fixture(scope="module")
+def relay(stack: Stack) -> Iterator[None]:
+    """Delivers what is recorded, for all tests."""
+    with start(stack, "relay_actions") as relay:
+        yield
+        relay.end()
+
+
 @pytest.fixture
-def ids(stack: Stack) -> list[str]:
+def ids(stack: Stack, relay: None) -> list[str]:
     """Five actions of one user, delivered."""
-    ids = record(stack, 7, 7, 7, 7, 7)
-    stack.manage("relay_actions", "--once")
+    return deliver(stack, 7, 7, 7, 7, 7)
+
+
+def deliver(stack: Stack, *user_ids: int) -> list[str]:
+    ids = record(stack, *user_ids)
+    wait_for(lambda: waiting(stack) == 0, "the delivery")
     return ids
 
 
@@ -57,8 +71,7 @@ def test_a_group_goes_on_where_it_stopped(stack: Stack, ids: list[str], group: s
         while seen[-1] != ids[-1]:
             seen.append(json.loads(consumer.line())["event_id"])
         consumer.end()
-    later = record(stack, 7, 8)
-    stack.manage("relay_actions", "--once")
+    later = deliver(stack, 7, 8)
     assert sorted(read(stack, "--group", group, "--limit", "2")) == sorted(later)
 
 
@@ -82,8 +95,7 @@ def test_a_closed_pipe_ends_it_without_a_traceback(stack: Stack, ids: list[str],
         assert consumer.stdout is not None
         consumer.line()
         consumer.stdout.close()
-        record(stack, 7)
-        stack.manage("relay_actions", "--once")
+        deliver(stack, 7)
         consumer.wait(120)
         assert consumer.returncode == 0
         assert consumer.stderr is not None
