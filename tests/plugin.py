@@ -26,7 +26,7 @@ CLOSED = "127.0.0.1:9"  # nothing listens on the discard port: a test never meet
 FETCH_SECONDS = 600  # the first Kafka on a machine is fetched
 POSTGRES_URL = "postgres://postgres@{}/postgres"
 REDIS_DATABASES = 64
-GROUPS = {"kafka_broker": "kafka", "world": "world"}  # by fixture
+GROUPS = {"kafka_broker": "kafka", "world": "world", "chromium": "chromium"}  # by fixture
 NOT_PURE = {"django_db", "stack", "browser"}
 KINDS: dict[str, Callable[[], Service]] = {
     "postgresql": lambda: Postgres({"fsync": "off", "full_page_writes": "off"}),  # no test pulls the plug

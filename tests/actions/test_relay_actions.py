@@ -71,6 +71,7 @@ def test_a_running_relay_delivers_what_comes_and_ends_cleanly(stack: Stack, sign
     assert sorted(delivered(stack, ids)) == sorted(ids)
 
 
+@pytest.mark.long
 def test_the_next_relay_takes_over_from_a_killed_one(stack: Stack) -> None:
     with start(stack, "relay_actions") as first, start(stack, "relay_actions") as second:
         record(stack, 7)

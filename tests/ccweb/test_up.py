@@ -162,6 +162,7 @@ def test_a_second_one_and_a_taken_port_are_refused_in_one_line(running: System, 
     assert system.nothing_is_left()
 
 
+@pytest.mark.long
 def test_a_killed_make_takes_it_along(system: System) -> None:
     make = [sys.executable, "-c", "import subprocess, sys; subprocess.run(sys.argv[1:])"]
     system.start(*make, MAKELEVEL="1")
@@ -171,6 +172,7 @@ def test_a_killed_make_takes_it_along(system: System) -> None:
     assert system.nothing_is_left()
 
 
+@pytest.mark.long
 def test_after_a_kill_nothing_is_left_and_what_an_earlier_one_left_is_ended(system: System) -> None:
     stubborn = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); signal.pause()"
     environment = system.environment | {MARK: str(system.folder)}
