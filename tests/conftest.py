@@ -1,4 +1,4 @@
-"""Fixtures that every test may ask for; the servers behind them are those of tests/plugin.py."""
+"""Fixtures that every test may ask for; the servers behind them are those of tests/support/pytest_plugin.py."""
 
 import os
 import uuid
@@ -20,12 +20,12 @@ from pytest_django import Settings
 from ccweb.redis import circuit_breaker
 from segments.recommendations.recommend import DESK
 from segments.streaks.update import DEBTS
-from tests import secrecy
-from tests.parts import Missing, locked
-from tests.plugin import CLOSED, POSTGRES_URL, shared
-from tests.services import Redis, create_database, need
-from tests.stack import Stack
-from tests.topics import empty_broker
+from tests.support import secret_scanner
+from tests.support.deployment import Stack
+from tests.support.kafka_topics import empty_broker
+from tests.support.programs import Missing, locked
+from tests.support.pytest_plugin import CLOSED, POSTGRES_URL, shared
+from tests.support.servers import Redis, create_database, need
 
 WORKER = os.environ.get("PYTEST_XDIST_WORKER", "gw0")
 
@@ -81,8 +81,8 @@ def empty_redis(redis_of_this_worker: redis.Redis | None) -> None:
 
 @pytest.fixture(autouse=True)
 def no_secret_is_logged() -> Iterator[None]:
-    """In every test; tests/stack.py searches the logs of its processes."""
-    with secrecy.watched():
+    """In every test; tests/support/deployment.py searches the logs of its processes."""
+    with secret_scanner.watched():
         yield
 
 

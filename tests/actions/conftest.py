@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import pytest
 
 from tests.conftest import WORKER
-from tests.plugin import POSTGRES_URL, shared
-from tests.services import create_database, need
-from tests.stack import Stack
+from tests.support.deployment import Stack
+from tests.support.pytest_plugin import POSTGRES_URL, shared
+from tests.support.servers import create_database, need
 
 
 @pytest.fixture(scope="session")

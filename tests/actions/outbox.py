@@ -5,7 +5,7 @@ import sqlite3
 
 import psycopg
 
-from tests.stack import Stack
+from tests.support.deployment import Stack
 
 COUNT_WAITING = "SELECT count(*) FROM outbox WHERE quarantined_at IS NULL"
 

@@ -6,7 +6,7 @@ from urllib.parse import quote
 import pytest
 from django.utils import timezone
 
-from tests.api import faults, get, post
+from tests.support.api_client import faults, get, post
 
 pytestmark = pytest.mark.django_db
 

@@ -10,7 +10,7 @@ from rest_framework.request import Request
 
 from actions.models import OutboxMessage, UserAction
 from ccweb.events.erasure import mark_erased
-from tests.api import faults, post
+from tests.support.api_client import faults, post
 
 pytestmark = pytest.mark.django_db
 ID = "018f3c5e-7a10-7cc0-8000-00000000000a"

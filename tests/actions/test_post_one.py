@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from actions.models import OutboxMessage, UserAction
 from ccweb.events.erasure import mark_erased
-from tests.api import faults, get, post
+from tests.support.api_client import faults, get, post
 
 pytestmark = pytest.mark.django_db
 ID = "018f3c5e-7a10-7cc0-8000-00000000000a"

@@ -8,7 +8,7 @@ from argparse import ArgumentParser
 from tests.benchmarks import batch, course, guard, report
 from tests.benchmarks.load import need_wrk
 from tests.benchmarks.scale import FULL, QUICK, say
-from tests.parts import Missing
+from tests.support.programs import Missing
 
 
 def main() -> None:

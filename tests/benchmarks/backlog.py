@@ -6,8 +6,8 @@ import psycopg
 
 from tests.benchmarks.rig import Rig
 from tests.benchmarks.scale import Scale, say
-from tests.processes import wait_for
-from tests.stack import Program
+from tests.support.deployment import Program
+from tests.support.os_processes import wait_for
 
 BACKLOG = """INSERT INTO outbox (topic, key, payload, headers, created_at, error)
     SELECT 'topic_user_actions', user_id::text, json_build_object('user_id', user_id, 'action_type', 'purchase',

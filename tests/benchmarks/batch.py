@@ -17,7 +17,7 @@ from tests.benchmarks.history import END, add_day, fill, quiet, vacuum
 from tests.benchmarks.load import peak_mb
 from tests.benchmarks.rig import Rig
 from tests.benchmarks.scale import Scale, say
-from tests.stack import ROOT
+from tests.support.deployment import ROOT
 
 AGGREGATE = """SELECT user_id, max(action_timestamp) AS last, count(*) AS actions, sum(value) AS total
     FROM user_actions GROUP BY user_id"""

@@ -11,7 +11,7 @@ import psycopg
 import redis
 
 from tests.benchmarks.rig import search_path
-from tests.parts import postgresql_programs
+from tests.support.programs import postgresql_programs
 
 INSERT = """\\set user random(1, {users})
 INSERT INTO user_actions (event_id, user_id, action_type, value, action_timestamp, received_at)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psycopg
 
-from tests.processes import wait_for
+from tests.support.os_processes import wait_for
 
 DAYS, ACTIONS_OF_A_USER = 60, 20
 # Everything ends at a batch's moment; the days after it are added one by one.

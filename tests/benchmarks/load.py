@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.parts import Missing
-from tests.services import Service
+from tests.support.programs import Missing
+from tests.support.servers import Service
 
 CONNECTIONS = 16
 SCRIPT = Path(__file__).with_name("load.lua")

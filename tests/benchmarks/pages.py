@@ -5,7 +5,7 @@ from statistics import median
 from urllib.parse import urlsplit
 
 from tests.benchmarks.rig import Rig, create_key
-from tests.stack import Stack, call
+from tests.support.deployment import Stack, call
 
 PATHS = {"first page": "/api/actions", "page of one user": "/api/actions?user_id=1"}
 DEPTH = 50  # pages of 1,000

@@ -13,7 +13,7 @@ from tests.benchmarks import plots, servers
 from tests.benchmarks.course import Results
 from tests.benchmarks.figures import GOALS, Figures
 from tests.benchmarks.load import Load
-from tests.parts import KAFKA_VERSION, postgresql_programs
+from tests.support.programs import KAFKA_VERSION, postgresql_programs
 
 DOCS = Path(__file__).parents[2] / "docs"
 NOTES = Path(__file__).with_name("notes.md")

@@ -8,8 +8,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Self
 
-from tests.services import Kafka, Postgres, Redis
-from tests.stack import Program, Stack, call
+from tests.support.deployment import Program, Stack, call
+from tests.support.servers import Kafka, Postgres, Redis
 
 DATABASE = {  # PostgreSQL's defaults but for these; synchronous_commit stays on
     "shared_buffers": "1GB",

@@ -12,8 +12,8 @@ from tests.benchmarks.load import ONE, READ, Load
 from tests.benchmarks.rig import Rig
 from tests.benchmarks.scale import Scale, say
 from tests.benchmarks.serving import Serving
-from tests.services import Service
-from tests.stack import call
+from tests.support.deployment import call
+from tests.support.servers import Service
 
 KINDS = {"GET recommendation": READ, "POST one action": ONE}
 SILENT = 50  # connections that say nothing

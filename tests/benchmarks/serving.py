@@ -15,8 +15,8 @@ from tests.benchmarks.load import HUNDRED, ONE, READ, THOUSAND, Kind, Load, driv
 from tests.benchmarks.messages import count_messages
 from tests.benchmarks.rig import Rig, create_key
 from tests.benchmarks.scale import Scale, say
-from tests.processes import wait_for
-from tests.stack import call
+from tests.support.deployment import call
+from tests.support.os_processes import wait_for
 
 USERS = 50_000
 HISTORY = f"""INSERT INTO user_actions (event_id, user_id, action_type, value, action_timestamp, received_at)

@@ -13,9 +13,9 @@ from pytest_django.live_server_helper import LiveServer
 from selenium import webdriver
 
 from tests.browser.driving import Hand, complaints, start_chromium
-from tests.plugin import CLOSED
-from tests.services import need
-from tests.stack import Stack
+from tests.support.deployment import Stack
+from tests.support.pytest_plugin import CLOSED
+from tests.support.servers import need
 
 PASSWORD = "only for this test"
 HIRE = f"""

@@ -17,7 +17,7 @@ from actions.csv_import.importer import import_actions
 from actions.csv_import.reader import ActionReader, Columns
 from actions.models import HourlyCount, OutboxMessage, UserAction
 from actions.recording import record_actions
-from ccweb.embedded.first_start import refuse, shifted_sample
+from ccweb.embedded.demo_data import refuse, shifted_sample
 from segments.models import RecommendationPolicy, RfmPolicy, RfmRun, RiskProfile, UserSegment
 from segments.recommendations.kill_switch import engage_kill_switch, release_kill_switch
 from segments.recommendations.policies import publish_recommendation_policy

@@ -11,9 +11,9 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from tests.browser.driving import Hand, complaints, picture, start_chromium
-from tests.parts import Missing
-from tests.services import Redis
-from tests.stack import ROOT, Stack
+from tests.support.deployment import ROOT, Stack
+from tests.support.programs import Missing
+from tests.support.servers import Redis
 
 FOLDER = ROOT / "var/screenshots"
 LOOKS = {"light": (1280, False), "dark": (1280, True), "narrow": (400, False), "narrow-dark": (400, True)}

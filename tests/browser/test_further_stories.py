@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 import pytest
 
 from tests.browser.driving import Hand, complaints
-from tests.ccweb.test_rights import HIDDEN, MAY_ADD, ROLES, VIEWED
-from tests.stack import Stack
+from tests.ccweb.staff.test_rights import HIDDEN, MAY_ADD, ROLES, VIEWED
+from tests.support.deployment import Stack
 
 pytestmark = [pytest.mark.browser, pytest.mark.stack, pytest.mark.long]
 Query = Callable[..., list[tuple]]

@@ -9,7 +9,7 @@ import pytest
 from selenium.webdriver.common.by import By
 
 from tests.browser.driving import Hand, complaints
-from tests.stack import Stack
+from tests.support.deployment import Stack
 
 pytestmark = [pytest.mark.browser, pytest.mark.stack]
 SEGMENTS = "/admin/segments"

@@ -20,7 +20,7 @@ from rest_framework.authentication import SessionAuthentication
 from rest_framework.permissions import AllowAny
 from rest_framework.views import APIView
 
-from tests.services import Postgres, need
+from tests.support.servers import Postgres, need
 
 ROOT = Path(__file__).parents[2]
 STRONG = "a-key-of-more-than-fifty-characters-which-nobody-guesses-0123456789"

@@ -8,8 +8,8 @@ from django.test import Client
 from pytest_django import DjangoAssertNumQueries, Settings
 
 from ccweb.redis.circuit_breaker import REDIS
-from tests.plugin import CLOSED
-from tests.services import Redis
+from tests.support.pytest_plugin import CLOSED
+from tests.support.servers import Redis
 
 
 @pytest.fixture

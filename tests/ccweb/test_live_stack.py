@@ -6,7 +6,7 @@ import uuid
 import psycopg
 import pytest
 
-from tests.stack import Stack
+from tests.support.deployment import Stack
 
 pytestmark = pytest.mark.stack
 

@@ -13,8 +13,8 @@ import pytest
 from actions.models import OutboxMessage
 from ccweb.logs import Console, JSONFormatter, LineFormatter
 from ccweb.request.request_id import request_id
-from tests.api import get, post
-from tests.processes import wait_for
+from tests.support.api_client import get, post
+from tests.support.os_processes import wait_for
 
 KEY = "aB3dE5gH." + "k" * 43
 

@@ -11,7 +11,7 @@ from actions.models import OutboxMessage
 from ccweb.db.leader_election import Lead
 from ccweb.events.erasure import mark_erased
 from segments.models import RfmRun
-from tests.api import get, post
+from tests.support.api_client import get, post
 
 pytestmark = pytest.mark.django_db
 GOOD = {"user_id": 7, "action_type": "login"}

@@ -18,7 +18,7 @@ from ccweb.privacy import STORES
 from segments.models import RiskChange, SegmentChange, UserSegment
 from segments.recommendations.risk_profiles import set_risk_profile
 from segments.rfm.runs import compute_rfm_and_update_segments
-from tests.api import get, post
+from tests.support.api_client import get, post
 from visits.models import SiteVisit
 
 HIM, HER = 7_130_000_077, 7_130_000_099  # numbers that stand nowhere by chance

@@ -8,8 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.processes import wait_for_a_minute_with
-from tests.stack import Answer, Stack
+from tests.support.deployment import Answer, Stack
+from tests.support.os_processes import wait_for_a_minute_with
 
 pytestmark = [pytest.mark.stack, pytest.mark.xdist_group("production")]
 STRONG = "a-key-of-more-than-fifty-characters-which-nobody-guesses-0123456789"

@@ -13,8 +13,8 @@ import psycopg
 import pytest
 import redis
 
-from tests.services import Kafka, need
-from tests.stack import Stack
+from tests.support.deployment import Stack
+from tests.support.servers import Kafka, need
 
 pytestmark = pytest.mark.stack
 USERS, ACTIONS = 20, 200

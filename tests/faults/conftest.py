@@ -12,8 +12,8 @@ import pytest
 from tests.faults.figures import PROPERTY, Figure, table, write
 from tests.faults.lengths import MINUTES
 from tests.faults.world import World
-from tests.mock_cluster import MockCluster
-from tests.services import Kafka, Postgres, need
+from tests.support.kafka_mock import MockCluster
+from tests.support.servers import Kafka, Postgres, need
 
 os.environ.setdefault("FAULT_SEED", str(secrets.randbelow(2**32)))  # inherited by xdist's workers
 STARTED = time.monotonic()

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, Self
 
 import psycopg
 
-from tests.stack import Stack, call
+from tests.support.deployment import Stack, call
 
 PATIENCE = 30  # seconds: what takes longer is a hung request
 PAUSE = 0.05  # seconds after a refusal: more would only be more to settle

@@ -5,9 +5,9 @@ import os
 import shutil
 from collections.abc import Mapping
 
-from tests.parts import Missing
-from tests.processes import run
-from tests.services import Postgres
+from tests.support.os_processes import run
+from tests.support.programs import Missing
+from tests.support.servers import Postgres
 
 SUBNET = f"10.213.{os.getpid() % 250}"  # of this run alone
 HOST, SERVER = f"{SUBNET}.1", f"{SUBNET}.2"

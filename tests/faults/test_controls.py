@@ -9,16 +9,16 @@ from contextlib import ExitStack
 import psycopg
 import pytest
 
-from tests.commands import Running, start
 from tests.faults.accounting import Account, account, prove_that_it_sees, read_messages, read_rows
 from tests.faults.figures import PROPERTY, Recorder, figure
 from tests.faults.test_databases import recovered, start_again
 from tests.faults.traffic import Sent, Traffic, attempt
 from tests.faults.world import TOPIC, World
-from tests.mock_cluster import MockCluster
-from tests.processes import free_port, send, wait_for
-from tests.services import Postgres, need
-from tests.topics import read_topic
+from tests.support.kafka_mock import MockCluster
+from tests.support.kafka_topics import read_topic
+from tests.support.manage_process import Running, start
+from tests.support.os_processes import free_port, send, wait_for
+from tests.support.servers import Postgres, need
 
 pytestmark = pytest.mark.stack
 WAL_WRITER = "SELECT pid FROM pg_stat_activity WHERE backend_type = 'walwriter'"

@@ -17,11 +17,11 @@ from tests.faults.accounting import read_messages
 from tests.faults.figures import Recorder, judge
 from tests.faults.traffic import Sent, Traffic, attempt
 from tests.faults.world import TOPIC, World
-from tests.parts import Missing
-from tests.processes import wait_for
-from tests.services import need
-from tests.stack import ROOT
-from tests.topics import read_topic
+from tests.support.deployment import ROOT
+from tests.support.kafka_topics import read_topic
+from tests.support.os_processes import wait_for
+from tests.support.programs import Missing
+from tests.support.servers import need
 
 pytestmark = [pytest.mark.stack, pytest.mark.long]
 MOST = 40  # points of one kind

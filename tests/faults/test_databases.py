@@ -12,8 +12,8 @@ from tests.faults.figures import Recorder, judge
 from tests.faults.lengths import scaled
 from tests.faults.traffic import Traffic
 from tests.faults.world import World
-from tests.processes import run, send, wait_for
-from tests.services import Service, lack
+from tests.support.os_processes import run, send, wait_for
+from tests.support.servers import Service, lack
 
 pytestmark = pytest.mark.stack
 BATCH = 200

@@ -6,19 +6,19 @@ import psycopg
 import pytest
 
 from tests.benchmarks.load import cpu_seconds
-from tests.commands import start
 from tests.faults.figures import Recorder, judge
 from tests.faults.lengths import MINUTES
 from tests.faults.traffic import percentile, statuses
 from tests.faults.world import TOPIC, World
-from tests.mock_cluster import (
+from tests.support.kafka_mock import (
     NOT_ENOUGH_REPLICAS,
     NOT_ENOUGH_REPLICAS_AFTER_APPEND,
     PRODUCE,
     REQUEST_TIMED_OUT,
     TOPIC_AUTHORIZATION_FAILED,
 )
-from tests.services import Kafka
+from tests.support.manage_process import start
+from tests.support.servers import Kafka
 
 pytestmark = pytest.mark.stack
 BATCH = 200

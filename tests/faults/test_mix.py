@@ -13,8 +13,8 @@ from tests.faults.figures import Recorder, judge
 from tests.faults.lengths import MINUTES
 from tests.faults.test_databases import cut, start_again
 from tests.faults.world import World
-from tests.processes import send
-from tests.services import Service
+from tests.support.os_processes import send
+from tests.support.servers import Service
 
 pytestmark = [pytest.mark.stack, pytest.mark.long]
 BATCH = 200

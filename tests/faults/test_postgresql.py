@@ -11,10 +11,10 @@ import pytest
 from tests.faults.figures import PROPERTY, Recorder, figure
 from tests.faults.load import Load, figures, period
 from tests.faults.partition import PartitionedPostgres
-from tests.plugin import CLOSED
-from tests.processes import send, wait_for
-from tests.services import Postgres, create_database, need
-from tests.stack import Stack
+from tests.support.deployment import Stack
+from tests.support.os_processes import send, wait_for
+from tests.support.pytest_plugin import CLOSED
+from tests.support.servers import Postgres, create_database, need
 
 pytestmark = [pytest.mark.stack, pytest.mark.xdist_group("without a database")]
 DEADLINE = 5  # seconds: promise 12

@@ -9,8 +9,8 @@ import pytest
 from tests.faults.figures import Recorder, judge
 from tests.faults.lengths import scaled
 from tests.faults.world import World
-from tests.processes import send, wait_for
-from tests.stack import Program
+from tests.support.deployment import Program
+from tests.support.os_processes import send, wait_for
 
 pytestmark = pytest.mark.stack
 BATCH = 200  # what a relay may deliver twice when it dies

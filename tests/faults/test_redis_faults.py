@@ -14,12 +14,12 @@ from ccweb.redis.circuit_breaker import REDIS, Away
 from segments import streaks
 from segments.streaks import repair_thread, store
 from segments.streaks.update import DEBTS
-from tests.api import get, post
 from tests.faults.slow_proxy import SlowProxy
-from tests.processes import wait_for
 from tests.segments.acting import act, kept, naive
-from tests.services import PATIENT, Redis
-from tests.stack import Stack
+from tests.support.api_client import get, post
+from tests.support.deployment import Stack
+from tests.support.os_processes import wait_for
+from tests.support.servers import PATIENT, Redis
 
 pytestmark = pytest.mark.django_db(transaction=True)
 DAYS = {1: (0,), 2: (1, 2, 3), 3: (0, 1), 4: (2, 3), 5: (0, 2), 6: (0, 1, 2, 3, 4)}

@@ -11,10 +11,10 @@ from typing import NamedTuple
 import psycopg
 import pytest
 
-from tests.plugin import CLOSED
-from tests.processes import wait_for
-from tests.services import create_database
-from tests.stack import ROOT, Stack
+from tests.support.deployment import ROOT, Stack
+from tests.support.os_processes import wait_for
+from tests.support.pytest_plugin import CLOSED
+from tests.support.servers import create_database
 
 pytestmark = [pytest.mark.stack, pytest.mark.xdist_group("rfm runs")]
 

@@ -6,9 +6,9 @@ from contextlib import closing
 import psycopg
 import pytest
 
-from tests.plugin import CLOSED
-from tests.processes import wait_for
-from tests.stack import Program, Stack
+from tests.support.deployment import Program, Stack
+from tests.support.os_processes import wait_for
+from tests.support.pytest_plugin import CLOSED
 
 pytestmark = pytest.mark.stack
 LEADS = "scheduler: this process leads"

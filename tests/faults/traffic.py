@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import Any, NamedTuple, Self
 
-from tests.processes import wait_for
-from tests.stack import call
+from tests.support.deployment import call
+from tests.support.os_processes import wait_for
 
 PATIENCE = 30  # seconds: a request that takes longer counts as unknown
 STUBBORN = 90  # seconds after the end in which a client still sends again what it is in doubt about

@@ -13,11 +13,11 @@ import psycopg
 from ccweb.db.leader_election import SessionLock
 from tests.faults.accounting import Account, account, prove_that_it_sees, read_messages, read_rows
 from tests.faults.traffic import Sent, Traffic, attempt
-from tests.mock_cluster import MockCluster
-from tests.processes import wait_for
-from tests.services import Kafka, Postgres, create_database
-from tests.stack import Program, Stack
-from tests.topics import read_topic
+from tests.support.deployment import Program, Stack
+from tests.support.kafka_mock import MockCluster
+from tests.support.kafka_topics import read_topic
+from tests.support.os_processes import wait_for
+from tests.support.servers import Kafka, Postgres, create_database
 
 TOPIC = "topic_user_actions"
 FURTHEST = "SELECT coalesce(max(id), 0) FROM outbox"

@@ -14,7 +14,7 @@ from django.core.management import call_command
 from actions.models import UserAction
 from segments.models import RfmPolicy, UserSegment
 from segments.rfm.policies import publish_rfm_policy
-from tests.api import get
+from tests.support.api_client import get
 
 pytestmark = pytest.mark.django_db
 

@@ -11,7 +11,7 @@ from pytest_django import DjangoAssertNumQueries
 
 from ccweb.events.erasure import mark_erased
 from segments.models import RiskChange, RiskProfile, UserSegment
-from tests.api import JSON, faults, get
+from tests.support.api_client import JSON, faults, get
 
 pytestmark = pytest.mark.django_db
 

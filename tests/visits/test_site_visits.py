@@ -6,7 +6,7 @@ import pytest
 from django.utils import timezone
 
 from ccweb.events.erasure import mark_erased
-from tests.api import faults, get, post
+from tests.support.api_client import faults, get, post
 from visits.models import SiteVisit
 
 pytestmark = pytest.mark.django_db

@@ -12,7 +12,7 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError, connections
 
-from ccweb.embedded.first_start import ADMIN, admin_password, load_demo
+from ccweb.embedded.demo_data import ADMIN, admin_password, load_demo
 from ccweb.embedded.processes import end_with_parent, is_free
 from ccweb.embedded.run_state import AlreadyRunning, end_leftovers, only_one
 from ccweb.embedded.supervisor import Stopped, Supervisor

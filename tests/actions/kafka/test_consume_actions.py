@@ -1,0 +1,126 @@
+"""manage.py consume_actions: what a person sees on the console, and what a pipe gets."""
+
+import json
+import signal
+import uuid
+from collections.abc import Iterator
+
+import pytest
+from confluent_kafka import Producer
+
+from actions.models import TOPIC
+from tests.actions.outbox import record, waiting
+from tests.support.deployment import Stack
+from tests.support.manage_process import start
+from tests.support.os_processes import wait_for
+from tests.support.pytest_plugin import CLOSED
+
+pytestmark = [pytest.mark.stack, pytest.mark.xdist_group("kafka")]
+
+
+@pytest.fixture
+def group() -> str:
+    return f"group-{uuid.uuid4().hex}"
+
+
+@pytest.fixture(scope="module")
+def relay(stack: Stack) -> Iterator[None]:
+    """Delivers what is recorded, for all tests."""
+    with start(stack, "relay_actions") as relay:
+        yield
+        relay.end()
+
+
+@pytest.fixture
+def ids(stack: Stack, relay: None) -> list[str]:
+    """Five actions of one user, delivered."""
+    return deliver(stack, 7, 7, 7, 7, 7)
+
+
+def deliver(stack: Stack, *user_ids: int) -> list[str]:
+    ids = record(stack, *user_ids)
+    wait_for(lambda: waiting(stack) == 0, "the delivery")
+    return ids
+
+
+def read(stack: Stack, *arguments: str) -> list[str]:
+    """The event ids on the lines that the command printed."""
+    return event_ids(stack.manage("consume_actions", *arguments).stdout)
+
+
+def event_ids(printed: str) -> list[str]:
+    return [json.loads(line).get("event_id", "") for line in printed.splitlines()]
+
+
+def produce(stack: Stack, value: bytes) -> None:
+    producer = Producer({"bootstrap.servers": stack.kafka_broker})
+    producer.produce(TOPIC, value, key=b"7")
+    assert producer.flush(120) == 0
+
+
+def test_messages_are_printed_one_json_a_line(stack: Stack, ids: list[str], group: str) -> None:
+    done = stack.manage("consume_actions", "--limit", "2", "--group", group)
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [set(line) for line in lines] == [{"user_id", "action_type", "action_timestamp", "event_id", "value"}] * 2
+    assert done.stderr.endswith("consume_actions: printed 2\n")
+
+
+def test_a_group_goes_on_where_it_stopped(stack: Stack, ids: list[str], group: str) -> None:
+    with start(stack, "consume_actions", "--group", group) as consumer:
+        seen = [json.loads(consumer.line())["event_id"]]
+        while seen[-1] != ids[-1]:
+            seen.append(json.loads(consumer.line())["event_id"])
+        consumer.end()
+    later = deliver(stack, 7, 8)
+    assert sorted(read(stack, "--group", group, "--limit", "2")) == sorted(later)
+
+
+def test_from_the_beginning_prints_all_again(stack: Stack, ids: list[str], group: str) -> None:
+    everything = str(len(stack.messages()))
+    first = read(stack, "--group", group, "--limit", everything)
+    assert sorted(read(stack, "--group", group, "--from-beginning", "--limit", everything)) == sorted(first)
+
+
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_it_cleanly(stack: Stack, ids: list[str], group: str, signum: signal.Signals) -> None:
+    with start(stack, "consume_actions", "--group", group) as consumer:
+        consumer.line()
+        out, err = consumer.end(signum)
+    assert all(event_ids(out))
+    assert f"consume_actions: printed {len(out.splitlines()) + 1}" in err
+
+
+def test_a_closed_pipe_ends_it_without_a_traceback(stack: Stack, ids: list[str], group: str) -> None:
+    with start(stack, "consume_actions", "--group", group) as consumer:
+        assert consumer.stdout is not None
+        consumer.line()
+        consumer.stdout.close()
+        deliver(stack, 7)
+        consumer.wait(120)
+        assert consumer.returncode == 0
+        assert consumer.stderr is not None
+        assert consumer.stderr.read() == "consume_actions: nobody reads any more\n"
+
+
+def test_what_is_not_json_is_shown_and_does_not_end_it(stack: Stack, ids: list[str], group: str) -> None:
+    produce(stack, b"two\nlines \xff")
+    with start(stack, "consume_actions", "--group", group) as consumer:
+        while "not_json" not in (line := consumer.line()):
+            assert line
+        assert json.loads(line) == {"not_json": "two\nlines \\xff"}
+        consumer.end()
+
+
+def test_without_a_broker_it_says_so_and_keeps_trying(stack: Stack, group: str) -> None:
+    with start(stack, "consume_actions", "--group", group, KAFKA_BROKER=CLOSED) as consumer:
+        assert consumer.stderr is not None
+        assert "waiting for Kafka" in consumer.stderr.readline()
+        assert consumer.end()[0] == ""
+
+
+@pytest.mark.parametrize("limit", ["0", "-1", "many"])
+def test_a_limit_that_is_none_is_refused(stack: Stack, limit: str) -> None:
+    with start(stack, "consume_actions", "--limit", limit) as consumer:
+        err = consumer.communicate(timeout=120)[1]
+    assert consumer.returncode == 2
+    assert "expected a whole number from 1 on" in err

@@ -1,0 +1,78 @@
+"""Commands and scripts in a real Redis, by lines that are kept."""
+
+from collections.abc import Iterator
+
+import pytest
+import redis
+
+from ccweb.redis.circuit_breaker import Away, Breaker
+from ccweb.redis.client import Call, Lines, Refused, answer, command, run_scripts
+from tests.support.servers import PATIENT, Redis
+
+DOUBLE = Call("return 2 * ARGV[1]", [], [21])
+FAIL = Call("return redis.error_reply('no')", [])
+
+
+@pytest.fixture
+def line(redis_server: Redis) -> Lines:
+    return Lines(f"{redis_server.url}/0{PATIENT}")
+
+
+@pytest.fixture
+def raw(redis_server: Redis) -> Iterator[redis.Redis]:
+    with redis.Redis.from_url(f"{redis_server.url}/0") as client:
+        yield client
+
+
+def breaker() -> Breaker:
+    return Breaker("redis", errors=(redis.RedisError, OSError), threshold=1, pause=60)
+
+
+def connections(raw: redis.Redis) -> int:
+    return len(raw.client_list()) - 1
+
+
+def test_scripts_are_sent_by_one_round_trip_and_loaded_when_the_server_does_not_know_them(
+    line: Lines, raw: redis.Redis
+) -> None:
+    assert run_scripts([DOUBLE, DOUBLE], line) == [42, 42]
+    raw.script_flush()
+    assert run_scripts([DOUBLE, DOUBLE._replace(arguments=[1])], line) == [42, 2]
+    assert connections(raw) == 1
+
+
+def test_an_error_stands_among_the_answers_and_opens_no_breaker(line: Lines) -> None:
+    door = breaker()
+    refused, double = run_scripts([FAIL, DOUBLE], line, door)
+    assert double == 42
+    with pytest.raises(Refused, match="no"):
+        answer(refused)
+    with pytest.raises(Refused):
+        command("GET", by=line, breaker=door)
+    assert not door.is_open
+
+
+def test_a_line_that_the_server_has_closed_is_replaced_before_it_is_used(line: Lines, raw: redis.Redis) -> None:
+    command("SET", "a", "1", by=line)
+    raw.client_kill_filter(_type="normal", skipme=True)
+    assert command("GET", "a", by=line, breaker=breaker()) == b"1"
+
+
+def test_an_answer_that_came_too_late_is_given_to_nobody_else(redis_server: Redis, raw: redis.Redis) -> None:
+    line = Lines(f"{redis_server.url}/0", timeout=0.3)
+    command("SET", "a", "1", by=line)
+    raw.client_pause(1000)
+    with pytest.raises(Away):
+        command("GET", "a", by=line, breaker=breaker())
+    raw.client_unpause()
+    assert command("PING", by=line, breaker=breaker()) == b"PONG"
+    assert connections(raw) == 1
+
+
+def test_a_long_outage_uses_nothing_up(line: Lines, redis_server: Redis) -> None:
+    redis_server.stop()
+    for _ in range(120):
+        with pytest.raises(redis.ConnectionError):
+            line.ask([["PING"]])
+    redis_server.start()
+    assert line.ask([["PING"]]) == [b"PONG"]

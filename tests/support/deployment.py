@@ -1,0 +1,148 @@
+"""The system as it is deployed: the processes of the Procfile, from the outside."""
+
+import http.client
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple, Self
+
+from confluent_kafka import Message
+
+from tests.support.kafka_topics import read_topic
+from tests.support.os_processes import wait_for
+from tests.support.secret_scanner import search
+from tests.support.servers import Service
+
+ROOT = Path(__file__).parents[2]
+
+
+class Answer(NamedTuple):
+    """An HTTP answer."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    def json(self) -> Any:
+        """The parsed body."""
+        return json.loads(self.body)
+
+
+class Program(Service):
+    """One process line of the Procfile, such as web, relay or scheduler."""
+
+    def __init__(self, name: str, environment: Mapping[str, str]) -> None:
+        self.name = name
+        super().__init__()
+        self.working_folder = ROOT
+        self._variables = dict(environment)
+
+    def _environment(self) -> dict[str, str]:
+        return super()._environment() | self._variables | {"PORT": str(self.port)}
+
+    def _command(self) -> list[str]:
+        lines = (line.partition(":") for line in (ROOT / "Procfile").read_text().splitlines())
+        return ["sh", "-c", f"exec {next(command for name, _, command in lines if name == self.name)}"]
+
+    def _answers(self) -> bool:
+        if self.name != "web":
+            return True
+        try:
+            return call(self.address, "GET", "/healthz", timeout=5).status == 200
+        except (OSError, http.client.HTTPException):
+            return False
+
+    def wait_for_workers(self) -> None:
+        """Until both workers of the web process serve: start() returns when the first one answers."""
+        wait_for(lambda: self.log.read_text().count("Started worker") == 2, "both workers to listen")
+
+
+class Stack:
+    """The web process on its own port, and others when asked, all on the given servers.
+
+    Without further variables DEBUG is on, so that loopback needs no key, the limits are out of reach, and the relay
+    runs in the web process.
+    """
+
+    def __init__(self, *, database_url: str, redis_url: str, kafka_broker: str, **variables: str) -> None:
+        self.database_url, self.redis_url, self.kafka_broker = database_url, redis_url, kafka_broker
+        self.environment = {
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "PYTHONUNBUFFERED": "1",
+            "CCWEB_IGNORE_LOCAL": "1",
+            "DEBUG": "1",
+            "THROTTLE_KEY": "1000000/min",
+            "THROTTLE_ADDRESS": "1000000/min",
+            "DATABASE_URL": database_url,
+            "REDIS_URL": redis_url,
+            "KAFKA_BROKER": kafka_broker,
+        } | variables
+        self._programs: list[Program] = []
+        self.web = self.program("web")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        logs = []
+        for program in reversed(self._programs):
+            logs += [program.log.read_text()] if program.log.exists() else []
+            program.close()
+        search("\n".join(logs))
+
+    @property
+    def url(self) -> str:
+        """Where the web process listens."""
+        return f"http://{self.web.address}"
+
+    def program(self, name: str, **variables: str) -> Program:
+        """A process of the Procfile on these servers, not yet started; ends with the stack."""
+        program = Program(name, self.environment | variables)
+        self._programs.append(program)
+        return program
+
+    def manage(self, *arguments: str, check: bool = True, seconds: int = 300) -> subprocess.CompletedProcess[str]:
+        """Runs a manage.py command to its end; AssertionError with its errors when it fails, unless check=False."""
+        done = subprocess.run(
+            [sys.executable, "manage.py", *arguments],
+            cwd=ROOT,
+            env=self.environment | {"HOME": str(self.web.folder)},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=seconds,
+            check=False,
+        )
+        assert not check or done.returncode == 0, done.stderr
+        return done
+
+    def call(self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None) -> Answer:
+        """One HTTP request to the web process; a body that is not bytes is sent as JSON."""
+        return call(self.web.address, method, path, body, headers)
+
+    def messages(self, at_least: int = 0, topic: str = "topic_user_actions") -> list[Message]:
+        """All messages of the topic, once there are `at_least` so many."""
+        return read_topic(self.kafka_broker, topic, at_least=at_least)
+
+
+def call(
+    address: str,
+    method: str,
+    path: str,
+    body: Any = None,
+    headers: Mapping[str, str] | None = None,
+    timeout: float = 30,
+) -> Answer:
+    """One HTTP request on a connection of its own; raises OSError or http.client.HTTPException."""
+    connection = http.client.HTTPConnection(address, timeout=timeout)
+    raw = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
+    json_type = {} if body is None else {"Content-Type": "application/json"}
+    try:
+        connection.request(method, path, raw, json_type | dict(headers or {}))
+        response = connection.getresponse()
+        return Answer(response.status, response.headers, response.read())
+    finally:
+        connection.close()

@@ -1,0 +1,155 @@
+"""Gives a pytest run its own servers, before Django reads the settings, and takes them away at its end.
+
+The process that was called `pytest` owns them; xdist's workers inherit its environment. PostgreSQL (with
+`--database postgresql`) and Redis are there from the start. What else a test asks for by `shared(name)` starts
+at the first request: the asking process leaves a file NAME.wanted, the owner answers in NAME.json.
+"""
+
+import atexit
+import json
+import os
+import shutil
+import signal
+import tempfile
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.os_processes import wait_for
+from tests.support.programs import Missing
+from tests.support.servers import PATIENT, Kafka, Postgres, Redis, Service
+
+CLOSED = "127.0.0.1:9"  # nothing listens on the discard port: a test never meets a developer's server
+FETCH_SECONDS = 600  # the first Kafka on a machine is fetched
+POSTGRES_URL = "postgres://postgres@{}/postgres"
+REDIS_DATABASES = 64
+GROUPS = {"kafka_broker": "kafka", "world": "world", "chromium": "chromium"}  # by fixture
+NOT_PURE = {"django_db", "stack", "browser"}
+KINDS: dict[str, Callable[[], Service]] = {
+    "postgresql": lambda: Postgres({"fsync": "off", "full_page_writes": "off"}),  # no test pulls the plug
+    "redis": lambda: Redis({"appendonly": "no", "databases": str(REDIS_DATABASES)}),
+    "kafka": Kafka,
+}
+
+
+class Owner:
+    """Starts servers when their files are wanted, in one thread that lives as long as they do."""
+
+    def __init__(self) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="ccweb-pytest-"))
+        self._services: list[Service] = []
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="services", daemon=True)
+        self._thread.start()
+        atexit.register(self.close)  # not a hook: a run that breaks off early has no hook of its end
+
+    def close(self) -> None:
+        """Stops all servers and forgets their files."""
+        self._end.set()
+        self._thread.join()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _watch(self) -> None:
+        while not self._end.wait(0.05):
+            for wish in self.folder.glob("*.wanted"):
+                answer = wish.with_suffix(".json")
+                if not answer.exists():
+                    draft = wish.with_suffix(".draft")
+                    draft.write_text(json.dumps(self._start(wish.stem)))
+                    draft.rename(answer)
+                wish.unlink()
+        for service in self._services:
+            service.close()
+
+    def _start(self, name: str) -> dict[str, str]:
+        try:
+            service = KINDS[name.partition("-")[0]]()
+            self._services.append(service)
+            return {"address": service.start().address}
+        except Missing as missing:
+            return {"missing": str(missing)}
+        except (RuntimeError, OSError) as error:  # TimeoutError is an OSError
+            return {"error": str(error)}
+
+
+def shared(name: str) -> str:
+    """The address (host:port) of this run's postgresql, redis or kafka; `kafka-NAME` is one more Kafka.
+
+    Raises Missing when this machine has none, RuntimeError when it did not start.
+    """
+    folder = Path(os.environ["CCWEB_TEST_SERVICES"])
+    answer = folder / f"{name}.json"
+    if not answer.exists():
+        (folder / f"{name}.wanted").touch()
+        wait_for(answer.exists, f"{name} to start", FETCH_SECONDS)
+    said = json.loads(answer.read_text())
+    if "missing" in said:
+        raise Missing(said["missing"])
+    if "error" in said:
+        raise RuntimeError(said["error"])
+    return said["address"]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--database", choices=("sqlite", "postgresql"), default="sqlite", help="what Django runs on")
+
+
+@pytest.hookimpl(wrapper=True)  # a wrapper comes before pytest-django, which loads the settings in this hook
+def pytest_load_initial_conftests(early_config: pytest.Config) -> Iterator[None]:
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # end as tidily as after Ctrl-C
+        folder = Owner().folder
+        os.environ["CCWEB_TEST_SERVICES"] = str(folder)
+        os.environ |= environment(folder, early_config.known_args_namespace.database)
+    return (yield)
+
+
+def environment(folder: Path, database: str) -> dict[str, str]:
+    """The variables that Django's settings read in this run; starts the servers that they name."""
+    sqlite = f"sqlite:///{folder}/db.sqlite3"
+    return {
+        "CCWEB_IGNORE_LOCAL": "1",  # neither .env nor what `make run` left
+        "SECRET_KEY": "only-tests-see-this-one",
+        "DEBUG": "1",
+        "THROTTLE_KEY": "1000000/min",  # tests send more than clients; those of the limits set their own
+        "THROTTLE_ADDRESS": "1000000/min",
+        "DATABASE_URL": sqlite if database == "sqlite" else url("postgresql", POSTGRES_URL, sqlite),
+        "REDIS_URL": url("redis", f"redis://{{}}/0{PATIENT}", f"redis://{CLOSED}/0"),
+        "KAFKA_BROKER": CLOSED,  # a test that wants Kafka asks for the fixture
+    }
+
+
+def url(name: str, form: str, otherwise: str) -> str:
+    """The URL of a shared server; `otherwise` when it is missing, and then fixtures skip what needs it."""
+    try:
+        return form.format(shared(name))
+    except Missing:
+        return otherwise
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_setupnodes(specs: Sequence[Any]) -> None:
+    """Gives each worker a Redis database of its own (pytest-django does so for SQL)."""
+    base = os.environ["REDIS_URL"].rpartition("/")[0]
+    for number, spec in enumerate(specs):
+        spec.env["REDIS_URL"] = f"{base}/{number % REDIS_DATABASES}{PATIENT}"
+
+
+@pytest.hookimpl(tryfirst=True)  # before -m and xdist look at the marks
+def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
+    """Marks as pure what needs no second pass: it starts none of our processes, and pytest-django lets no test without
+    its mark or fixtures reach a database. Gives what shares a Kafka or a world to one worker, which starts it once."""
+    for item in items:
+        fixtures = set(getattr(item, "fixturenames", ()))
+        if not (NOT_PURE & {mark.name for mark in item.iter_markers()} or {"db", "transactional_db"} & fixtures):
+            item.add_marker("pure")
+        for name in GROUPS.keys() & fixtures:
+            item.add_marker(pytest.mark.xdist_group(GROUPS[name]))
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    servers = (os.environ[name] for name in ("DATABASE_URL", "REDIS_URL"))
+    return f"servers: {', '.join(servers)}; Kafka when a test asks"

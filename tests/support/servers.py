@@ -1,0 +1,333 @@
+"""Throw-away PostgreSQL, Redis and Apache Kafka for tests, benchmarks and fault runs.
+
+Each has its own folder, a free port on 127.0.0.1 and keeps both until `close()`, which also runs at exit:
+`start`, `stop` and `kill` may follow each other on the same data. Start them in a thread that lives as long
+as the service, because the kernel ends them with it. `python -m tests.support.servers` runs all three by hand.
+"""
+
+import atexit
+import contextlib
+import os
+import secrets
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import NoReturn, Self, TypeVar
+
+import psycopg
+import pytest
+import redis
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from tests.support.os_processes import free_port, is_alive, is_running, process_tree, run, send, wait_for
+from tests.support.programs import Missing, java, kafka_jars, postgresql_programs, redis_program
+
+STOP_SECONDS = 60
+# Behind the URL of a Redis: our clients give it up after 100 ms, which is no outage but a busy machine. Where that is
+# what is tested, the URL goes without.
+PATIENT = "?socket_timeout=30&socket_connect_timeout=30"
+T = TypeVar("T")
+
+
+def need(start: Callable[[], T]) -> T:
+    """What start() returns; a missing part skips the test, or fails it under REQUIRE_REAL_SERVICES=1."""
+    try:
+        return start()
+    except Missing as missing:
+        lack(str(missing))
+
+
+def lack(reason: str) -> NoReturn:
+    """Skips the test with the reason, or fails it under REQUIRE_REAL_SERVICES=1."""
+    if os.environ.get("REQUIRE_REAL_SERVICES") == "1":
+        pytest.fail(f"REQUIRE_REAL_SERVICES=1, but {reason}")
+    pytest.skip(reason)
+
+
+def create_database(server: str, database: str, template: str = "template1") -> str:
+    """Makes a database next to the one that the URL `server` names, and returns its URL."""
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(f'CREATE DATABASE "{database}" TEMPLATE "{template}"')
+    return f"{server.rpartition('/')[0]}/{database}"
+
+
+class Service:
+    """A server process that can be started, stopped, killed, frozen and started again on the same data."""
+
+    name = "service"
+    stop_signal = signal.SIGTERM
+
+    def __init__(self, settings: Mapping[str, str] | None = None) -> None:
+        self.settings = dict(settings or {})
+        self.port = free_port()
+        self.folder = Path(tempfile.mkdtemp(prefix=f"ccweb-{self.name}-"))
+        self.log = self.folder / "log"
+        self.working_folder = self.folder
+        self._owner = os.getpid()
+        self._process: subprocess.Popen[bytes] | None = None
+        atexit.register(self.close)
+
+    def __enter__(self) -> Self:
+        try:
+            return self.start()
+        except BaseException:
+            self.close()
+            raise
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def address(self) -> str:
+        """host:port."""
+        return f"127.0.0.1:{self.port}"
+
+    def start(self) -> Self:
+        """Starts the server and waits until it answers; raises RuntimeError with the end of its log."""
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                ["setpriv", "--pdeathsig", "INT", *self._identity(), "--", *self._command()],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd=self.working_folder,
+                env=self._environment(),
+                start_new_session=True,  # Ctrl-C in the terminal is for us, not for the server
+            )
+        self._wait_until_it_answers(self._process)
+        return self
+
+    def stop(self) -> None:
+        """Stops it the graceful way and waits; raises subprocess.TimeoutExpired after a minute."""
+        if self._process is not None:
+            self._process.send_signal(self.stop_signal)
+            self._process.wait(STOP_SECONDS)
+            self._process = None
+
+    def kill(self) -> None:
+        """Ends all its processes at once (-9), as a crash would, and waits until none is left."""
+        if self._process is None:
+            return
+        self.freeze()  # so that none can start another in the meantime
+        pids = self.pids()
+        send(signal.SIGKILL, pids)
+        self._process.wait(STOP_SECONDS)
+        self._process = None
+        wait_for(lambda: not any(map(is_alive, pids)), f"the processes of {self.name} to end")
+
+    def freeze(self) -> None:
+        """Stops all its processes in their tracks (SIGSTOP): connections stay open, nothing answers."""
+
+        def stop_what_runs() -> bool:
+            running = [pid for pid in self.pids() if is_running(pid)]
+            send(signal.SIGSTOP, running)
+            return not running
+
+        wait_for(stop_what_runs, f"{self.name} to freeze")
+
+    def thaw(self) -> None:
+        """Lets frozen processes go on (SIGCONT)."""
+        send(signal.SIGCONT, self.pids())
+
+    def pids(self) -> list[int]:
+        """The server's process ids, the first process first."""
+        return process_tree(self._process.pid) if self._process else []
+
+    def close(self) -> None:
+        """Ends it for good and removes its data; harmless when repeated or inherited by a fork."""
+        if os.getpid() != self._owner:
+            return
+        self.thaw()
+        self._end()
+        shutil.rmtree(self.folder, ignore_errors=True)
+        atexit.unregister(self.close)
+
+    def _end(self) -> None:
+        self.kill()
+
+    def _wait_until_it_answers(self, process: subprocess.Popen[bytes]) -> None:
+        def answers() -> bool:
+            if process.poll() is not None:
+                raise RuntimeError(f"{self.name} ended with {process.returncode}:\n{self._log_end()}")
+            return self._answers()
+
+        wait_for(answers, f"{self.name} to answer on {self.address}")
+
+    def _log_end(self) -> str:
+        return "\n".join(self.log.read_text(errors="replace").splitlines()[-20:])
+
+    def _environment(self) -> dict[str, str]:
+        return {"PATH": os.environ["PATH"], "HOME": str(self.folder), "LANG": "C.UTF-8"}
+
+    def _identity(self) -> list[str]:
+        return []
+
+    def _command(self) -> list[str]:
+        raise NotImplementedError
+
+    def _answers(self) -> bool:
+        raise NotImplementedError
+
+
+class Postgres(Service):
+    """PostgreSQL with its real durability; `settings` are configuration parameters, such as fsync."""
+
+    name = "postgresql"
+    stop_signal = signal.SIGINT  # fast shutdown
+
+    def __init__(self, settings: Mapping[str, str] | None = None) -> None:
+        self._bin = postgresql_programs()
+        super().__init__(settings)
+        self._data = self.folder / "data"
+        if os.geteuid() == 0:
+            shutil.chown(self.folder, "postgres", "postgres")
+        initdb = [self._bin / "initdb", "--no-sync", "--auth=trust", "--username=postgres"]
+        initdb += ["--encoding=UTF8", "--locale=C.UTF-8", "--pgdata", self._data]
+        run([*self._prefix(), *map(str, initdb)], self._environment())
+
+    @property
+    def url(self) -> str:
+        """The connection URL of the database `postgres`, as superuser."""
+        return f"postgres://postgres@{self.address}/postgres"
+
+    def create_database(self, database: str, template: str = "template1") -> str:
+        """Makes a database, empty or like its template, and returns its URL."""
+        return create_database(self.url, database, template)
+
+    def _end(self) -> None:
+        if self._process is not None:
+            self._process.send_signal(signal.SIGQUIT)  # at once, but freeing the shared memory
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(5)
+        self.kill()
+
+    def _prefix(self) -> list[str]:
+        identity = self._identity()
+        return ["setpriv", *identity, "--"] if identity else []
+
+    def _identity(self) -> list[str]:
+        if os.geteuid() != 0:
+            return []
+        return ["--reuid", "postgres", "--regid", "postgres", "--init-groups"]  # it refuses to run as root
+
+    def _command(self) -> list[str]:
+        settings = {"listen_addresses": "127.0.0.1", "unix_socket_directories": str(self.folder)}
+        settings |= self.settings
+        options = [part for key, value in settings.items() for part in ("-c", f"{key}={value}")]
+        return [str(self._bin / "postgres"), "-D", str(self._data), "-p", str(self.port), *options]
+
+    def _answers(self) -> bool:
+        try:
+            psycopg.connect(self.url, connect_timeout=2).close()
+        except psycopg.OperationalError:
+            return False
+        return True
+
+
+class Redis(Service):
+    """Redis, or Valkey from its wheel; keeps its data over a crash unless settings={"appendonly": "no"}."""
+
+    name = "redis"
+
+    def __init__(self, settings: Mapping[str, str] | None = None) -> None:
+        self._program = redis_program()
+        super().__init__({"appendonly": "yes", "save": ""} | dict(settings or {}))
+
+    @property
+    def url(self) -> str:
+        """The URL without the database number."""
+        return f"redis://{self.address}"
+
+    def _command(self) -> list[str]:
+        settings = {"port": str(self.port), "bind": "127.0.0.1", "dir": str(self.folder)} | self.settings
+        options = [part for key, value in settings.items() for part in (f"--{key}", value)]
+        return [self._program, *options]
+
+    def _answers(self) -> bool:
+        try:
+            with redis.Redis(port=self.port, socket_timeout=2, retry=Retry(NoBackoff(), 0)) as client:
+                return bool(client.ping())
+        except redis.RedisError:
+            return False
+
+
+class Kafka(Service):
+    """Apache Kafka, one node; `settings` are broker properties. The first one ever fetches its jars."""
+
+    name = "kafka"
+    heap = "384m"
+
+    def __init__(self, settings: Mapping[str, str] | None = None) -> None:
+        self._java, self._jars = java(), kafka_jars()
+        super().__init__(settings)
+        self._controller_port = free_port()
+        self._properties = self.folder / "server.properties"
+        lines = (f"{key}={value}\n" for key, value in self._configuration().items())
+        self._properties.write_text("".join(lines))
+        cluster = "c" + secrets.token_urlsafe(16)[1:]  # one that begins with - reads as an option
+        command = self._jvm("kafka.tools.StorageTool", "format", "--standalone", "-t", cluster, "-c")
+        run([*command, str(self._properties)], self._environment())
+
+    def _configuration(self) -> dict[str, str]:
+        broker, controller = f"PLAINTEXT://{self.address}", f"CONTROLLER://127.0.0.1:{self._controller_port}"
+        return {
+            "process.roles": "broker,controller",
+            "node.id": "1",
+            "controller.quorum.bootstrap.servers": f"127.0.0.1:{self._controller_port}",
+            "listeners": f"{broker},{controller}",
+            "advertised.listeners": broker,
+            "controller.listener.names": "CONTROLLER",
+            "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT",
+            "inter.broker.listener.name": "PLAINTEXT",
+            "log.dirs": str(self.folder / "data"),
+            "num.partitions": "3",
+            "offsets.topic.num.partitions": "1",
+            "offsets.topic.replication.factor": "1",
+            "transaction.state.log.num.partitions": "1",
+            "transaction.state.log.replication.factor": "1",
+            "transaction.state.log.min.isr": "1",
+            "share.coordinator.state.topic.replication.factor": "1",
+            "share.coordinator.state.topic.min.isr": "1",
+            "group.initial.rebalance.delay.ms": "0",
+            "controller.quorum.election.timeout.ms": "100",
+            "broker.session.timeout.ms": "3000",  # a killed one waits as long to register again
+            "broker.heartbeat.interval.ms": "500",
+        } | self.settings
+
+    def _jvm(self, main: str, *arguments: str) -> list[str]:
+        quick = ["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto"]
+        log = "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"
+        return [self._java, f"-Xmx{self.heap}", *quick, log, "-cp", f"{self._jars}/*", main, *arguments]
+
+    def _command(self) -> list[str]:
+        return self._jvm("kafka.Kafka", str(self._properties))
+
+    def _answers(self) -> bool:
+        try:
+            AdminClient({"bootstrap.servers": self.address, "log_level": 0}).list_topics(timeout=2)
+        except KafkaException:
+            return False
+        return True
+
+
+def main() -> None:
+    """Runs all three and says where, until Ctrl-C or SIGTERM."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    services: list[Postgres | Redis | Kafka] = []
+    for kind in (Postgres, Redis, Kafka):
+        begin = time.monotonic()
+        services.append(kind().start())
+        print(f"{kind.name} {services[-1].address} after {time.monotonic() - begin:.1f} s", flush=True)
+    with contextlib.suppress(KeyboardInterrupt):
+        signal.pause()
+
+
+if __name__ == "__main__":
+    main()
