@@ -139,7 +139,7 @@ class OutboxQuerySet(models.QuerySet["OutboxMessage"]):
         return bool(self.filter(pk=pk).update(quarantined_at=timezone.now(), error=reason))
 
     def quarantined(self) -> "OutboxQuerySet":
-        """Refused by Kafka for good, until somebody re-sends them."""
+        """CommandRefused by Kafka for good, until somebody re-sends them."""
         return self.exclude(quarantined_at=None).order_by("id")
 
     def backlog(self) -> tuple[int, float]:
@@ -148,7 +148,7 @@ class OutboxQuerySet(models.QuerySet["OutboxMessage"]):
         oldest: datetime | None = found["oldest"]
         return found["count"], (timezone.now() - oldest).total_seconds() if oldest else 0.0
 
-    def settle(self, ids: Sequence[int]) -> None:
+    def delete_delivered(self, ids: Sequence[int]) -> None:
         """Delete messages that Kafka has confirmed, and count their actions by the hour in which they were queued."""
         if connection.vendor == "postgresql":
             with connection.cursor() as cursor:

@@ -14,7 +14,7 @@ from django_redis import get_redis_connection
 
 from ccweb.request.deadline import within
 
-CAP = 0.5  # seconds
+CAP_SECONDS = 0.5  # seconds
 # Kafka's ApiVersions, version 0, correlation id 1, no client id: every broker answers it, even before a login.
 API_VERSIONS = struct.pack(">ihhih", 10, 18, 0, 1, -1)
 
@@ -53,13 +53,13 @@ def state(ask: Callable[[], None]) -> State:
 
 def ask_database() -> None:
     """A query on this thread's connection; raises DatabaseError when it fails."""
-    with within(CAP), connection.cursor() as cursor:
+    with within(CAP_SECONDS), connection.cursor() as cursor:
         cursor.execute("SELECT 1")
         cursor.fetchone()
 
 
 def ask_redis() -> None:
-    """PING; raises RedisError. The client's own timeouts are shorter than the cap."""
+    """PING_INTERVAL_SECONDS; raises RedisError. The client's own timeouts are shorter than the cap."""
     get_redis_connection().ping()
 
 
@@ -68,7 +68,7 @@ def ask_kafka() -> None:
 
     A bare socket, because Kafka's client would keep threads and connections for it.
     """
-    deadline = time.monotonic() + CAP
+    deadline = time.monotonic() + CAP_SECONDS
     addresses = settings.KAFKA_BROKER.split(",")
     for left in range(len(addresses), 0, -1):
         try:

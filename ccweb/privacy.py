@@ -22,7 +22,7 @@ from segments.recommendations.recommend import recommend
 from segments.rfm.run_lock import Busy, only_run
 from visits.models import SiteVisit
 
-PATIENCE_SECONDS = 120.0
+TIMEOUT_SECONDS = 120.0
 LOCK_WAIT = "500ms"  # while the erasure waits for a lock, every writer behind it waits too
 
 
@@ -54,10 +54,11 @@ def erase_user(user_id: int) -> Counter[str]:
     """Delete or pseudonymise everything about a user and refuse his later events; returns rows by store.
 
     The tables change in one transaction, so that a killed erasure is simply run again. Raises Busy or
-    OperationalError when an RFM run or long writers hold the tables for more than PATIENCE_SECONDS, and Away when Redis
-    did not answer at the end; then the tables are erased and the streak expires within two days.
+    OperationalError when an RFM run or long writers hold the tables for more than TIMEOUT_SECONDS, and
+    DependencyUnavailable when Redis did not answer at the end; then the tables are erased and the streak expires
+    within two days.
     """
-    deadline = time.monotonic() + PATIENCE_SECONDS
+    deadline = time.monotonic() + TIMEOUT_SECONDS
     while True:
         try:
             with only_run():  # a run that has read the user's actions would write his segment anew
@@ -67,7 +68,7 @@ def erase_user(user_id: int) -> Counter[str]:
             if time.monotonic() > deadline:
                 raise
             time.sleep(0.5)
-    receipt["streak"] = streaks.forget(user_id)
+    receipt["streak"] = streaks.delete(user_id)
     return receipt
 
 

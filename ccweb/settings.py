@@ -84,7 +84,7 @@ INSTALLED_APPS = [
     "visits",
 ]
 MIDDLEWARE = [
-    "ccweb.server.request_log.Observed",  # first: it sees every answer
+    "ccweb.server.request_log.RequestLog",  # first: it sees every answer
     "ccweb.request.client_address.ClientAddress",  # before all that ask who the client is
     "ccweb.api.middleware.LoopbackOnly",
     "django.middleware.security.SecurityMiddleware",

@@ -24,10 +24,10 @@ import ccweb.urls  # noqa: E402, F401  every module is loaded before the first r
 from actions.fast_path import record_route  # noqa: E402
 from ccweb.logs import gather_lines  # noqa: E402
 from ccweb.server.fast_path import FastPath  # noqa: E402
-from ccweb.server.request_scope import Front, InSlot  # noqa: E402
+from ccweb.server.request_scope import in_slot, scoped  # noqa: E402
 from segments.recommendations.fast_path import recommendation_route  # noqa: E402
 
-application = worker.only_the_request(Front(FastPath(InSlot(django), [record_route(), recommendation_route()])))
+application = worker.only_the_request(scoped(FastPath(in_slot(django), [record_route(), recommendation_route()])))
 worker.end_with_server()
 
 if settings.API_IS_OPEN:

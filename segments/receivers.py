@@ -8,16 +8,16 @@ from django.dispatch import receiver
 
 from actions.models import UserAction
 from actions.signals import actions_imported, actions_recorded
-from ccweb.redis.circuit_breaker import Away
+from ccweb.redis.circuit_breaker import DependencyUnavailable
 from segments import streaks
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 @receiver(actions_recorded, sender=UserAction)
-def keep_streaks(actions: list[dict[str, Any]], **kwargs: Any) -> None:
+def update_streaks(actions: list[dict[str, Any]], **kwargs: Any) -> None:
     """Runs after the commit, in the request: whoever reads the streak after the answer sees this action."""
-    streaks.keep(actions)
+    streaks.update(actions)
 
 
 @receiver(actions_imported, sender=UserAction)
@@ -25,5 +25,5 @@ def rebuild_streaks(**kwargs: Any) -> None:
     """An import may bring actions of today and yesterday."""
     try:
         streaks.rebuild()
-    except (streaks.RebuildFailed, streaks.Refused, Away, DatabaseError) as error:
-        log.error("streaks do not count the imported actions, run manage.py rebuild_streaks: %s", error)
+    except (streaks.RebuildFailed, streaks.CommandRefused, DependencyUnavailable, DatabaseError) as error:
+        logger.error("streaks do not count the imported actions, run manage.py rebuild_streaks: %s", error)

@@ -18,8 +18,8 @@ from hypothesis import settings as hypothesis_settings
 from pytest_django import Settings
 
 from ccweb.redis import circuit_breaker
-from segments.recommendations.recommend import DESK
-from segments.streaks.update import DEBTS
+from segments.recommendations.recommend import ACTIVE_POLICY
+from segments.streaks.update import PENDING_REPAIRS
 from tests.support import secret_scanner
 from tests.support.deployment import Stack
 from tests.support.kafka_topics import empty_broker
@@ -75,8 +75,8 @@ def empty_redis(redis_of_this_worker: redis.Redis | None) -> None:
     if redis_of_this_worker is not None:
         redis_of_this_worker.flushdb()
     circuit_breaker.REDIS.reset()  # as in a new process
-    DEBTS.forget()
-    DESK.forget()
+    PENDING_REPAIRS.clear()
+    ACTIVE_POLICY.clear()
 
 
 @pytest.fixture(autouse=True)

@@ -1,4 +1,4 @@
-"""Reading the topic as any consumer would, and printing it."""
+"""OutboxCursor the topic as any consumer would, and printing it."""
 
 import json
 import threading
@@ -11,8 +11,8 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaExcepti
 from actions.kafka.config import CONSUMER, client
 from actions.models import TOPIC
 
-AT_ONCE = 500  # messages between two commits, at most
-POLL = 0.5  # seconds
+COMMIT_EVERY = 500  # messages between two commits, at most
+POLL_TIMEOUT_SECONDS = 0.5  # seconds
 
 
 def print_messages(
@@ -33,13 +33,13 @@ def print_messages(
     printed = uncommitted = 0
     try:
         while not stop.is_set() and printed != limit:
-            value = reader.read(0 if uncommitted else POLL)
+            value = reader.read(0 if uncommitted else POLL_TIMEOUT_SECONDS)
             if value is not None:
                 out.write(json_line(value))
                 out.flush()
                 reader.keep_place()
                 printed, uncommitted = printed + 1, uncommitted + 1
-            if uncommitted and (value is None or uncommitted >= AT_ONCE) and reader.commit():
+            if uncommitted and (value is None or uncommitted >= COMMIT_EVERY) and reader.commit():
                 uncommitted = 0
         return printed
     finally:

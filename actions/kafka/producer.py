@@ -20,10 +20,10 @@ from django.conf import settings
 from actions.kafka.config import PRODUCER, TRANSACTIONAL_ID, TRANSACTIONS, client
 from actions.models import Message
 
-SLICE = 0.4  # seconds: no call blocks for longer, so that the caller can show signs of life
-START_PATIENCE = 10.0  # seconds that a reachable cluster gets to open transactions
-COMMIT_PATIENCE = 300.0  # seconds of asking for the outcome of a commit before it counts as unknown
-POISON = {
+CALL_TIMEOUT_SECONDS = 0.4  # seconds: no call blocks for longer, so that the caller can show signs of life
+START_TIMEOUT_SECONDS = 10.0  # seconds that a reachable cluster gets to open transactions
+COMMIT_TIMEOUT_SECONDS = 300.0  # seconds of asking for the outcome of a commit before it counts as unknown
+REJECTED = {
     KafkaError.MSG_SIZE_TOO_LARGE,
     KafkaError.RECORD_LIST_TOO_LARGE,
     KafkaError.INVALID_MSG,
@@ -33,7 +33,7 @@ POISON = {
     KafkaError.TOPIC_EXCEPTION,  # a name that no topic may have
     KafkaError._INVALID_ARG,
 }
-FORBIDDEN = {
+NOT_AUTHORIZED = {
     KafkaError.TOPIC_AUTHORIZATION_FAILED,
     KafkaError.CLUSTER_AUTHORIZATION_FAILED,
     KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
@@ -48,22 +48,22 @@ NO_TRANSACTIONS = (
 logger = logging.getLogger(__name__)
 
 
-class Undelivered(Exception):
+class NotDelivered(Exception):
     """The batch is not confirmed; trying it again later is right."""
 
 
-class Forbidden(Undelivered):
+class NotAuthorized(NotDelivered):
     """Kafka's permissions are wrong; somebody has to change them."""
 
 
-class Poison(Exception):
+class RecordRejected(Exception):
     """Kafka will never take a message of this batch."""
 
 
-class Courier:
+class TransactionalProducer:
     """Takes batches to Kafka in order. Made by the process that uses it, thrown away after any error.
 
-    `alive` is called at least every SLICE seconds; what it raises ends the delivery.
+    `alive` is called at least every CALL_TIMEOUT_SECONDS seconds; what it raises ends the delivery.
     """
 
     def __init__(self, alive: Callable[[], None]) -> None:
@@ -75,8 +75,8 @@ class Courier:
         if not self.fenced:
             self._producer = self._new_producer()
 
-    def deliver(self, messages: Sequence[Message]) -> None:
-        """Return when Kafka has confirmed all of them; raises Poison, Forbidden or Undelivered.
+    def publish(self, messages: Sequence[Message]) -> None:
+        """Return when Kafka has confirmed all of them; raises RecordRejected, NotAuthorized or NotDelivered.
 
         After an error none of them is in Kafka for a reader of committed messages, unless the courier is not fenced or
         the outcome of the commit stayed unknown; then some may be.
@@ -94,7 +94,7 @@ class Courier:
                 self._producer.begin_transaction()
             for message in messages:
                 self._send(message, note)
-            while self._producer.flush(SLICE):
+            while self._producer.flush(CALL_TIMEOUT_SECONDS):
                 self._alive()
             if self.fenced:
                 self._commit()  # also after failures: it refuses, and knows the cause
@@ -105,22 +105,22 @@ class Courier:
                 raise
             failures.insert(0, cause.args[0])
         if failures:
-            raise self._translated(failures)
+            raise self._as_our_error(failures)
 
     def create_topic(self, topic: str) -> None:
         """Make the topic with KAFKA_PARTITIONS and KAFKA_REPLICATION when it is not there; warns where that fails."""
         if not TOPIC_NAME.fullmatch(topic):  # the client would call it a topic that is not there yet
-            raise Poison(f"no topic can be named {topic!r}")
+            raise RecordRejected(f"no topic can be named {topic!r}")
         self._topics.add(topic)
         try:
-            cluster = self._producer.list_topics(timeout=SLICE)
+            cluster = self._producer.list_topics(timeout=CALL_TIMEOUT_SECONDS)
             # The embedded broker has no controller: it makes a topic when somebody asks for it.
             if topic in cluster.topics or cluster.controller_id not in cluster.brokers:
                 return
             wanted = NewTopic(topic, settings.KAFKA_PARTITIONS, settings.KAFKA_REPLICATION)
             admin = AdminClient(client())
-            answer = admin.create_topics([wanted], request_timeout=START_PATIENCE)[topic]
-            while not wait([answer], SLICE).done:
+            answer = admin.create_topics([wanted], request_timeout=START_TIMEOUT_SECONDS)[topic]
+            while not wait([answer], CALL_TIMEOUT_SECONDS).done:
                 self._alive()
             answer.result()
             logger.info("created topic %s with %d partitions", topic, settings.KAFKA_PARTITIONS)
@@ -145,10 +145,10 @@ class Courier:
                 )
                 return
             except BufferError:  # its queue is full
-                self._producer.poll(SLICE)
+                self._producer.poll(CALL_TIMEOUT_SECONDS)
                 self._alive()
             except (AttributeError, TypeError, ValueError) as error:  # not text, or text that is not Unicode
-                raise Poison(f"{type(error).__name__}: {error}") from error
+                raise RecordRejected(f"{type(error).__name__}: {error}") from error
 
     def _open_transactions(self) -> bool:
         """Fence every earlier courier; False when this cluster gives no transactions.
@@ -158,42 +158,42 @@ class Courier:
         begun, answered = time.monotonic(), 0.0
         while True:
             try:
-                self._producer.init_transactions(SLICE)
+                self._producer.init_transactions(CALL_TIMEOUT_SECONDS)
                 return True
             except KafkaException as error:
                 problem: KafkaError = error.args[0]
             self._alive()
             if self._reachable():
                 answered = answered or time.monotonic()
-                if not problem.retriable() or time.monotonic() - answered > START_PATIENCE:
+                if not problem.retriable() or time.monotonic() - answered > START_TIMEOUT_SECONDS:
                     break
             elif not problem.retriable():
-                raise self._translated([problem])
-            elif time.monotonic() - begun > START_PATIENCE:
-                raise Undelivered(f"no Kafka broker answers at {settings.KAFKA_BROKER}")
+                raise self._as_our_error([problem])
+            elif time.monotonic() - begun > START_TIMEOUT_SECONDS:
+                raise NotDelivered(f"no Kafka broker answers at {settings.KAFKA_BROKER}")
         logger.warning(NO_TRANSACTIONS, problem.str(), TRANSACTIONAL_ID)
         return False
 
     def _reachable(self) -> bool:
         try:
-            return bool(self._producer.list_topics(timeout=SLICE).brokers)
+            return bool(self._producer.list_topics(timeout=CALL_TIMEOUT_SECONDS).brokers)
         except KafkaException:
             return False
 
     def _commit(self) -> None:
         """A repeated commit goes on where the last one stopped, so an outage leaves no doubt about its outcome."""
-        deadline = time.monotonic() + COMMIT_PATIENCE
+        deadline = time.monotonic() + COMMIT_TIMEOUT_SECONDS
         while True:
             try:
-                return self._producer.commit_transaction(SLICE)
+                return self._producer.commit_transaction(CALL_TIMEOUT_SECONDS)
             except KafkaException as error:
                 if not error.args[0].retriable() or time.monotonic() > deadline:
                     raise
             self._alive()
 
-    def _translated(self, errors: list[KafkaError]) -> Exception:
-        for kind, codes in ((Poison, POISON), (Forbidden, FORBIDDEN)):
+    def _as_our_error(self, errors: list[KafkaError]) -> Exception:
+        for kind, codes in ((RecordRejected, REJECTED), (NotAuthorized, NOT_AUTHORIZED)):
             for error in errors:
                 if error.code() in codes:
                     return kind(f"{error.name()}: {error.str()}")
-        return Undelivered("; ".join(f"{error.name()}: {error.str()}" for error in [errors[0], *self._heard]))
+        return NotDelivered("; ".join(f"{error.name()}: {error.str()}" for error in [errors[0], *self._heard]))

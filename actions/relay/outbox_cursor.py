@@ -12,13 +12,13 @@ from django.db import connection, transaction
 from actions.models import Message, OutboxMessage
 from ccweb.db.commit_order import OVERLAP
 
-LOOK_BACK = 1.0  # seconds, or ten times as long as a look takes, after which a row that waits again is found
+LOOK_BACK_SECONDS = 1.0  # seconds, or ten times as long as a look takes, after which a row that waits again is found
 BY_KEY = """SELECT set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan', 'off', true),
     set_config('max_parallel_workers_per_gather', '0', true),
     pg_snapshot_xmin(pg_current_snapshot())::text::bigint, pg_snapshot_xmax(pg_current_snapshot())::text::bigint"""
 
 
-class Reading:
+class OutboxCursor:
     """A place in the outbox, behind which nothing can appear but what is sent again.
 
     Rows are committed in another order than their ids were drawn in. So the place moves up to a row that was read only
@@ -57,5 +57,5 @@ class Reading:
         found = OutboxMessage.objects.batch(size)
         if not found or found[-1].pk > self._after:  # else there may be more of those that wait again
             ended = time.monotonic()
-            self._look_back_at = ended + max(LOOK_BACK, 10 * (ended - begun))
+            self._look_back_at = ended + max(LOOK_BACK_SECONDS, 10 * (ended - begun))
         return found

@@ -12,16 +12,16 @@ from collections.abc import Sequence
 import psycopg
 from django.db import DatabaseError, close_old_connections
 
-from actions.kafka.producer import Courier, Forbidden, Poison, Undelivered
+from actions.kafka.producer import NotAuthorized, NotDelivered, RecordRejected, TransactionalProducer
 from actions.models import TOPIC, Message, OutboxMessage, OutboxQuerySet
-from actions.relay.listener import BREATH, bell_of
-from actions.relay.outbox_cursor import Reading
+from actions.relay.listener import POLL_INTERVAL_SECONDS, listener_for
+from actions.relay.outbox_cursor import OutboxCursor
 from ccweb.db.leader_election import Lead
 
 BATCH = 200
-CAMPAIGN = 0.25  # seconds between two tries to win the lead
-GRACE = 8.0  # seconds that a stopping relay gives the batch in hand
-ALARM = 60.0  # seconds between two log lines of the same kind
+ELECTION_INTERVAL_SECONDS = 0.25  # seconds between two tries to win the lead
+STOP_TIMEOUT_SECONDS = 8.0  # seconds that a stopping relay gives the batch in hand
+LOG_INTERVAL_SECONDS = 60.0  # seconds between two log lines of the same kind
 logger = logging.getLogger(__name__)
 
 
@@ -37,10 +37,10 @@ class Relay:
         self.stop = threading.Event()
         self.working = threading.Lock()  # free while the relay rests
         self.lead = Lead("relay")
-        self._bell = bell_of(self.lead)
-        self._courier: Courier | None = None
+        self._listener = listener_for(self.lead)
+        self._producer: TransactionalProducer | None = None
         self._term = 0  # of the lead that the courier belongs to
-        self._reading = Reading()
+        self._cursor = OutboxCursor()
         self._confirmed: list[int] = []  # rows that Kafka has and the outbox still shows
         self._stop_by = 0.0
         self._alarmed: dict[str, float] = {}
@@ -48,17 +48,17 @@ class Relay:
     def step(self) -> int:
         """Deliver one batch if this process leads; returns how many rows no longer wait.
 
-        Raises Undelivered when Kafka, DatabaseError or psycopg.Error when the database does not answer.
+        Raises NotDelivered when Kafka, DatabaseError or psycopg.Error when the database does not answer.
         """
         if not self.lead.hold():
             return 0
-        self._ready_courier()
+        self._ready_producer()
         self._delete_confirmed()
-        batch = self._reading.batch(BATCH)
+        batch = self._cursor.batch(BATCH)
         try:
             if batch:
                 self._deliver(batch)
-        except Poison:
+        except RecordRejected:
             self._deliver_one_by_one(batch)
         return len(batch)
 
@@ -72,19 +72,19 @@ class Relay:
             try:
                 if until_empty and not self._anything_waits():
                     break
-                self._rest(self._work())
+                self._pause(self._work())
                 pause = 0.1
             except Stopped:
                 continue
             except Exception as error:  # noqa: BLE001 - logged and counted: the relay outlives everything
                 self._note(error)
                 self.stop.wait(pause)
-                pause = min(pause * 2, 5.0 if isinstance(error, Forbidden | DatabaseError) else 1.0)
+                pause = min(pause * 2, 5.0 if isinstance(error, NotAuthorized | DatabaseError) else 1.0)
         self.close()
 
     def close(self) -> None:
         """Leave the lead to another relay."""
-        self._drop_courier()
+        self._drop_producer()
         self.lead.release()
 
     def _work(self) -> int:
@@ -97,32 +97,32 @@ class Relay:
     def _anything_waits(self) -> bool:
         return OutboxMessage.objects.waiting().exists()
 
-    def _rest(self, delivered: int) -> None:
+    def _pause(self, delivered: int) -> None:
         if delivered:
-            self._bell.busy()
-            self.stop.wait(BREATH if delivered < BATCH else 0)
+            self._listener.rows_found()
+            self.stop.wait(POLL_INTERVAL_SECONDS if delivered < BATCH else 0)
         elif self.lead.hold():
-            self._bell.rest()
+            self._listener.wait()
         else:
-            self._drop_courier()
-            self.stop.wait(CAMPAIGN)
+            self._drop_producer()
+            self.stop.wait(ELECTION_INTERVAL_SECONDS)
 
-    def _ready_courier(self) -> Courier:
+    def _ready_producer(self) -> TransactionalProducer:
         """The courier of this term of the lead; making it fences those of earlier leaders."""
         if self._term != self.lead.terms:
-            self._drop_courier()
-        if self._courier is None:
-            courier = Courier(self._alive)
-            courier.create_topic(TOPIC)
-            self._courier, self._term, self._reading = courier, self.lead.terms, Reading()
-        return self._courier
+            self._drop_producer()
+        if self._producer is None:
+            producer = TransactionalProducer(self._alive)
+            producer.create_topic(TOPIC)
+            self._producer, self._term, self._cursor = producer, self.lead.terms, OutboxCursor()
+        return self._producer
 
     def _deliver(self, batch: Sequence[Message]) -> None:
         try:
-            self._ready_courier().deliver(batch)
+            self._ready_producer().publish(batch)
         except BaseException as error:
-            if self._courier and (self._courier.fenced or not isinstance(error, Poison)):
-                self._drop_courier()  # the next one aborts what this one has begun
+            if self._producer and (self._producer.fenced or not isinstance(error, RecordRejected)):
+                self._drop_producer()  # the next one aborts what this one has begun
             raise
         self._confirmed = [message.pk for message in batch]
         self._delete_confirmed()
@@ -132,7 +132,7 @@ class Relay:
         for message in batch:
             try:
                 self._deliver([message])
-            except Poison as error:
+            except RecordRejected as error:
                 self._quarantine(message, str(error))
 
     def _quarantine(self, message: Message, reason: str) -> None:
@@ -145,33 +145,33 @@ class Relay:
     def _delete_confirmed(self) -> None:
         """Also after a database outage, so that it causes no duplicates."""
         if self._confirmed:
-            OutboxMessage.objects.settle(self._confirmed)
+            OutboxMessage.objects.delete_delivered(self._confirmed)
             self._confirmed = []
 
-    def _drop_courier(self) -> None:
-        if self._courier is not None:
-            self._courier.close()
-            self._courier = None
+    def _drop_producer(self) -> None:
+        if self._producer is not None:
+            self._producer.close()
+            self._producer = None
 
     def _alive(self) -> None:
         """Called all through a delivery. Raises Stopped when the lead is lost or the time to stop has come."""
         if not self.lead.hold():
             raise Stopped
         if self.stop.is_set():
-            self._stop_by = self._stop_by or time.monotonic() + GRACE
-            if self._courier is None or time.monotonic() > self._stop_by:
+            self._stop_by = self._stop_by or time.monotonic() + STOP_TIMEOUT_SECONDS
+            if self._producer is None or time.monotonic() > self._stop_by:
                 raise Stopped
 
     def _note(self, error: Exception) -> None:
-        """Count an error, and log its kind at most once in ALARM seconds."""
+        """Count an error, and log its kind at most once in LOG_INTERVAL_SECONDS seconds."""
         self.errors += 1
         kind, now = type(error).__name__, time.monotonic()
-        if now - self._alarmed.get(kind, -ALARM) < ALARM:
+        if now - self._alarmed.get(kind, -LOG_INTERVAL_SECONDS) < LOG_INTERVAL_SECONDS:
             return
         self._alarmed[kind] = now
         text = "the relay is held up (%s: %s); nothing is lost, it keeps trying"
-        if isinstance(error, Undelivered | DatabaseError | psycopg.Error):
-            level = logging.ERROR if isinstance(error, Forbidden) else logging.WARNING
+        if isinstance(error, NotDelivered | DatabaseError | psycopg.Error):
+            level = logging.ERROR if isinstance(error, NotAuthorized) else logging.WARNING
             logger.log(level, text, kind, str(error).strip())
         else:
             logger.error(text, kind, error, exc_info=error)

@@ -5,9 +5,9 @@ import os
 import threading
 from multiprocessing.util import Finalize
 
-from actions.relay.relay import GRACE, Relay
+from actions.relay.relay import STOP_TIMEOUT_SECONDS, Relay
 
-FORK_PATIENCE = 5.0  # seconds that a fork waits for the batch in hand
+FORK_TIMEOUT_SECONDS = 5.0  # seconds that a fork waits for the batch in hand
 logger = logging.getLogger(__name__)
 
 
@@ -28,7 +28,7 @@ class RelayThread:
 
     def _pause(self) -> None:
         """A fork in the middle of a database call would leave the child with a lock that nobody opens."""
-        self._paused = self._relays[-1].working.acquire(timeout=FORK_PATIENCE)
+        self._paused = self._relays[-1].working.acquire(timeout=FORK_TIMEOUT_SECONDS)
 
     def _go_on(self) -> None:
         if self._paused:
@@ -37,5 +37,5 @@ class RelayThread:
     def _finish(self) -> None:
         """An orderly end of the process lets the batch in hand arrive, so that it does not come twice."""
         self._relays[-1].stop.set()
-        self._thread.join(GRACE + 1)
+        self._thread.join(STOP_TIMEOUT_SECONDS + 1)
         logger.info("the relay thread has finished, %d messages delivered", self._relays[-1].delivered)

@@ -8,10 +8,10 @@ from django.core.exceptions import ValidationError
 from django.http import HttpRequest
 
 from ccweb.api.authentication import digest
-from ccweb.api.rate_counters import Limit, give_back, take
+from ccweb.api.rate_counters import Limit, consume, refund
 from ccweb.api.rate_limits import binding, network_of
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 WINDOW_SECONDS = 15 * 60
 # By name and address together, not by name alone: else anybody could lock anybody out.
 FAILURES_PER_NAME, FAILURES_PER_ADDRESS = 10, 100
@@ -23,13 +23,13 @@ class LimitedLogin(AdminAuthenticationForm):
     def clean(self) -> dict[str, Any]:
         """The cleaned data; ValidationError for a wrong password and, whatever the password, beyond a limit."""
         client = network_of(cast(HttpRequest, self.request).META["REMOTE_ADDR"])
-        verdict = take(login_limits(self.cleaned_data.get("username", ""), client))
-        if not verdict.passed:
-            minutes = -(-verdict.reset(binding(verdict)) // 60)
-            log.warning("too many failed attempts to sign in to the admin from %s", client)
+        status = consume(login_limits(self.cleaned_data.get("username", ""), client))
+        if not status.passed:
+            minutes = -(-status.reset(binding(status)) // 60)
+            logger.warning("too many failed attempts to sign in to the admin from %s", client)
             raise ValidationError(f"Too many failed attempts. Try again in {minutes} min.", code="limited")
         cleaned: dict[str, Any] = super().clean()
-        give_back(verdict)
+        refund(status)
         return cleaned
 
 

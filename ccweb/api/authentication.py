@@ -17,14 +17,14 @@ from rest_framework.request import Request
 
 from ccweb.api.models import LAST_USE_EVERY, ApiKey
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 SCHEME = "Api-Key"
 # One text for a key that is missing, unknown, revoked or expired: nobody learns which it was.
 NEEDED = "A valid API key is needed, as the header Authorization: Api-Key <key>."
 FORM = re.compile(r"[A-Za-z0-9]{8}\.[A-Za-z0-9]{32,64}")
 NO_HASH = ApiKey.objects.key_generator.hash("an unknown key takes as long as a known one")
 CACHE_SECONDS = 0.5  # a revoked key is refused everywhere within 1 s
-GRACE_SECONDS = 0.25  # in which one request looks a key up again, and the others need not wait for it
+REFRESH_TIMEOUT_SECONDS = 0.25  # in which one request looks a key up again, and the others need not wait for it
 CACHE_KEYS = 10_000
 NEVER = (0.0, None)
 
@@ -48,40 +48,40 @@ def digest(key: str) -> str:
     return sha256(key.encode()).hexdigest()[:32]
 
 
-class Keyring:
+class KeyCache:
     """Looks keys up, each at most every CACHE_SECONDS a process, the invalid ones too."""
 
     def __init__(self) -> None:
-        self._known: dict[str, tuple[float, Grant | None]] = {}
-        self._again: dict[str, float] = {}  # keys that are being looked up again: when they were known until
+        self._entries: dict[str, tuple[float, Grant | None]] = {}
+        self._refreshing: dict[str, float] = {}  # keys that are being looked up again: when they were known until
 
-    def find(self, key: str) -> Grant | None:
+    def get(self, key: str) -> Grant | None:
         """What a key allows; None when it is not valid. DatabaseError when that cannot be known."""
         name, now = digest(key), time.monotonic()
-        until, grant = self._known.get(name, NEVER)
+        until, grant = self._entries.get(name, NEVER)
         if now >= until:
             grant = look_up(key)
-            if len(self._known) >= CACHE_KEYS:
-                self._known.clear()
-                self._again.clear()
-            self._known[name] = (now + CACHE_SECONDS, grant)
+            if len(self._entries) >= CACHE_KEYS:
+                self._entries.clear()
+                self._refreshing.clear()
+            self._entries[name] = (now + CACHE_SECONDS, grant)
         return grant
 
-    def known(self, key: str) -> Grant | None:
+    def cached(self, key: str) -> Grant | None:
         """What a key allows, if that was looked up just now; never asks the database.
 
         Of those who come when that is due again, the first gets None, so that he looks it up.
         """
         name, now = digest(key), time.monotonic()
-        until, grant = self._known.get(name, NEVER)
+        until, grant = self._entries.get(name, NEVER)
         if now < until or grant is None:
             return grant
-        first = self._again.get(name) != until
-        self._again[name] = until
-        return None if first or now >= until + GRACE_SECONDS else grant
+        first = self._refreshing.get(name) != until
+        self._refreshing[name] = until
+        return None if first or now >= until + REFRESH_TIMEOUT_SECONDS else grant
 
 
-KEYRING = Keyring()
+KEY_CACHE = KeyCache()
 
 
 def look_up(key: str) -> Grant | None:
@@ -94,15 +94,15 @@ def look_up(key: str) -> Grant | None:
     if not constant_time_compare(hashed, row.hashed_key if row else NO_HASH) or row is None:
         return None
     if row.last_used_at is None or row.last_used_at < now - LAST_USE_EVERY:
-        _note_use(row)
+        _touch_last_used(row)
     return Grant(row.prefix, row.name, frozenset(row.scopes))
 
 
-def _note_use(row: ApiKey) -> None:
+def _touch_last_used(row: ApiKey) -> None:
     try:
-        ApiKey.objects.note_use(row.prefix, timezone.now())
+        ApiKey.objects.touch_last_used(row.prefix, timezone.now())
     except DatabaseError as error:  # read-only or locked: no reason to refuse a read
-        log.warning("the last use of the API key %s was not noted: %s", row.prefix, error)
+        logger.warning("the last use of the API key %s was not noted: %s", row.prefix, error)
 
 
 class ApiKeyAuthentication(BaseAuthentication):
@@ -113,7 +113,7 @@ class ApiKeyAuthentication(BaseAuthentication):
         key = presented_key(request.META)
         if key is None:
             return None
-        grant = KEYRING.find(key)
+        grant = KEY_CACHE.get(key)
         if grant is None:
             raise AuthenticationFailed(NEEDED)
         return None, grant

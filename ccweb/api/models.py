@@ -30,7 +30,7 @@ class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
         """Neither revoked nor expired."""
         return self.filter(Q(expiry_date=None) | Q(expiry_date__gt=now), revoked=False)
 
-    def note_use(self, prefix: str, now: datetime) -> int:
+    def touch_last_used(self, prefix: str, now: datetime) -> int:
         """Set last_used_at unless it is less than a minute old; how many rows were written, 0 or 1."""
         old = Q(last_used_at=None) | Q(last_used_at__lt=now - LAST_USE_EVERY)
         return self.filter(old, prefix=prefix).update(last_used_at=now)

@@ -15,7 +15,7 @@ from rest_framework.response import Response
 from rest_framework.utils.urls import replace_query_param
 from rest_framework.views import APIView
 
-from ccweb.api.problems import fault
+from ccweb.api.problems import field_error
 
 PAGE_SIZE, MAX_PAGE_SIZE = 100, 1000
 Order = list[tuple[str, bool]]  # columns and whether they descend
@@ -95,7 +95,7 @@ def _page_size(text: str | None) -> int:
         return PAGE_SIZE
     if text.isascii() and text.isdigit() and len(text) < 5 and 1 <= int(text) <= MAX_PAGE_SIZE:
         return int(text)
-    raise fault("page_size", f"It must be from 1 to {MAX_PAGE_SIZE}.", "range")
+    raise field_error("page_size", f"It must be from 1 to {MAX_PAGE_SIZE}.", "range")
 
 
 def _read_cursor(text: str | None, model: type[Model], order: Order) -> tuple[bool, list[Any]]:
@@ -108,7 +108,7 @@ def _read_cursor(text: str | None, model: type[Model], order: Order) -> tuple[bo
         if direction not in ("next", "previous") or terms != ",".join(_terms(order)) or not all(map(_fits, position)):
             raise ValueError(text)
     except (ValueError, TypeError, ArithmeticError, binascii.Error, FieldError, AttributeError, RecursionError):
-        raise fault("cursor", "This cursor is not one of ours.", "format") from None
+        raise field_error("cursor", "This cursor is not one of ours.", "format") from None
     return direction == "previous", position
 
 

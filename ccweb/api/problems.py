@@ -15,7 +15,7 @@ from rest_framework.views import set_rollback
 from ccweb.api.renderers import QuickJSONRenderer
 from ccweb.db.errors import database_is_away, note_database_error
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 PROBLEM_JSON = "application/problem+json"
 RETRY_AFTER_SECONDS = "2"
 UNFORESEEN = "Something unforeseen went wrong; it is logged."
@@ -54,7 +54,7 @@ def problem_response(error: Exception, context: dict[str, Any]) -> Response:
         error = Unavailable()
     error = _as_api_exception(error)
     if not isinstance(error, exceptions.APIException):
-        log.error("unforeseen error in %s", context.get("view"), exc_info=error)
+        logger.error("unforeseen error in %s", context.get("view"), exc_info=error)
         error = exceptions.APIException(UNFORESEEN)
     set_rollback()
     _speak_json(context.get("request"))
@@ -107,7 +107,7 @@ def _headers(error: exceptions.APIException) -> dict[str, str]:
     return headers
 
 
-def fault(name: str, text: str, code: str) -> exceptions.ValidationError:
+def field_error(name: str, text: str, code: str) -> exceptions.ValidationError:
     """The ValidationError (400) of one field; "" is the whole input."""
     return exceptions.ValidationError({name: [exceptions.ErrorDetail(text, code=code)]})
 

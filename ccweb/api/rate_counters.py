@@ -12,14 +12,14 @@ from typing import Any, NamedTuple
 
 from prometheus_client import Counter
 
-from ccweb.redis.circuit_breaker import Away
-from ccweb.redis.client import Call, Refused, run_script, run_scripts
+from ccweb.redis.circuit_breaker import DependencyUnavailable
+from ccweb.redis.client import Call, CommandRefused, run_script, run_scripts
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 COUNTED_LOCALLY = Counter("ccweb_limits_counted_locally", "Requests counted by one process alone, Redis being away.")
 # Of ARGV[1] requests that are alike, lets through as many as all of KEYS have room for, and counts those in each.
 # Returns how many, and the counts. The rest of ARGV: for each key its limit and its seconds to live.
-TAKE = """
+CONSUME = """
 local passed = tonumber(ARGV[1])
 local counts = {}
 for i, key in ipairs(KEYS) do
@@ -35,7 +35,7 @@ for i, key in ipairs(KEYS) do
 end
 return {passed, unpack(counts)}
 """
-GIVE_BACK = """
+REFUND = """
 for _, key in ipairs(KEYS) do
   if redis.call('EXISTS', key) == 1 then
     redis.call('DECR', key)
@@ -58,7 +58,7 @@ class Limit(NamedTuple):
         return f"ccweb:limit:{self.name}:{self.who}:{int(now) // self.seconds}"
 
 
-class Verdict(NamedTuple):
+class LimitStatus(NamedTuple):
     """Whether a request passed, and where its limits stand; `local` when this process alone counted."""
 
     passed: bool
@@ -76,27 +76,27 @@ class Verdict(NamedTuple):
         return limit.seconds - int(self.at) % limit.seconds
 
 
-def take(limits: Sequence[Limit]) -> Verdict:
+def consume(limits: Sequence[Limit]) -> LimitStatus:
     """Count one request in all limits, or in none when one of them is used up; Redis away is counted locally."""
-    return take_each([limits])[0][0]
+    return consume_each([limits])[0][0]
 
 
-def take_each(requests: Sequence[Sequence[Limit]], *calls: Call) -> tuple[list[Verdict], list[Any]]:
+def consume_each(requests: Sequence[Sequence[Limit]], *calls: Call) -> tuple[list[LimitStatus], list[Any]]:
     """The same for several requests, and what Redis answers to other scripts by the same round trip; nothing when away.
 
     Requests with the same limits are counted by one call; of those the first ones pass.
     """
     now = time.time()
-    takes = [Take(limits, alike, now) for limits, alike in collections.Counter(map(tuple, requests)).items()]
+    groups = [EqualRequests(limits, alike, now) for limits, alike in collections.Counter(map(tuple, requests)).items()]
     try:
-        found = run_scripts([*(each.call() for each in takes), *calls])
-    except Away as error:
-        found = [error] * len(takes)
-    verdicts = {each.limits: each.verdicts(said) for each, said in zip(takes, found, strict=False)}
-    return [next(verdicts[tuple(limits)]) for limits in requests], found[len(takes) :]
+        found = run_scripts([*(each.call() for each in groups), *calls])
+    except DependencyUnavailable as error:
+        found = [error] * len(groups)
+    statuses = {each.limits: each.statuses(said) for each, said in zip(groups, found, strict=False)}
+    return [next(statuses[tuple(limits)]) for limits in requests], found[len(groups) :]
 
 
-class Take(NamedTuple):
+class EqualRequests(NamedTuple):
     """A number of requests that are alike: at one moment, in the same limits."""
 
     limits: tuple[Limit, ...]
@@ -112,25 +112,25 @@ class Take(NamedTuple):
         """For Redis."""
         # Twice the window: servers whose clocks differ a little still meet in the same counter.
         arguments = [n for limit in self.limits for n in (limit.most, 2 * limit.seconds)]
-        return Call(TAKE, self.counters, [self.requests, *arguments])
+        return Call(CONSUME, self.counters, [self.requests, *arguments])
 
-    def verdicts(self, said: Sequence[int] | Exception) -> Iterator[Verdict]:
-        """One for each request, from what TAKE returned; counted here when Redis is away or refuses."""
+    def statuses(self, said: Sequence[int] | Exception) -> Iterator[LimitStatus]:
+        """One for each request, from what CONSUME returned; counted here when Redis is away or refuses."""
         local = isinstance(said, Exception)
-        passed, *counts = LOCAL.take(self) if isinstance(said, Exception) else said
+        passed, *counts = LOCAL.consume(self) if isinstance(said, Exception) else said
         for later in reversed(range(passed)):
-            yield Verdict(True, self.limits, [count - later for count in counts], self.at, local)
+            yield LimitStatus(True, self.limits, [count - later for count in counts], self.at, local)
         for _ in range(self.requests - passed):
-            yield Verdict(False, self.limits, counts, self.at, local)
+            yield LimitStatus(False, self.limits, counts, self.at, local)
 
 
-def give_back(verdict: Verdict) -> None:
+def refund(status: LimitStatus) -> None:
     """Undo a take: what it counted turned out to be harmless."""
-    names = [limit.counter(verdict.at) for limit in verdict.limits]
+    names = [limit.counter(status.at) for limit in status.limits]
     try:
-        run_script(Call(GIVE_BACK, names))
-    except (Away, Refused):
-        LOCAL.give_back(names)
+        run_script(Call(REFUND, names))
+    except (DependencyUnavailable, CommandRefused):
+        LOCAL.refund(names)
 
 
 class LocalCounters:
@@ -141,21 +141,21 @@ class LocalCounters:
         self._counts: dict[str, tuple[int, float]] = {}  # count and the Unix second it may be forgotten
         self._warned_until = 0.0
 
-    def take(self, take: Take) -> list[int]:
+    def consume(self, consume: EqualRequests) -> list[int]:
         """As the script returns it: how many passed, then the counts."""
-        COUNTED_LOCALLY.inc(take.requests)
+        COUNTED_LOCALLY.inc(consume.requests)
         with self._lock:
-            self._warn(take.at)
-            self._forget(take.at)
-            counts = [self._counts.get(name, (0, 0.0))[0] for name in take.counters]
-            room = min(limit.most - count for count, limit in zip(counts, take.limits, strict=True))
-            passed = max(0, min(room, take.requests))
-            for name, count, limit in zip(take.counters, counts, take.limits, strict=True):
-                self._counts[name] = count + passed, take.at + limit.seconds
+            self._warn(consume.at)
+            self._forget(consume.at)
+            counts = [self._counts.get(name, (0, 0.0))[0] for name in consume.counters]
+            room = min(limit.most - count for count, limit in zip(counts, consume.limits, strict=True))
+            passed = max(0, min(room, consume.requests))
+            for name, count, limit in zip(consume.counters, counts, consume.limits, strict=True):
+                self._counts[name] = count + passed, consume.at + limit.seconds
             return [passed, *(count + passed for count in counts)]
 
-    def give_back(self, names: list[str]) -> None:
-        """Take one off each."""
+    def refund(self, names: list[str]) -> None:
+        """EqualRequests one off each."""
         with self._lock:
             for name in names:
                 count, until = self._counts.get(name, (0, 0.0))
@@ -164,7 +164,7 @@ class LocalCounters:
 
     def _warn(self, now: float) -> None:
         if now >= self._warned_until:
-            log.warning("Redis is away: each process counts the limits alone, so more may pass than they say")
+            logger.warning("Redis is away: each process counts the limits alone, so more may pass than they say")
             self._warned_until = now + 60
 
     def _forget(self, now: float) -> None:

@@ -13,7 +13,7 @@ from prometheus_client import Counter
 
 from ccweb.api.authentication import digest, presented_key
 from ccweb.api.problems import plain_problem
-from ccweb.api.rate_counters import Limit, Verdict, take
+from ccweb.api.rate_counters import Limit, LimitStatus, consume
 from ccweb.request.client_address import parse
 
 REFUSED = Counter("ccweb_limited_requests", "Requests beyond a limit.", ["limit"])
@@ -30,9 +30,9 @@ class Limits:
         """429 as problem+json, or the answer; RateLimit headers on both."""
         if not request.path_info.startswith("/api/"):
             return self.get_response(request)
-        verdict = take(limits_of(request.META))
-        response = self.get_response(request) if verdict.passed else too_many(verdict)
-        for name, value in rate_limit_headers(verdict).items():
+        status = consume(limits_of(request.META))
+        response = self.get_response(request) if status.passed else too_many(status)
+        for name, value in rate_limit_headers(status).items():
             response[name] = value
         return response
 
@@ -54,33 +54,33 @@ def network_of(client: str) -> str:
     return str(ip_network((address, IPV6_PREFIX), strict=False)) if isinstance(address, IPv6Address) else client
 
 
-def too_many(verdict: Verdict) -> HttpResponse:
+def too_many(status: LimitStatus) -> HttpResponse:
     """429: nothing of this request was done, and it was not counted."""
-    limit = binding(verdict)
+    limit = binding(status)
     REFUSED.labels(limit.name).inc()
-    wait = verdict.reset(limit)
+    wait = status.reset(limit)
     detail = f"More than {limit.most} requests a minute for this {limit.name}; try again in {wait} s."
     return plain_problem(429, detail, {"Retry-After": str(wait)})
 
 
-def binding(verdict: Verdict) -> Limit:
+def binding(status: LimitStatus) -> Limit:
     """The limit with the fewest requests left."""
-    return min(zip(verdict.left(), verdict.limits, strict=True))[1]
+    return min(zip(status.left(), status.limits, strict=True))[1]
 
 
-def rate_limit_headers(verdict: Verdict) -> dict[str, str]:
+def rate_limit_headers(status: LimitStatus) -> dict[str, str]:
     """The fields of draft-ietf-httpapi-ratelimit-headers-10, and of its older form, which is what most clients read.
 
     RateLimit-Local says that Redis is away and this process counted alone.
     """
-    limits, left, tight = verdict.limits, verdict.left(), binding(verdict)
+    limits, left, tight = status.limits, status.left(), binding(status)
     headers = {
         "RateLimit-Policy": ", ".join(f'"{limit.name}";q={limit.most};w={limit.seconds}' for limit in limits),
         "RateLimit": ", ".join(
-            f'"{limit.name}";r={n};t={verdict.reset(limit)}' for limit, n in zip(limits, left, strict=True)
+            f'"{limit.name}";r={n};t={status.reset(limit)}' for limit, n in zip(limits, left, strict=True)
         ),
         "RateLimit-Limit": str(tight.most),
         "RateLimit-Remaining": str(min(left)),
-        "RateLimit-Reset": str(verdict.reset(tight)),
+        "RateLimit-Reset": str(status.reset(tight)),
     }
-    return headers | {"RateLimit-Local": "?1"} if verdict.local else headers
+    return headers | {"RateLimit-Local": "?1"} if status.local else headers

@@ -8,7 +8,7 @@ from rest_framework import serializers
 from rest_framework.exceptions import ValidationError
 
 from ccweb.api.fields import StrictField
-from ccweb.api.problems import fault
+from ccweb.api.problems import field_error
 
 
 class StrictSerializer(serializers.Serializer):
@@ -31,7 +31,7 @@ class StrictSerializer(serializers.Serializer):
     def run_validation(self, data: Any = serializers.empty) -> dict[str, Any]:
         """The cleaned fields that were sent; ValidationError with every fault by field."""
         if type(data) is not dict:
-            raise fault("", "A JSON object is expected.", "type")
+            raise field_error("", "A JSON object is expected.", "type")
         cleaned, errors = {}, {}
         for name, (required, run_validation) in self._plan.items():
             if name in data:

@@ -7,7 +7,7 @@ from django.db import InterfaceError, OperationalError, connection
 
 logger = logging.getLogger(__name__)
 READ_ONLY = "25006"  # an SQLSTATE
-QUIET_FOR = 10.0  # seconds
+LOG_INTERVAL_SECONDS = 10.0  # seconds
 _noted: dict[str, float] = {}
 
 
@@ -17,11 +17,11 @@ def database_is_away(error: BaseException | None) -> bool:
 
 
 def note_database_error(error: BaseException | None) -> None:
-    """Log what the database said, each kind once in QUIET_FOR a process: in an outage every request meets it."""
+    """Log what the database said, each kind once in LOG_INTERVAL_SECONDS: in an outage every request meets it."""
     if sqlstate(error) == READ_ONLY:
         connection.close()  # the next one may find the server that has become the primary
     kind, now = sqlstate(error) or type(error).__name__, time.monotonic()
-    if now - _noted.get(kind, -QUIET_FOR) >= QUIET_FOR:
+    if now - _noted.get(kind, -LOG_INTERVAL_SECONDS) >= LOG_INTERVAL_SECONDS:
         _noted[kind] = now
         logger.error("the database is away, requests get 503: %s", " ".join(str(error).split()))
 

@@ -1,8 +1,9 @@
 """One leader per name among all processes of a deployment, and none while it is frozen.
 
-On PostgreSQL the lead is a session advisory lock on a direct connection of its own; the server ends that session when
-it has been silent for SILENCE, so a frozen holder loses the lead although its socket stays open. That works through no
-pooler in transaction mode. On SQLite it is a file lock beside the database, which a frozen holder keeps.
+On PostgreSQL the lead is a session advisory lock on a direct connection of its own. The server ends that session when
+it has been silent for SESSION_TIMEOUT_SECONDS, so a frozen holder loses the lead although its socket stays open. That
+works through no pooler in transaction mode. On SQLite it is a file lock beside the database, which a frozen holder
+keeps.
 """
 
 import logging
@@ -16,12 +17,12 @@ from django.db import connection
 
 from ccweb.db.file_lock import FileLock
 
-PING = 0.5  # seconds between two signs of life
-SILENCE = 1.5  # seconds after which PostgreSQL gives up a silent holder
+PING_INTERVAL_SECONDS = 0.5  # seconds between two signs of life
+SESSION_TIMEOUT_SECONDS = 1.5  # seconds after which PostgreSQL gives up a silent holder
 logger = logging.getLogger(__name__)
 
 
-LED = """SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 1
+IS_LED = """SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 1
     AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) AND classid = %s AND objid = %s)"""
 
 
@@ -47,7 +48,7 @@ class Lead:
     def hold(self) -> bool:
         """Whether this process leads now, winning the lead if nobody has it.
 
-        Call it at least every PING seconds while working, as often as you like: the database is asked only every PING.
+        Call it at least every PING_INTERVAL_SECONDS while working. The database is not asked more often than that.
         Raises psycopg.OperationalError when PostgreSQL cannot be reached.
         """
         before, self._held = self._held, False
@@ -73,7 +74,7 @@ class SessionLock:
         self._alive_at = 0.0
 
     def hold(self) -> bool:
-        if self._mine and time.monotonic() - self._alive_at < PING:
+        if self._mine and time.monotonic() - self._alive_at < PING_INTERVAL_SECONDS:
             return True
         try:
             return self._ask()
@@ -112,7 +113,7 @@ def is_led(name: str) -> bool:
     if connection.vendor == "postgresql":
         high, low = divmod(SessionLock(name).key, 2**32)
         with connection.cursor() as cursor:
-            cursor.execute(LED, [high % 2**32, low])
+            cursor.execute(IS_LED, [high % 2**32, low])
             return bool(cursor.fetchone()[0])
     lock = FileLock(name)
     free = lock.hold()
@@ -121,11 +122,11 @@ def is_led(name: str) -> bool:
 
 
 def connect() -> psycopg.Connection:
-    """A direct connection to Django's database, which the server ends when it is silent for SILENCE seconds."""
+    """A direct connection to Django's database, which the server ends after SESSION_TIMEOUT_SECONDS of silence."""
     parameters: dict[str, Any] = connection.get_connection_params()
     for name in ("cursor_factory", "context", "prepare_threshold"):  # Django's own way of reading rows
         parameters.pop(name, None)
     patience = {"connect_timeout": 3, "keepalives_idle": 1, "keepalives_interval": 1, "keepalives_count": 2}
     session = psycopg.connect(**parameters | patience | {"tcp_user_timeout": 2000}, autocommit=True)
-    session.execute("SELECT set_config('idle_session_timeout', %s, false)", [f"{SILENCE * 1000:.0f}"])
+    session.execute("SELECT set_config('idle_session_timeout', %s, false)", [f"{SESSION_TIMEOUT_SECONDS * 1000:.0f}"])
     return session

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 MARK = "CCWEB_UP"  # in the environment of every process that `up` starts: the folder of its state
-PATIENCE_SECONDS = 12  # an `up` that is stopping needs no longer
+STOP_TIMEOUT_SECONDS = 12  # an `up` that is stopping needs no longer
 
 
 class AlreadyRunning(Exception):
@@ -22,7 +22,7 @@ class AlreadyRunning(Exception):
 def only_one(folder: Path) -> Iterator[None]:
     """Hold the folder; AlreadyRunning when another one does. One that is just stopping is waited for."""
     with (folder / "up.lock").open("w") as lock:
-        deadline = time.monotonic() + PATIENCE_SECONDS
+        deadline = time.monotonic() + STOP_TIMEOUT_SECONDS
         while not _locked(lock.fileno()):
             running = read_run_file(folder)
             if running or time.monotonic() > deadline:

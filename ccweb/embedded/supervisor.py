@@ -22,7 +22,7 @@ START_SECONDS = 120  # a busy machine; one that ends is not waited for
 STOP_SECONDS = 6  # for those that work, and half of it for the broker and Valkey
 
 
-class Stopped(Exception):
+class StopRequested(Exception):
     """Ctrl-C, SIGTERM or SIGHUP."""
 
 
@@ -64,7 +64,7 @@ class Supervisor:
                 child.wait_until(lambda: answers(self.url + reverse("healthz")), START_SECONDS)
 
     def watch(self) -> None:
-        """Restart what dies, until Stopped is raised."""
+        """Restart what dies, until StopRequested is raised."""
         while True:
             restarted = [child for child in self._children() if child.keep_alive(self.say)]
             if restarted:
@@ -81,7 +81,7 @@ class Supervisor:
         for again in ENDING:
             signal.signal(again, signal.SIG_IGN)  # a second Ctrl-C must not leave half of them running
         self.say("stopping")
-        raise Stopped
+        raise StopRequested
 
     def _start_part(self, name: str, command: list[str], port: int) -> None:
         child = self._child(name, command)

@@ -58,7 +58,7 @@ def record_once(
         known = ours | _stored(model, {event["event_id"] for event in events} - ours.keys())
         erased = erased_among({event["user_id"] for event in events})
         if all(e["event_id"] in known or e["user_id"] in erased for e in events):
-            return _judge(sent, events, known, set(ours), erased)
+            return _verdicts(sent, events, known, set(ours), erased)
     raise OperationalError("an event with this event_id is being deleted and sent again; try again")
 
 
@@ -87,7 +87,7 @@ def _stored(model: type[models.Model], event_ids: Collection[str]) -> dict[str, 
     return {str(row["event_id"]): row | {"event_id": str(row["event_id"])} for row in rows}
 
 
-def _judge(
+def _verdicts(
     sent: Sequence[Event], events: list[Event], known: dict[str, Event], new: set[str], erased: set[int]
 ) -> list[Verdict]:
     verdicts = []

@@ -9,7 +9,7 @@ from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from ccweb.api.problems import PROBLEM_JSON, Gone, fault, field_errors, problem
+from ccweb.api.problems import PROBLEM_JSON, Gone, field_error, field_errors, problem
 from ccweb.api.serializers import StrictSerializer
 from ccweb.events.idempotency import Event, Verdict
 
@@ -49,7 +49,7 @@ class RecordingMixin:
 
     def _create_many(self, data: list[Any]) -> Response:
         if not 1 <= len(data) <= MAX_LIST:
-            raise fault("", f"A list has 1 to {MAX_LIST} items.", "length")
+            raise field_error("", f"A list has 1 to {MAX_LIST} items.", "length")
         valid, items = self._validate_all(data)
         verdicts = self.record(list(valid.values())) if valid else []
         for index, verdict in zip(valid, verdicts, strict=True):

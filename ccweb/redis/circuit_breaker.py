@@ -9,13 +9,13 @@ from typing import ParamSpec, TypeVar
 import redis
 from prometheus_client import Counter
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 ERRORS = Counter("ccweb_dependency_errors", "Failed calls of an optional dependency.", ["dependency"])
 P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class Away(Exception):
+class DependencyUnavailable(Exception):
     """The dependency did not answer, or is being left alone because it did not answer before."""
 
 
@@ -47,14 +47,14 @@ class Breaker:
         return self._probe_at is not None
 
     def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """What the function returns; Away instead of one of `errors`, and at once while open."""
+        """What the function returns; DependencyUnavailable instead of one of `errors`, and at once while open."""
         if self._probe_at is not None and not self._may_probe():
-            raise Away(f"{self.name} is left alone after errors")
+            raise DependencyUnavailable(f"{self.name} is left alone after errors")
         try:
             result = function(*args, **kwargs)
         except self.errors as error:
             self._failed(error)
-            raise Away(f"{self.name} does not answer: {error}") from error
+            raise DependencyUnavailable(f"{self.name} does not answer: {error}") from error
         if self._failures:
             self._answered()
         return result
@@ -80,14 +80,14 @@ class Breaker:
             self._failures += 1
             opens = self._failures >= self.threshold or isinstance(error, self.timeouts)
             if opens and self._probe_at is None:
-                log.error("%s does not answer (%s): left alone, tried every %g s", self.name, error, self.pause)
+                logger.error("%s does not answer (%s): left alone, tried every %g s", self.name, error, self.pause)
             if opens:
                 self._probe_at = time.monotonic() + self.pause
 
     def _answered(self) -> None:
         with self._lock:
             if self._probe_at is not None:
-                log.warning("%s answers again", self.name)
+                logger.warning("%s answers again", self.name)
             self._failures, self._probe_at = 0, None
 
 

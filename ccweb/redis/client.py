@@ -19,10 +19,10 @@ from ccweb.redis.circuit_breaker import REDIS, Breaker
 
 Words = Sequence[Any]
 # What each new connection does first, after redis-py's own greeting; an app that needs it appends it when it is ready.
-GREETINGS: list[Callable[[AbstractConnection], None]] = []
+ON_CONNECT: list[Callable[[AbstractConnection], None]] = []
 
 
-class Refused(Exception):
+class CommandRefused(Exception):
     """Redis answered, with an error: its memory is full, it is a replica, it does not allow the command."""
 
 
@@ -39,18 +39,18 @@ class Call(NamedTuple):
         return (*head, len(self.names), *self.names, *self.arguments)
 
 
-class Lines:
+class ConnectionPool:
     """This process's connections to a server, each of which serves one thread at a time."""
 
     def __init__(self, url: str, timeout: float | None = None) -> None:
         """`timeout` (s) replaces the usual one."""
         options = settings.REDIS_OPTIONS | ({"socket_timeout": timeout} if timeout else {})
-        pool = redis.ConnectionPool.from_url(url, **options, redis_connect_func=_greet)
+        pool = redis.ConnectionPool.from_url(url, **options, redis_connect_func=_on_connect)
         # Not by the pool, which would count them, those that are gone too.
         self._connect: Callable[[], AbstractConnection] = partial(pool.connection_class, **pool.connection_kwargs)
         self._free: list[AbstractConnection] = []  # append and pop are atomic
 
-    def ask(self, requests: Sequence[Words]) -> list[Any]:
+    def send(self, requests: Sequence[Words]) -> list[Any]:
         """The answers, ResponseErrors among them, to requests that are sent at once."""
         connection = self._take()
         try:
@@ -75,48 +75,48 @@ class Lines:
 
 
 @cache
-def lines(url: str, timeout: float | None = None) -> Lines:
+def pool(url: str, timeout: float | None = None) -> ConnectionPool:
     """This process's only ones to a server with that timeout (s)."""
-    return Lines(url, timeout)
+    return ConnectionPool(url, timeout)
 
 
-os.register_at_fork(after_in_child=lines.cache_clear)  # a child that shared them would get its parent's answers
+os.register_at_fork(after_in_child=pool.cache_clear)  # a child that shared them would get its parent's answers
 
 
-def command(*words: Any, by: Lines | None = None, breaker: Breaker = REDIS) -> Any:
-    """The answer to one command; Away or Refused otherwise."""
-    return answer(breaker.call((by or lines(settings.REDIS_URL)).ask, [words])[0])
+def command(*words: Any, by: ConnectionPool | None = None, breaker: Breaker = REDIS) -> Any:
+    """The answer to one command; DependencyUnavailable or CommandRefused otherwise."""
+    return answer(breaker.call((by or pool(settings.REDIS_URL)).send, [words])[0])
 
 
-def run_script(call: Call, by: Lines | None = None, breaker: Breaker = REDIS) -> Any:
-    """The answer of a script; Away or Refused otherwise."""
+def run_script(call: Call, by: ConnectionPool | None = None, breaker: Breaker = REDIS) -> Any:
+    """The answer of a script; DependencyUnavailable or CommandRefused otherwise."""
     return answer(run_scripts([call], by, breaker)[0])
 
 
-def run_scripts(calls: Sequence[Call], by: Lines | None = None, breaker: Breaker = REDIS) -> list[Any]:
-    """What scripts answer by one round trip, each to be read by `answer`; Away when Redis does not."""
-    return breaker.call(_evaluate, by or lines(settings.REDIS_URL), calls)
+def run_scripts(calls: Sequence[Call], by: ConnectionPool | None = None, breaker: Breaker = REDIS) -> list[Any]:
+    """What scripts answer by one round trip, each to be read by `answer`; DependencyUnavailable when Redis does not."""
+    return breaker.call(_evaluate, by or pool(settings.REDIS_URL), calls)
 
 
 def answer(found: Any) -> Any:
-    """A value that Redis answered; Refused for an error."""
+    """A value that Redis answered; CommandRefused for an error."""
     # Not in the breaker's call, because a server that refuses is there: the breaker stays closed.
     if isinstance(found, ResponseError):
-        raise Refused(str(found)) from found
+        raise CommandRefused(str(found)) from found
     return found
 
 
-def _evaluate(by: Lines, calls: Sequence[Call]) -> list[Any]:
-    answers = by.ask([call.words() for call in calls])
+def _evaluate(by: ConnectionPool, calls: Sequence[Call]) -> list[Any]:
+    answers = by.send([call.words() for call in calls])
     for place, call in enumerate(calls):
         if isinstance(answers[place], NoScriptError):  # a Redis that has just started
-            answers[place] = by.ask([call.words(whole=True)])[0]
+            answers[place] = by.send([call.words(whole=True)])[0]
     return answers
 
 
-def _greet(connection: AbstractConnection) -> None:
+def _on_connect(connection: AbstractConnection) -> None:
     connection.on_connect()  # type: ignore[no-untyped-call]
-    for greet in GREETINGS:
+    for greet in ON_CONNECT:
         greet(connection)
 
 

@@ -12,12 +12,12 @@ from threading import get_ident
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-DEADLINE = 4.0  # seconds from the first byte to the answer; what still waits for PostgreSQL then gets 503
-_in_flight: dict[int, "Flight"] = {}  # by thread
+DEADLINE_SECONDS = 4.0  # seconds from the first byte to the answer; what still waits for PostgreSQL then gets 503
+_by_thread: dict[int, "RequestDeadline"] = {}  # by thread
 
 
 @dataclass(slots=True, eq=False)
-class Flight:
+class RequestDeadline:
     """One request in one thread; moments are those of time.monotonic()."""
 
     deadline: float
@@ -26,25 +26,25 @@ class Flight:
     database: BaseDatabaseWrapper | None = None
 
 
-def take_off() -> Flight:
+def begin() -> RequestDeadline:
     """Register the request that this thread begins to answer."""
-    mine = _in_flight[get_ident()] = Flight(time.monotonic() + DEADLINE)
+    mine = _by_thread[get_ident()] = RequestDeadline(time.monotonic() + DEADLINE_SECONDS)
     return mine
 
 
-def land() -> None:
+def end() -> None:
     """It is answered."""
-    _in_flight.pop(get_ident(), None)
+    _by_thread.pop(get_ident(), None)
 
 
-def flights() -> list[Flight]:
+def active() -> list[RequestDeadline]:
     """All of this process."""
-    return list(_in_flight.values())
+    return list(_by_thread.values())
 
 
-def current() -> Flight | None:
+def current() -> RequestDeadline | None:
     """The one of this thread, None when it answers no request of the web server."""
-    return _in_flight.get(get_ident())
+    return _by_thread.get(get_ident())
 
 
 def time_left() -> float:

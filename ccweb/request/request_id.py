@@ -11,7 +11,7 @@ REQUEST_LOG = "ccweb.requests"  # the logger of the one line a request
 request_id: ContextVar[str] = ContextVar("request_id", default="")
 
 
-def id_of(meta: Mapping[str, Any]) -> str:
+def request_id_of(meta: Mapping[str, Any]) -> str:
     """What the client or a proxy calls the request, if that is harmless; else a new id."""
     given = meta.get("HTTP_X_REQUEST_ID", "")
     return given if ACCEPTABLE_ID.fullmatch(given) else uuid4().hex

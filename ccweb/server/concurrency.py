@@ -12,23 +12,23 @@ from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from ccweb.api.routes import paths_of
-from ccweb.request.deadline import DEADLINE, Flight
+from ccweb.request.deadline import DEADLINE_SECONDS, RequestDeadline
 
 WORKING = 2  # requests at a time in a worker
 WATCHING = 1  # beside them, for WATCHED_BY_MACHINES
 WATCHED_BY_MACHINES = ("readyz", "metrics")
 # Seconds after a request came in which it may wait for a slot: of sixteen lists of 1,000 at once the last waits for
 # more than a second.
-PATIENCE = 2.5
+QUEUE_TIMEOUT_SECONDS = 2.5
 
 
-class Waiter:
+class SlotWaiter:
     """A thread in the queue; `turn` is released when `database` is its own."""
 
     def __init__(self) -> None:
         self.database: BaseDatabaseWrapper | None = None
-        self.turn = threading.Lock()
-        self.turn.acquire()
+        self.signal = threading.Lock()
+        self.signal.acquire()
 
 
 class Slots:
@@ -40,24 +40,24 @@ class Slots:
             database.inc_thread_sharing()  # by one thread after another
         self._lock = threading.Lock()
         self._free = list(self.databases)
-        self._queue: deque[Waiter] = deque()
+        self._queue: deque[SlotWaiter] = deque()
 
-    def enter(self, flight: Flight) -> bool:
+    def enter(self, request: RequestDeadline) -> bool:
         """Work in a slot, its connection being this thread's `connection`; False when none is free in time."""
-        database = self._take(patience(flight))
+        database = self._take(seconds_left_to_start(request))
         if database is None:
             return False
-        connections[DEFAULT_DB_ALIAS] = flight.database = database
-        flight.working_since = time.monotonic()
+        connections[DEFAULT_DB_ALIAS] = request.database = database
+        request.working_since = time.monotonic()
         return True
 
     def _take(self, seconds: float) -> BaseDatabaseWrapper | None:
         with self._lock:
             if self._free:
                 return self._free.pop()
-            waiter = Waiter()
+            waiter = SlotWaiter()
             self._queue.append(waiter)
-        if not waiter.turn.acquire(timeout=seconds):
+        if not waiter.signal.acquire(timeout=seconds):
             with self._lock:
                 if waiter.database is None:  # else its turn has come in this very moment
                     self._queue.remove(waiter)
@@ -69,27 +69,27 @@ class Slots:
             if self._queue:
                 waiter = self._queue.popleft()
                 waiter.database = database
-                waiter.turn.release()
+                waiter.signal.release()
             else:
                 self._free.append(database)
 
 
-def patience(flight: Flight) -> float:
+def seconds_left_to_start(request: RequestDeadline) -> float:
     """Seconds that a request may still wait before anybody works on it."""
-    return max(0.0, flight.deadline - DEADLINE + PATIENCE - time.monotonic())
+    return max(0.0, request.deadline - DEADLINE_SECONDS + QUEUE_TIMEOUT_SECONDS - time.monotonic())
 
 
 _working, _watching = Slots(WORKING), Slots(WATCHING)
 
 
-def enter(flight: Flight, path: str = "") -> bool:
+def enter(request: RequestDeadline, path: str = "") -> bool:
     """Work in a slot for requests to this path, its connection being this thread's; False when none is free in time."""
-    return (_watching if path in paths_of(*WATCHED_BY_MACHINES) else _working).enter(flight)
+    return (_watching if path in paths_of(*WATCHED_BY_MACHINES) else _working).enter(request)
 
 
-def leave(flight: Flight) -> None:
-    """The next one's turn; does nothing for a flight that has not entered."""
-    database, flight.database = flight.database, None
+def leave(request: RequestDeadline) -> None:
+    """The next one's turn; does nothing for a request that has not entered."""
+    database, request.database = request.database, None
     if database is not None:
         del connections[DEFAULT_DB_ALIAS]
         (_watching if database in _watching.databases else _working).give_back(database)

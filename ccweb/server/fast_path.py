@@ -18,22 +18,22 @@ from django.db import DEFAULT_DB_ALIAS, DataError, IntegrityError, connections
 from django.http.request import split_domain_port, validate_host
 from django.http.response import HttpResponseBase
 
-from ccweb.api.authentication import KEYRING, presented_key
+from ccweb.api.authentication import KEY_CACHE, presented_key
 from ccweb.api.problems import PROBLEM_JSON, problem_response
-from ccweb.api.rate_counters import Verdict, take_each
+from ccweb.api.rate_counters import LimitStatus, consume_each
 from ccweb.api.rate_limits import limits_of, rate_limit_headers
 from ccweb.api.renderers import ANY, as_json
 from ccweb.db.errors import sqlstate
 from ccweb.request import deadline
 from ccweb.request.client_address import is_loopback, resolve_client
-from ccweb.request.request_id import id_of, request_id
+from ccweb.request.request_id import request_id, request_id_of
 from ccweb.server import concurrency
-from ccweb.server.batching import Together, TooLate
+from ccweb.server.batching import Batcher, QueueTimeout
 from ccweb.server.fast_route import JSON, Environ, FastAnswer, FastRoute, NotEligible, PendingRequest
-from ccweb.server.request_log import REFUSAL, note
+from ccweb.server.request_log import EARLY_STATUS, log_request
 
 LOCK_NOT_AVAILABLE = "55P03"  # an SQLSTATE
-UNUSUAL = ("HTTP_TRANSFER_ENCODING", "HTTP_CONTENT_ENCODING", REFUSAL)
+UNUSUAL = ("HTTP_TRANSFER_ENCODING", "HTTP_CONTENT_ENCODING", EARLY_STATUS)
 FORWARDED = ("HTTP_X_FORWARDED_FOR", "HTTP_X_FORWARDED_PROTO", "HTTP_AUTHORIZATION")
 CHANGING = re.compile("content-(type|length)|ratelimit.*|x-request-id|idempotent-replayed", re.IGNORECASE)
 Headers = list[tuple[str, str]]
@@ -50,7 +50,7 @@ class FastPath:
         self._headers: dict[tuple[str, bool], Headers] = {}  # what Django's answers have in common, by route and HTTPS
         # Requests that another transaction may block are batched apart from those that none can block.
         ways = [(route, may_block) for route in routes for may_block in (False, True)]
-        self._batchers = {(route.route, may_block): Together(partial(_serve, route)) for route, may_block in ways}
+        self._batchers = {(route.route, may_block): Batcher(partial(_serve, route)) for route, may_block in ways}
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Any:
         """The answer; nothing of the request is changed or counted before it is known to be eligible."""
@@ -63,12 +63,12 @@ class FastPath:
             if common is None:
                 return self._learn(route, secure, environ, start_response)
             argument, may_block = route.parse(environ, **variables)
-            request, flight = PendingRequest(argument, limits_of(meta), id_of(environ)), deadline.current()
-            patience = concurrency.patience(flight) if flight else concurrency.PATIENCE
-            served = self._batchers[route.route, may_block](request, patience)
+            request, current = PendingRequest(argument, limits_of(meta), request_id_of(environ)), deadline.current()
+            timeout = concurrency.seconds_left_to_start(current) if current else concurrency.QUEUE_TIMEOUT_SECONDS
+            served = self._batchers[route.route, may_block](request, timeout)
             if served is None:
                 raise NotEligible
-        except (NotEligible, TooLate):
+        except (NotEligible, QueueTimeout):
             return self._django(environ, start_response)
         verdict, (status, body, headers) = served
         content = as_json(body)
@@ -77,7 +77,9 @@ class FastPath:
         token = request_id.set(request.request_id)
         try:
             seconds = time.perf_counter() - begun
-            note(method=route.method, path=environ["PATH_INFO"], route=route.route, status=status, seconds=seconds)
+            log_request(
+                method=route.method, path=environ["PATH_INFO"], route=route.route, status=status, seconds=seconds
+            )
         finally:
             request_id.reset(token)
         kind = ("Content-Type", JSON if status < 400 else PROBLEM_JSON)
@@ -126,24 +128,24 @@ def _may(scope: str, meta: Environ) -> bool:
     key = presented_key(meta)
     if key is None:
         return bool(settings.API_IS_OPEN)
-    grant = KEYRING.known(key)  # Django's limits come before its look-up
+    grant = KEY_CACHE.cached(key)  # Django's limits come before its look-up
     return grant is not None and scope in grant.scopes
 
 
-def _serve(route: FastRoute, requests: Sequence[PendingRequest]) -> Sequence[tuple[Verdict, FastAnswer] | None]:
+def _serve(route: FastRoute, requests: Sequence[PendingRequest]) -> Sequence[tuple[LimitStatus, FastAnswer] | None]:
     """For each request where its limits stand and its answer, None where it may not pass or no slot was free."""
-    flight = deadline.current()
-    if flight and not concurrency.enter(flight):
+    current = deadline.current()
+    if current and not concurrency.enter(current):
         return [None] * len(requests)
     try:
         calls = route.redis_calls([request.argument for request in requests])
-        verdicts, replies = take_each([request.limits for request in requests], *calls)
+        verdicts, replies = consume_each([request.limits for request in requests], *calls)
         passed = [request for request, verdict in zip(requests, verdicts, strict=True) if verdict.passed]
         answers = iter(_answer(route, passed, replies if len(passed) == len(requests) else None))
         return [(verdict, next(answers)) if verdict.passed else None for verdict in verdicts]
     finally:
-        if flight:
-            concurrency.leave(flight)
+        if current:
+            concurrency.leave(current)
 
 
 def _answer(

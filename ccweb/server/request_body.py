@@ -15,29 +15,29 @@ from contextlib import suppress
 from typing import Any, NamedTuple
 
 from ccweb.api.parsers import MAX_LIST_BYTES
-from ccweb.request.deadline import Flight, flights
+from ccweb.request.deadline import RequestDeadline, active
 
 # What is too large is read all the same, up to this: most clients look for the 413 only when they have sent everything.
 MAX_DISCARDED_BYTES = 16 * 1024 * 1024
-LATE = 5.0  # seconds without a byte, and to watch one that drips
+BODY_TIMEOUT_SECONDS = 5.0  # seconds without a byte, and to watch one that drips
 ESTABLISHED = 1
 
 
-def receive(environ: dict[str, Any], flight: Flight) -> bool:
+def receive(environ: dict[str, Any], request: RequestDeadline) -> bool:
     """Read the body into memory; one that is too large to nowhere. False when it was given up."""
     text = environ.get("CONTENT_LENGTH") or "0"
     length = int(text) if text.isascii() and text.isdigit() else 0
     if not 0 < length <= MAX_DISCARDED_BYTES:
         return True
-    flight.reading_since = begun = time.monotonic()
+    request.reading_since = begun = time.monotonic()
     read = environ["wsgi.input"].read
     body, left = b"", length
     while left and (chunk := read(min(left, MAX_LIST_BYTES))):
         left -= len(chunk)
         body = body + chunk if length <= MAX_LIST_BYTES else b""
-    flight.reading_since = None
+    request.reading_since = None
     environ["wsgi.input"] = io.BytesIO(body)
-    return not left or time.monotonic() - begun < LATE
+    return not left or time.monotonic() - begun < BODY_TIMEOUT_SECONDS
 
 
 class Connection(NamedTuple):
@@ -68,7 +68,7 @@ class LateBodies:
     def cut(self) -> int:
         """Shut those that are late for reading, when a thread waits for one; returns how many."""
         now = time.monotonic()
-        if not any(f.reading_since is not None and now - f.reading_since > LATE for f in flights()):
+        if not any(f.reading_since is not None and now - f.reading_since > BODY_TIMEOUT_SECONDS for f in active()):
             self._dripping.clear()
             return 0
         return sum(self._cut_if_late(client, now) for client in clients())
@@ -81,7 +81,7 @@ class LateBodies:
         since, acknowledged = self._dripping.setdefault(peer, (now, known.acknowledged))
         if acknowledged != known.acknowledged:  # it was answered meanwhile
             self._dripping[peer] = now, known.acknowledged
-        late = known.quiet_for > LATE or now - self._dripping[peer][0] > LATE
+        late = known.quiet_for > BODY_TIMEOUT_SECONDS or now - self._dripping[peer][0] > BODY_TIMEOUT_SECONDS
         if late:
             client.shutdown(socket.SHUT_RD)
         return late

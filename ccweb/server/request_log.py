@@ -9,20 +9,20 @@ from django.http import HttpRequest, HttpResponse
 
 from ccweb.api.problems import RETRY_AFTER_SECONDS, plain_problem, unavailable
 from ccweb.db.errors import database_is_away
-from ccweb.request.request_id import REQUEST_LOG, id_of, request_id
+from ccweb.request.request_id import REQUEST_LOG, request_id, request_id_of
 from ccweb.server import request_metrics
 
 METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
-REFUSAL = "ccweb.refusal"  # in the WSGI environment: the status
-REFUSALS = {
+EARLY_STATUS = "ccweb.refusal"  # in the WSGI environment: the status
+EARLY_DETAILS = {
     408: "The body did not arrive in time.",
     503: "Every worker is busy; try again.",
 }
 QUIET = {"healthz", "readyz", "metrics"}  # asked every few seconds, by machines
-log = logging.getLogger(REQUEST_LOG)
+logger = logging.getLogger(REQUEST_LOG)
 
 
-class Observed:
+class RequestLog:
     """X-Request-ID in and out, metrics, and one line a request without path, query, body or key."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
@@ -30,13 +30,13 @@ class Observed:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         """The answer, with the id by which the log and the Kafka header know this request."""
-        current = id_of(request.META)
+        current = request_id_of(request.META)
         token = request_id.set(current)
         try:
             begun = time.perf_counter()
-            response = refused(request) or self.get_response(request)
+            response = early_response(request) or self.get_response(request)
             response["X-Request-ID"] = current
-            note(
+            log_request(
                 method=str(request.method),
                 path=request.path,
                 route=route_of(request),
@@ -53,11 +53,11 @@ class Observed:
         return unavailable(request, error) if database_is_away(error) else None
 
 
-def refused(request: HttpRequest) -> HttpResponse | None:
+def early_response(request: HttpRequest) -> HttpResponse | None:
     """What the server's side of Django (ccweb.server.request_scope) has refused already."""
-    status = request.META.get(REFUSAL)
+    status = request.META.get(EARLY_STATUS)
     headers = {"Retry-After": RETRY_AFTER_SECONDS} if status == 503 else None
-    return plain_problem(status, REFUSALS[status], headers) if status else None
+    return plain_problem(status, EARLY_DETAILS[status], headers) if status else None
 
 
 def route_of(request: HttpRequest) -> str:
@@ -67,14 +67,14 @@ def route_of(request: HttpRequest) -> str:
     return "static" if request.path.startswith(settings.STATIC_URL) else "unmatched"
 
 
-def note(
+def log_request(
     *, method: str, path: str, route: str, status: int, seconds: float, outcomes: Mapping[str, int] | None = None
 ) -> None:
     """Count an answered request, and the events it brought by their outcomes, and write its line."""
     method = method if method in METHODS else "other"
-    request_metrics.note_request(method=method, route=route, status=status, seconds=seconds)
-    request_metrics.note_events(path=path, method=method, status=status, outcomes=outcomes)
+    request_metrics.count_request(method=method, route=route, status=status, seconds=seconds)
+    request_metrics.count_events(path=path, method=method, status=status, outcomes=outcomes)
     level = logging.WARNING if status >= 500 else logging.DEBUG if route in QUIET else logging.INFO
-    if log.isEnabledFor(level):
+    if logger.isEnabledFor(level):
         fields = {"method": method, "route": route, "status": status, "ms": round(seconds * 1000, 2)}
-        log.log(level, "%s /%s %d", method, route, status, extra={"fields": fields})
+        logger.log(level, "%s /%s %d", method, route, status, extra={"fields": fields})

@@ -36,13 +36,13 @@ _timer = cache(lambda method, route: SECONDS.labels(method, route))
 _event_counter = cache(lambda kind, outcome: EVENTS.labels(kind, outcome))
 
 
-def note_request(*, method: str, route: str, status: int, seconds: float) -> None:
+def count_request(*, method: str, route: str, status: int, seconds: float) -> None:
     """Count one answered request."""
     _request_counter(method, route, status).inc()
     _timer(method, route).observe(seconds)
 
 
-def note_events(*, path: str, method: str, status: int, outcomes: Mapping[str, int] | None = None) -> None:
+def count_events(*, path: str, method: str, status: int, outcomes: Mapping[str, int] | None = None) -> None:
     """Count the events that a request brought: those of a list by their `outcomes`, else one by the status."""
     kind = _kinds_of_events().get(path) if method == "POST" else None
     if kind is None:

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
-from typing import Any, cast
+from typing import Any, Self, cast
 
 from django.conf import settings
 from django.http import HttpResponse
@@ -12,91 +12,89 @@ from django.http.response import HttpResponseBase
 from ccweb.api.routes import paths_of
 from ccweb.request import deadline
 from ccweb.server import concurrency, request_body, watchdog
-from ccweb.server.request_log import REFUSAL
+from ccweb.server.request_log import EARLY_STATUS
 
 Environ = dict[str, Any]
 StartResponse = Callable[..., Any]
+Django = Callable[[Environ, StartResponse], HttpResponseBase]
 
 
-class Front:
-    """The WSGI application: another one, whose requests have their bodies and deadlines. Make one a worker."""
+class RequestScope:
+    """The deadline and the slot of one request, kept until it is answered: until it is sent, if it is a stream."""
 
-    def __init__(self, application: Callable[[Environ, StartResponse], HttpResponseBase | list[bytes]]) -> None:
-        self._application = application
-        watchdog.start()
+    def __init__(self) -> None:
+        self._stream: HttpResponseBase | None = None
 
-    def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-        """The answer; Django is told by REFUSAL what has gone wrong already."""
-        with Visit() as visit:
-            if not request_body.receive(environ, visit.flight):
-                environ[REFUSAL] = 408
-            response = self._application(environ, start_response)
+    def __enter__(self) -> Self:
+        self.deadline = deadline.begin()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._stream is None:
+            self._end()
+
+    def stream(self, response: HttpResponseBase) -> Self:
+        """An answer that takes its time: the server sends what iterating yields, then calls close()."""
+        self._stream, self.deadline.deadline = response, math.inf
+        return self
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(cast(Iterable[bytes], self._stream))
+
+    def close(self) -> None:
+        """Called by the server when it has sent everything, or given up."""
+        try:
+            cast(HttpResponseBase, self._stream).close()
+        finally:
+            self._end()
+
+    def _end(self) -> None:
+        """Make room for the next request."""
+        try:
+            concurrency.leave(self.deadline)
+        finally:
+            deadline.end()
+
+
+def scoped(
+    application: Callable[[Environ, StartResponse], HttpResponseBase | list[bytes]],
+) -> Callable[[Environ, StartResponse], Iterable[bytes]]:
+    """The WSGI application, whose requests have their bodies and deadlines. Call it once a worker.
+
+    Django is told by EARLY_STATUS what has gone wrong already.
+    """
+    watchdog.start()
+
+    def serve(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        with RequestScope() as scope:
+            if not request_body.receive(environ, scope.deadline):
+                environ[EARLY_STATUS] = 408
+            response = application(environ, start_response)
             if isinstance(response, list):
                 return response
             if isinstance(response, HttpResponse):
                 with closing(response):
                     return [response.content]
-            return visit.stream(response)
+            return scope.stream(response)
+
+    return serve
 
 
-class InSlot:
-    """Django, each of whose requests works in a slot (ccweb.server.concurrency) until it is answered."""
+def in_slot(django: Django) -> Django:
+    """Django, each of whose requests works in a slot (ccweb.server.concurrency) until it is answered.
 
-    def __init__(self, django: Callable[[Environ, StartResponse], HttpResponseBase]) -> None:
-        self._django = django
+    The response is that of a 503 when no slot was free in time.
+    """
 
-    def __call__(self, environ: Environ, start_response: StartResponse) -> HttpResponseBase:
-        """Django's response, that of a refusal when no slot was free in time."""
-        path, flight = environ["PATH_INFO"], deadline.current()
-        if flight and REFUSAL not in environ and _works(path) and not concurrency.enter(flight, path):
-            environ[REFUSAL] = 503
-        return self._django(environ, start_response)
+    def work(environ: Environ, start_response: StartResponse) -> HttpResponseBase:
+        path, request = environ["PATH_INFO"], deadline.current()
+        if request and EARLY_STATUS not in environ and _works(path) and not concurrency.enter(request, path):
+            environ[EARLY_STATUS] = 503
+        return django(environ, start_response)
+
+    return work
 
 
 def _works(path: str) -> bool:
     """Whether a request to this path may need the database."""
     return not path.startswith((*paths_of("healthz"), settings.STATIC_URL))
-
-
-class Visit:
-    """The flight of one request, with its slot if it takes one, until it is answered: of a stream, until it is sent."""
-
-    def __init__(self) -> None:
-        self._streams = False
-
-    def __enter__(self) -> "Visit":
-        self.flight = deadline.take_off()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        if not self._streams:
-            self.end()
-
-    def stream(self, response: HttpResponseBase) -> "Stream":
-        """An answer that takes its time."""
-        self._streams, self.flight.deadline = True, math.inf
-        return Stream(response, self)
-
-    def end(self) -> None:
-        """Make room for the next request."""
-        try:
-            concurrency.leave(self.flight)
-        finally:
-            deadline.land()
-
-
-class Stream:
-    """A response that keeps its slot until the server has sent it."""
-
-    def __init__(self, response: HttpResponseBase, visit: Visit) -> None:
-        self._response, self._visit = response, visit
-
-    def __iter__(self) -> Iterator[bytes]:
-        return iter(cast(Iterable[bytes], self._response))
-
-    def close(self) -> None:
-        """Called by the server when it has sent everything, or given up."""
-        try:
-            self._response.close()
-        finally:
-            self._visit.end()

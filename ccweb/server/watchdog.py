@@ -13,17 +13,17 @@ from prometheus_client import Counter, Gauge
 
 from ccweb.db.postgresql import silence
 from ccweb.request import deadline
-from ccweb.request.deadline import Flight
+from ccweb.request.deadline import RequestDeadline
 from ccweb.server import concurrency, request_body
 
-TICK = 0.1  # seconds between two looks
-SUSPICION = 0.5  # seconds on one query after which the server is asked for a sign of life
-PAUSE = 0.5  # seconds between two questions
+CHECK_INTERVAL_SECONDS = 0.1  # seconds between two looks
+SLOW_QUERY_SECONDS = 0.5  # seconds on one query after which the server is asked for a sign of life
+PROBE_INTERVAL_SECONDS = 0.5  # seconds between two questions
 SILENT = Gauge(
     "ccweb_database_silent", "Whether a worker waits for PostgreSQL to wake up.", multiprocess_mode="livemax"
 )
 SEVERED = Counter("ccweb_database_severed", "Connections cut because their request's time was up or nobody answered.")
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 def start() -> None:
@@ -41,11 +41,11 @@ def sever(database: BaseDatabaseWrapper) -> None:
             copy.shutdown(socket.SHUT_RDWR)
         SEVERED.inc()
     except (OSError, psycopg.Error):  # the thread was quicker and has closed it
-        log.debug("a connection was closed already")
+        logger.debug("a connection was closed already")
 
 
 class Watchdog:
-    """Looks at the requests in flight every TICK."""
+    """Looks at the requests in request every CHECK_INTERVAL_SECONDS."""
 
     def __init__(self) -> None:
         self._asked_at = -math.inf
@@ -54,22 +54,22 @@ class Watchdog:
     def step(self) -> None:
         """One look."""
         now = time.monotonic()
-        flights = [
-            flight for flight in deadline.flights() if flight.database and flight.database.vendor == "postgresql"
+        active = [
+            request for request in deadline.active() if request.database and request.database.vendor == "postgresql"
         ]
-        for flight in flights:
-            if now > flight.deadline and is_waiting(flight):
-                sever(flight.database)  # type: ignore[arg-type]
-        suspicious = silence.known() or any(_is_late(flight, now) for flight in flights)
-        if suspicious and now - self._asked_at > PAUSE:
+        for request in active:
+            if now > request.deadline and is_waiting(request):
+                sever(request.database)  # type: ignore[arg-type]
+        suspicious = silence.known() or any(_is_late(request, now) for request in active)
+        if suspicious and now - self._asked_at > PROBE_INTERVAL_SECONDS:
             self._asked_at = now
             self._ask()
         self._bodies.cut()
 
     def _ask(self) -> None:
-        silent = not silence.answers(silence.PATIENCE)
+        silent = not silence.answers(silence.PROBE_TIMEOUT_SECONDS)
         if silent != silence.known():
-            log.log(
+            logger.log(
                 logging.ERROR if silent else logging.WARNING,
                 "PostgreSQL %s",
                 "does not answer" if silent else "answers again",
@@ -81,21 +81,23 @@ class Watchdog:
                 sever(database)
 
 
-def is_waiting(flight: Flight) -> bool:
+def is_waiting(request: RequestDeadline) -> bool:
     """Whether its thread has sent something to the server and has no answer yet, or is connecting."""
-    connection = flight.database.connection if flight.database else None
+    connection = request.database.connection if request.database else None
     return connection is None or connection.pgconn.transaction_status == psycopg.pq.TransactionStatus.ACTIVE
 
 
-def _is_late(flight: Flight, now: float) -> bool:
-    return flight.working_since is not None and now - flight.working_since > SUSPICION and is_waiting(flight)
+def _is_late(request: RequestDeadline, now: float) -> bool:
+    return (
+        request.working_since is not None and now - request.working_since > SLOW_QUERY_SECONDS and is_waiting(request)
+    )
 
 
 def _run() -> None:
     watchdog = Watchdog()
     while True:
-        time.sleep(TICK)
+        time.sleep(CHECK_INTERVAL_SECONDS)
         try:
             watchdog.step()
         except Exception:
-            log.exception("the watchdog stumbled and goes on")
+            logger.exception("the watchdog stumbled and goes on")

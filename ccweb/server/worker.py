@@ -20,7 +20,7 @@ FROM_THE_REQUEST = {
     *("REQUEST_METHOD", "SCRIPT_NAME", "PATH_INFO", "QUERY_STRING", "CONTENT_TYPE", "CONTENT_LENGTH"),
     *("SERVER_NAME", "SERVER_PORT", "SERVER_PROTOCOL", "REMOTE_ADDR"),
 }
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 def share_metrics() -> None:
@@ -42,7 +42,7 @@ def share_metrics() -> None:
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)
         _count_by_one_pid()
     except OSError as error:
-        log.warning("each worker shows its own metrics only, because they cannot share a folder: %s", error)
+        logger.warning("each worker shows its own metrics only, because they cannot share a folder: %s", error)
 
 
 def end_with_server() -> None:
@@ -89,7 +89,7 @@ def only_the_request(application: WSGIApplication) -> WSGIApplication:
 def _outlive(server: int) -> None:
     while os.getppid() == server:
         time.sleep(1)
-    log.error("the server process %d is gone: its worker stops too", server)
+    logger.error("the server process %d is gone: its worker stops too", server)
     os.kill(os.getpid(), signal.SIGTERM)
 
 

@@ -11,7 +11,7 @@ from django.urls import URLPattern, URLResolver, path
 from ccweb.admin.login import LimitedLogin
 from ccweb.api.user_ids import MAX_USER_ID, typed_user_id
 from ccweb.staff.overview import overview
-from ccweb.staff.user_page import story_of
+from ccweb.staff.user_page import user_context
 
 
 class StaffSite(admin.AdminSite):
@@ -47,5 +47,10 @@ class StaffSite(admin.AdminSite):
         """One user's story; whoever may view segments may read it."""
         if not request.user.has_perm("segments.view_usersegment"):
             return self.login(request)
-        context = {**self.each_context(request), "title": f"User {user_id}", "user_id": user_id, **story_of(user_id)}
+        context = {
+            **self.each_context(request),
+            "title": f"User {user_id}",
+            "user_id": user_id,
+            **user_context(user_id),
+        }
         return render(request, "staff/user.html", context)

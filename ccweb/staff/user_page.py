@@ -19,7 +19,7 @@ EVENTS = 50
 SOON = timedelta(days=7)
 
 
-def story_of(user_id: int) -> dict[str, Any]:
+def user_context(user_id: int) -> dict[str, Any]:
     """The context of the user's page; works for a user without a segment or without any trace."""
     now = timezone.now()
     segment = UserSegment.objects.with_as_of().filter(pk=user_id).first()

@@ -32,7 +32,7 @@ class Effort(NamedTuple):
     value: Decimal
 
 
-class Standing(NamedTuple):
+class WindowTotals(NamedTuple):
     """What the window holds at an instant; `last` (UTC) is None when it is empty."""
 
     last: datetime | None
@@ -42,14 +42,14 @@ class Standing(NamedTuple):
     def rank(self, scoring: Scoring, as_of: datetime) -> int:
         """Place of the group that a batch as_of gives, 0 for the best."""
         days = None if self.last is None else recency_days(self.last, as_of)
-        return scoring.groups.index(scoring.judge(days, self.frequency, self.monetary)[1])
+        return scoring.groups.index(scoring.classify(days, self.frequency, self.monetary)[1])
 
-    def after(self, effort: Effort, now: datetime) -> "Standing":
+    def after(self, effort: Effort, now: datetime) -> "WindowTotals":
         """The same with further actions done now."""
         if not effort.actions:
             return self
         last = max(self.last or now, now)
-        return Standing(last, self.frequency + effort.actions, self.monetary + effort.value)
+        return WindowTotals(last, self.frequency + effort.actions, self.monetary + effort.value)
 
 
 class Outlook(NamedTuple):
@@ -63,7 +63,7 @@ class Outlook(NamedTuple):
     cut_points: str = "exact"  # or frozen: those of the last run, the next one computes its own
 
 
-class Trail:
+class ActionWindow:
     """One user's actions, (UTC instant, value) in any order, as a batch sees them at any instant."""
 
     def __init__(self, actions: Iterable[tuple[datetime, Decimal]]) -> None:
@@ -71,12 +71,12 @@ class Trail:
         self._instants = [at for at, _ in ordered]
         self._sums = list(accumulate((value for _, value in ordered), initial=ZERO))
 
-    def at(self, as_of: datetime) -> Standing:
+    def at(self, as_of: datetime) -> WindowTotals:
         """The actions in `as_of - 30 days <= instant <= as_of`."""
         first = bisect_left(self._instants, as_of - WINDOW)
         end = bisect_right(self._instants, as_of)
         last = self._instants[end - 1] if end > first else None
-        return Standing(last, end - first, self._sums[end] - self._sums[first])
+        return WindowTotals(last, end - first, self._sums[end] - self._sums[first])
 
 
 def outlook_of(*, user_id: int, now: datetime) -> Outlook:
@@ -107,15 +107,15 @@ def foresee(actions: Iterable[tuple[datetime, Decimal]], *, scoring: Scoring, no
     by the 02:00 batch before or after it), `to_rise` as of now; the wanted group or a better one is enough. Fewest
     actions come first, then the least value; None when nothing is needed or nothing helps.
     """
-    trail = Trail(actions)
-    rank = trail.at(now).rank(scoring, now)
-    leaves_on, lower = _exit(trail, rank, scoring, now)
+    window = ActionWindow(actions)
+    rank = window.at(now).rank(scoring, now)
+    leaves_on, lower = _exit(window, rank, scoring, now)
     return Outlook(
         rfm_group=scoring.groups[rank],
         leaves_on=leaves_on,
         falls_to=None if lower is None else scoring.groups[lower],
-        to_stay=_least(trail.at(now + STAY), rank, scoring, now, now + STAY),
-        to_rise=_least(trail.at(now), rank - 1, scoring, now, now),
+        to_stay=_least(window.at(now + STAY), rank, scoring, now, now + STAY),
+        to_rise=_least(window.at(now), rank - 1, scoring, now, now),
     )
 
 
@@ -126,15 +126,15 @@ def batches(now: datetime) -> list[datetime]:
     return [first + n * DAY for n in range(BATCHES)]
 
 
-def _exit(trail: Trail, rank: int, scoring: Scoring, now: datetime) -> tuple[date | None, int | None]:
+def _exit(window: ActionWindow, rank: int, scoring: Scoring, now: datetime) -> tuple[date | None, int | None]:
     for as_of in batches(now):
-        lower = trail.at(as_of).rank(scoring, as_of)
+        lower = window.at(as_of).rank(scoring, as_of)
         if lower > rank:
             return as_of.date(), lower
     return None, None
 
 
-def _least(standing: Standing, rank: int, scoring: Scoring, now: datetime, as_of: datetime) -> Effort | None:
+def _least(standing: WindowTotals, rank: int, scoring: Scoring, now: datetime, as_of: datetime) -> Effort | None:
     """The least done at `now` that gives `rank` or better as of `as_of`."""
     efforts = sorted(_efforts(standing, scoring.cuts))
     enough = (effort for effort in efforts if standing.after(effort, now).rank(scoring, as_of) <= rank)
@@ -142,7 +142,7 @@ def _least(standing: Standing, rank: int, scoring: Scoring, now: datetime, as_of
     return least if least and least.actions else None
 
 
-def _efforts(standing: Standing, cuts: CutPoints) -> Iterator[Effort]:
+def _efforts(standing: WindowTotals, cuts: CutPoints) -> Iterator[Effort]:
     """All that can be least: more never lowers a score, so it ends exactly at a cut point, or is a bare action."""
     counts = {0, 1} | {cut - standing.frequency for cut in cuts.frequency if cut and cut > standing.frequency}
     values = {ZERO} | {cut - standing.monetary for cut in cuts.monetary if cut is not None and cut > standing.monetary}

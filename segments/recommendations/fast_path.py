@@ -21,7 +21,7 @@ def _parse(environ: Environ, user_id: int) -> tuple[int, bool]:
 
 
 def _redis_calls(user_ids: Sequence[int]) -> Sequence[Call]:
-    return (streaks.question(user_ids),)
+    return (streaks.read_call(user_ids),)
 
 
 def _answer(requests: Sequence[PendingRequest], replies: Sequence[Any] | None) -> Sequence[FastAnswer]:

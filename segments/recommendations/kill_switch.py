@@ -7,7 +7,7 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from segments.models import KillSwitch
-from segments.recommendations.recommend import DESK
+from segments.recommendations.recommend import ACTIVE_POLICY
 
 
 def engage_kill_switch(*, by: str, note: str = "", **answer: Any) -> KillSwitch:
@@ -22,12 +22,12 @@ def engage_kill_switch(*, by: str, note: str = "", **answer: Any) -> KillSwitch:
             switch.save(force_insert=True)
     except IntegrityError:
         raise ValidationError("The kill switch is engaged already: release it first.") from None
-    DESK.forget()
+    ACTIVE_POLICY.clear()
     return switch
 
 
 def release_kill_switch(*, by: str) -> bool:
     """Let the policy answer again, within 1 s on all workers; False when the switch was not engaged."""
     released = KillSwitch.objects.engaged().update(engaged=False, released_at=timezone.now(), released_by=by)
-    DESK.forget()
+    ACTIVE_POLICY.clear()
     return bool(released)

@@ -6,8 +6,8 @@ from typing import Any
 from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
 
 from segments.models import RecommendationPolicy
-from segments.recommendations.population import Cell, Crowd, population
-from segments.recommendations.recommend import DESK
+from segments.recommendations.population import Cohort, CohortKey, population
+from segments.recommendations.recommend import ACTIVE_POLICY
 from segments.rules.reward_safety import REWARDS
 
 
@@ -22,7 +22,7 @@ def publish_recommendation_policy(*, created_by: str, **content: Any) -> Recomme
     draft.clean()
     check_rewards(draft)
     policy = RecommendationPolicy.objects.publish(created_by=created_by, **content)
-    DESK.forget()
+    ACTIVE_POLICY.clear()
     return policy
 
 
@@ -31,19 +31,19 @@ def check_rewards(draft: RecommendationPolicy) -> None:
     limits = [invariant["at_most"] for invariant in draft.invariants if invariant["kind"] == REWARDS]
     if not limits:
         return
-    crowds = population()
-    rewards = {cell: draft.reward_rules.answer(*cell).probability * crowd.users for cell, crowd in crowds.items()}
+    cohorts = population()
+    rewards = {key: draft.reward_rules.answer(*key).probability * cohort.users for key, cohort in cohorts.items()}
     total = sum(rewards.values(), Decimal(0))
     if total > min(limits):
-        cell = max(rewards, key=lambda cell: rewards[cell])
-        raise ValidationError({NON_FIELD_ERRORS: [_too_many(draft, total, min(limits), cell, crowds[cell])]})
+        key = max(rewards, key=lambda key: rewards[key])
+        raise ValidationError({NON_FIELD_ERRORS: [_too_many(draft, total, min(limits), key, cohorts[key])]})
 
 
-def _too_many(draft: RecommendationPolicy, total: Decimal, limit: int, cell: Cell, crowd: Crowd) -> str:
-    answer = draft.reward_rules.answer(*cell)
+def _too_many(draft: RecommendationPolicy, total: Decimal, limit: int, key: CohortKey, cohort: Cohort) -> str:
+    answer = draft.reward_rules.answer(*key)
     return (
         f"{total:.1f} rewards a day are to be expected from today's users, the invariant allows {limit}. Most of them "
-        f"go to {crowd.users} users in group {cell.group}, {cell.risk_profile}, with a streak of {cell.streak} days, "
+        f"go to {cohort.users} users in group {key.group}, {key.risk_profile}, with a streak of {key.streak} days, "
         f"who get {answer.probability} by {f'rule {answer.rule}' if answer.rule else 'the default'}, "
-        f"such as user {crowd.examples[0]}."
+        f"such as user {cohort.examples[0]}."
     )

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import NamedTuple
 
-from ccweb.redis.circuit_breaker import Away
+from ccweb.redis.circuit_breaker import DependencyUnavailable
 from segments import streaks
 from segments.models import UserSegment
 from segments.streaks import from_actions
@@ -15,7 +15,7 @@ CHUNK = 1000
 EXAMPLES = 5
 
 
-class Cell(NamedTuple):
+class CohortKey(NamedTuple):
     """What users have in common who get the same answer."""
 
     group: str
@@ -24,7 +24,7 @@ class Cell(NamedTuple):
 
 
 @dataclass
-class Crowd:
+class Cohort:
     """How many users are in a cell, and the ids of some."""
 
     users: int = 0
@@ -37,14 +37,14 @@ class Crowd:
             self.examples.append(user_id)
 
 
-def population() -> dict[Cell, Crowd]:
+def population() -> dict[CohortKey, Cohort]:
     """All users with a segment by cell: one SQL pass, one Redis call for each 1,000 users; some seconds a million."""
-    crowds: dict[Cell, Crowd] = defaultdict(Crowd)
+    cohorts: dict[CohortKey, Cohort] = defaultdict(Cohort)
     rows = UserSegment.objects.order_by().values_list("user_id", "rfm_group", "risk_profile").iterator(CHUNK)
     for chunk in _chunks(rows):
         for (user_id, group, risk), streak in zip(chunk, _streaks([row[0] for row in chunk]), strict=True):
-            crowds[Cell(group, risk, streak)].add(user_id)
-    return crowds
+            cohorts[CohortKey(group, risk, streak)].add(user_id)
+    return cohorts
 
 
 def _chunks(rows: Iterator[tuple[int, str, str]]) -> Iterator[list[tuple[int, str, str]]]:
@@ -57,7 +57,7 @@ def _streaks(user_ids: Sequence[int]) -> Sequence[int]:
     try:
         if streaks.is_complete():
             return streaks.read_many(user_ids)
-    except (Away, streaks.Refused):
+    except (DependencyUnavailable, streaks.CommandRefused):
         pass  # logged and counted by the breaker
     runs = from_actions.runs(user_ids)
     return [runs[user_id].days if user_id in runs else 0 for user_id in user_ids]

@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 from segments.models import RecommendationPolicy
-from segments.recommendations.population import EXAMPLES, Cell, Crowd, population
+from segments.recommendations.population import EXAMPLES, Cohort, CohortKey, population
 from segments.rules.rewards import RewardRules
 
 
@@ -18,7 +18,7 @@ class Change:
     before: tuple[Decimal, str]
     after: tuple[Decimal, str]
     users: int
-    examples: list[tuple[int, Cell]]
+    examples: list[tuple[int, CohortKey]]
 
 
 @dataclass
@@ -37,21 +37,21 @@ def preview(draft: RecommendationPolicy) -> Preview:
     return compare(RecommendationPolicy.objects.active().reward_rules, draft.reward_rules, population())
 
 
-def compare(before: RewardRules, after: RewardRules, crowds: Mapping[Cell, Crowd]) -> Preview:
+def compare(before: RewardRules, after: RewardRules, cohorts: Mapping[CohortKey, Cohort]) -> Preview:
     """The same for any two policies and users; the cost grows with the cells, not with the users."""
     result = Preview()
-    moves: dict[tuple[Any, Any], list[tuple[Cell, Crowd]]] = defaultdict(list)
-    for cell, crowd in crowds.items():
-        old, new = before.answer(*cell), after.answer(*cell)
-        result.users += crowd.users
-        result.rewards_before += old.probability * crowd.users
-        result.rewards_after += new.probability * crowd.users
+    moves: dict[tuple[Any, Any], list[tuple[CohortKey, Cohort]]] = defaultdict(list)
+    for key, cohort in cohorts.items():
+        old, new = before.answer(*key), after.answer(*key)
+        result.users += cohort.users
+        result.rewards_before += old.probability * cohort.users
+        result.rewards_after += new.probability * cohort.users
         move = (old.probability, old.time_window), (new.probability, new.time_window)
         if move[0] != move[1]:
-            moves[move].append((cell, crowd))
-    for (old_answer, new_answer), cells in moves.items():
-        users = sum(crowd.users for _, crowd in cells)
-        examples = [(user_id, cell) for cell, crowd in cells for user_id in crowd.examples]
+            moves[move].append((key, cohort))
+    for (old_answer, new_answer), keys in moves.items():
+        users = sum(cohort.users for _, cohort in keys)
+        examples = [(user_id, key) for key, cohort in keys for user_id in cohort.examples]
         result.changes.append(Change(old_answer, new_answer, users, examples[:EXAMPLES]))
     result.changes.sort(key=lambda change: -change.users)
     result.changed = sum(change.users for change in result.changes)

@@ -7,7 +7,7 @@ from typing import Any
 
 from segments import streaks
 from segments.models import KillSwitch, RecommendationPolicy
-from segments.recommendations.segment_lookup import NO_SEGMENT, Standing, standing_with_run, standings
+from segments.recommendations.segment_lookup import NO_SEGMENT, CurrentSegment, current_segments, segment_with_streak
 from segments.rules.rewards import Answer, sentence
 
 POLICY_SECONDS = 0.5  # what was published holds everywhere within 1 s
@@ -40,7 +40,7 @@ class Recommendation:
 
 
 @dataclass(frozen=True)
-class InForce:
+class ActivePolicy:
     """What answers now: the active policy, unless the kill switch overrules it."""
 
     policy: RecommendationPolicy
@@ -55,27 +55,27 @@ class InForce:
         return Answer(probability, self.switch.time_window, sentence(terms, probability))
 
 
-class Desk:
+class ActivePolicyCache:
     """Keeps what is in force for half a second, so that a request costs no query for it."""
 
     def __init__(self) -> None:
-        self._known: tuple[float, InForce] | None = None
+        self._known: tuple[float, ActivePolicy] | None = None
 
-    def in_force(self) -> InForce:
+    def get(self) -> ActivePolicy:
         """What answers now, in this process at most 0.5 s behind the database."""
         known, now = self._known, time.monotonic()
         if known is None or now >= known[0]:
             switch = KillSwitch.objects.engaged().first()
-            known = now + POLICY_SECONDS, InForce(RecommendationPolicy.objects.active(), switch)
+            known = now + POLICY_SECONDS, ActivePolicy(RecommendationPolicy.objects.active(), switch)
             self._known = known
         return known[1]
 
-    def forget(self) -> None:
+    def clear(self) -> None:
         """Look it up again at the next request."""
         self._known = None
 
 
-DESK = Desk()
+ACTIVE_POLICY = ActivePolicyCache()
 
 
 def recommend(user_id: int) -> Recommendation:
@@ -83,22 +83,24 @@ def recommend(user_id: int) -> Recommendation:
     return recommend_each([user_id])[0]
 
 
-def recommend_each(user_ids: Sequence[int], asked: Sequence[Any] | None = None) -> list[Recommendation]:
+def recommend_each(user_ids: Sequence[int], replies: Sequence[Any] | None = None) -> list[Recommendation]:
     """The same for several users, by one SQL read and one Redis read; more where Redis cannot tell a streak.
 
     `asked` as in streaks.read: the Redis read went along with another call.
     """
-    in_force = DESK.in_force()
-    readings = streaks.read(user_ids, asked)
-    known = standings({u for u, reading in zip(user_ids, readings, strict=True) if not reading.ask_database})
-    return [_recommend(in_force, u, reading, known) for u, reading in zip(user_ids, readings, strict=True)]
+    get = ACTIVE_POLICY.get()
+    lookups = streaks.read(user_ids, replies)
+    known = current_segments({u for u, lookup in zip(user_ids, lookups, strict=True) if not lookup.ask_database})
+    return [_recommend(get, u, lookup, known) for u, lookup in zip(user_ids, lookups, strict=True)]
 
 
-def _recommend(in_force: InForce, user_id: int, reading: streaks.Reading, known: dict[int, Standing]) -> Recommendation:
-    (group, risk_profile), streak = known.get(user_id, NO_SEGMENT), reading.days
-    if reading.ask_database:
-        (group, risk_profile), run = standing_with_run(user_id)
-        streaks.write_back(user_id, reading.note, run)
-        streak = run.days if run else reading.days
-    answer = in_force.answer(group, risk_profile, streak)
-    return Recommendation(user_id, group, risk_profile, streak, answer, in_force.policy.revision)
+def _recommend(
+    get: ActivePolicy, user_id: int, lookup: streaks.StreakLookup, known: dict[int, CurrentSegment]
+) -> Recommendation:
+    (group, risk_profile), streak = known.get(user_id, NO_SEGMENT), lookup.days
+    if lookup.ask_database:
+        (group, risk_profile), run = segment_with_streak(user_id)
+        streaks.write_back(user_id, lookup.note, run)
+        streak = run.days if run else lookup.days
+    answer = get.answer(group, risk_profile, streak)
+    return Recommendation(user_id, group, risk_profile, streak, answer, get.policy.revision)

@@ -16,28 +16,28 @@ WITH_RUN = """WITH {run} SELECT s.rfm_group, s.risk_profile, r.day, r.days FROM 
     LEFT JOIN (SELECT max(day) AS day, max(days) AS days FROM run) r ON 1 = 1"""
 
 
-class Standing(NamedTuple):
+class CurrentSegment(NamedTuple):
     """Group and risk profile; who has no segment counts as Low / Unknown."""
 
     rfm_group: str
     risk_profile: str
 
 
-NO_SEGMENT = Standing("Low", RiskProfile.UNKNOWN.value)
+NO_SEGMENT = CurrentSegment("Low", RiskProfile.UNKNOWN.value)
 
 
-def standings(user_ids: Collection[int]) -> dict[int, Standing]:
+def current_segments(user_ids: Collection[int]) -> dict[int, CurrentSegment]:
     """Those who have a segment. Without ORM objects: this is much of what a recommendation costs."""
     if not user_ids:
         return {}
     rows = fetch(SEGMENTS + SOME[connection.vendor], [listed(user_ids)])
-    return {int(str(user_id)): Standing(str(group), str(risk)) for user_id, group, risk in rows}
+    return {int(str(user_id)): CurrentSegment(str(group), str(risk)) for user_id, group, risk in rows}
 
 
-def standing_with_run(user_id: int) -> tuple[Standing, Run | None]:
+def segment_with_streak(user_id: int) -> tuple[CurrentSegment, Run | None]:
     """Where one user stands, and the streak as user_actions tells it, None when there is none."""
     with connection.cursor() as cursor:
         cursor.execute(WITH_RUN.format(run=clause(some=True)), [*parameters([user_id]), user_id])
         group, risk_profile, day, days = cursor.fetchone()
-    known = NO_SEGMENT if group is None else Standing(group, risk_profile)
+    known = NO_SEGMENT if group is None else CurrentSegment(group, risk_profile)
     return known, as_run((user_id, day, days))[1] if day else None

@@ -8,14 +8,14 @@ from django.db import connection
 from ccweb.db.commit_order import OVERLAP
 from segments.rfm.sql import is_postgresql
 
-PATIENCE = 2.0  # seconds
+WRITERS_TIMEOUT_SECONDS = 2.0  # seconds
 FINAL = "SELECT pg_snapshot_xmin(pg_current_snapshot()) >= %s::text::xid8"
 
 
 def final_action_id() -> int | None:
     """The id up to which no action will arrive any more; None when a writing transaction stays open.
 
-    Waits for open writers, at most PATIENCE seconds. In a transaction of its own making it cannot tell: None.
+    Waits for open writers, at most WRITERS_TIMEOUT_SECONDS. In a transaction of its own making it cannot tell: None.
     """
     with connection.cursor() as cursor:
         if not is_postgresql():  # one writer at a time: ids are committed in their order
@@ -25,7 +25,7 @@ def final_action_id() -> int | None:
             return None
         cursor.execute("SELECT COALESCE(MAX(id), 0), pg_current_xact_id()::text FROM user_actions")
         highest, horizon = cursor.fetchone()
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + WRITERS_TIMEOUT_SECONDS
         while not (final := _is_final(cursor, horizon)) and time.monotonic() < deadline:
             time.sleep(0.02)
         return max(0, int(highest) - OVERLAP) if final else None

@@ -1,7 +1,8 @@
 """One run at a time, and none that comes back from the dead.
 
-On PostgreSQL the lock belongs to the very session that writes: when the process freezes, the server ends that session
-after SILENCE, and with it both the lock and what is not committed. On SQLite it is a file lock beside the database.
+On PostgreSQL the lock belongs to the session that writes: when the process freezes, the server ends that session after
+SESSION_TIMEOUT_SECONDS, and with it both the lock and what is not committed. On SQLite it is a file lock beside the
+database.
 """
 
 import contextlib
@@ -14,7 +15,7 @@ from segments.rfm.sql import is_postgresql
 
 RFM_LOCK = 4_201_004  # pg_advisory_lock
 BUSY_EXIT = 75  # sysexits.h EX_TEMPFAIL: try again later
-SILENCE = {
+SESSION_TIMEOUT_SECONDS = {
     "idle_session_timeout": "10s",
     "idle_in_transaction_session_timeout": "10s",
     # A killed client's statement ends at once instead of holding the lock to its end.
@@ -50,7 +51,7 @@ def _session_lock() -> Iterator[None]:
         cursor.execute("SELECT pg_try_advisory_lock(%s)", [RFM_LOCK])
         if not cursor.fetchone()[0]:
             raise Busy("another RFM run is at work")
-        for name, value in SILENCE.items():
+        for name, value in SESSION_TIMEOUT_SECONDS.items():
             cursor.execute("SELECT set_config(%s, %s, false)", [name, value])
     try:
         yield
@@ -61,6 +62,6 @@ def _session_lock() -> Iterator[None]:
 
 def _release() -> None:
     with connection.cursor() as cursor:
-        for name in SILENCE:
+        for name in SESSION_TIMEOUT_SECONDS:
             cursor.execute(f"RESET {name}")
         cursor.execute("SELECT pg_advisory_unlock(%s)", [RFM_LOCK])

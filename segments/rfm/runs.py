@@ -80,7 +80,7 @@ def _carry_out(run: RfmRun) -> RfmRun:
     try:
         final_id = _prepare()
         with transaction.atomic():
-            _judge(run, final_id)
+            _score_all(run, final_id)
     except BaseException as error:
         _record_failure(run, error)
         raise
@@ -108,7 +108,7 @@ def _prepare() -> int | None:
     return final_action_id()
 
 
-def _judge(run: RfmRun, final_id: int | None) -> None:
+def _score_all(run: RfmRun, final_id: int | None) -> None:
     assert run.as_of is not None  # noqa: S101 - set by _start
     run.policy = run.policy or RfmPolicy.objects.active()
     scoring = _scoring(run.policy, run.as_of)

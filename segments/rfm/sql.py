@@ -34,16 +34,16 @@ WITH acted AS ({acted}
     SELECT user_id, last_action_at, frequency, {money} AS monetary,
         {recency_score} AS recency_score, {frequency_score} AS frequency_score, {monetary_score} AS monetary_score
     FROM acted
-), judged AS (
+), classified AS (
     SELECT CAST(COALESCE(scored.user_id, old.user_id) AS bigint) AS user_id, {group} AS rfm_group,
         COALESCE(scored.recency_score, 1) AS recency_score, COALESCE(scored.frequency_score, 1) AS frequency_score,
         COALESCE(scored.monetary_score, 1) AS monetary_score, COALESCE(scored.frequency, 0) AS frequency,
         COALESCE(scored.monetary, 0) AS monetary, scored.last_action_at, {old}
     FROM scored FULL JOIN {segments} old ON old.user_id = scored.user_id
 )
-SELECT user_id, {judged}, old_rfm_group AS from_group, old_recency_score, old_frequency_score, old_last_action_at
-FROM judged
-WHERE ({judged}) IS DISTINCT FROM ({old_judged})"""
+SELECT user_id, {classified}, old_rfm_group AS from_group, old_recency_score, old_frequency_score, old_last_action_at
+FROM classified
+WHERE ({classified}) IS DISTINCT FROM ({old_classified})"""
 # Users first seen outside the window, among the actions that arrived since the last run.
 NEWCOMERS = """
 INSERT INTO rfm_difference
@@ -66,8 +66,8 @@ SELECT user_id, %(run)s, COALESCE(from_group, ''), rfm_group, %(moment)s FROM rf
 WHERE COALESCE(from_group, %(lapsed_group)s) <> rfm_group"""
 # Ranges come as they are done. In order: else this and set_risk_profile could each wait for the other's rows.
 INSERT = """
-INSERT INTO user_segments (user_id, risk_profile, {judged}, last_updated)
-SELECT user_id, 'Unknown', {judged}, %(moment)s FROM rfm_difference WHERE {rows} ORDER BY user_id"""
+INSERT INTO user_segments (user_id, risk_profile, {classified}, last_updated)
+SELECT user_id, 'Unknown', {classified}, %(moment)s FROM rfm_difference WHERE {rows} ORDER BY user_id"""
 UPSERT = """
 ON CONFLICT (user_id) DO UPDATE SET {updates}, last_updated = excluded.last_updated"""
 UPDATE = """
@@ -75,7 +75,7 @@ UPDATE user_segments SET {updates}, last_updated = %(moment)s
 FROM (SELECT * FROM rfm_difference WHERE from_group IS NOT NULL ORDER BY user_id) AS new
 WHERE user_segments.user_id = new.user_id"""
 DROP = "DROP TABLE rfm_difference"
-JUDGED = (
+CLASSIFIED = (
     "rfm_group",
     "recency_score",
     "frequency_score",
@@ -113,26 +113,26 @@ def _part(rules: list[Rule], *, everybody: bool, users: str) -> str:
         frequency_score=score("frequency >= ", "frequency"),
         monetary_score=score("total >= ", "monetary"),
         group=_group(rules),
-        judged=", ".join(JUDGED),
-        old=", ".join(f"old.{column} AS old_{column}" for column in JUDGED),
-        old_judged=", ".join(f"old_{column}" for column in JUDGED),
+        classified=", ".join(CLASSIFIED),
+        old=", ".join(f"old.{column} AS old_{column}" for column in CLASSIFIED),
+        old_classified=", ".join(f"old_{column}" for column in CLASSIFIED),
     )
 
 
 def insert() -> str:
     """Writes the gathered rows of new users, at half the price of upsert; fails when one of them has a row."""
-    return INSERT.format(judged=", ".join(JUDGED), rows="from_group IS NULL")
+    return INSERT.format(classified=", ".join(CLASSIFIED), rows="from_group IS NULL")
 
 
 def update() -> str:
     """Writes the gathered rows of users who had a row; risk profiles stay as they are."""
-    return UPDATE.format(updates=", ".join(f"{column} = new.{column}" for column in JUDGED))
+    return UPDATE.format(updates=", ".join(f"{column} = new.{column}" for column in CLASSIFIED))
 
 
 def upsert() -> str:
     """Writes all gathered rows, whoever has a row; risk profiles stay as they are."""
-    updates = ", ".join(f"{column} = excluded.{column}" for column in JUDGED)
-    return INSERT.format(judged=", ".join(JUDGED), rows="TRUE") + UPSERT.format(updates=updates)
+    updates = ", ".join(f"{column} = excluded.{column}" for column in CLASSIFIED)
+    return INSERT.format(classified=", ".join(CLASSIFIED), rows="TRUE") + UPSERT.format(updates=updates)
 
 
 def parameters(scoring: Scoring, as_of: datetime) -> Parameters:

@@ -36,7 +36,7 @@ class CounterExample:
 
 
 @dataclass(frozen=True)
-class Piece:
+class StreakInterval:
     """The streaks first..last of one group and risk profile, all answered by one rule (None: the default)."""
 
     group: str
@@ -47,20 +47,20 @@ class Piece:
 
 
 @dataclass(frozen=True)
-class Verification:
+class SafetyCheck:
     """The questions that can be asked about one policy; `groups` are those that users can be in, best first."""
 
     rules: RewardRules
     groups: Sequence[str]
 
-    def pieces(self) -> Iterator[Piece]:
+    def pieces(self) -> Iterator[StreakInterval]:
         """All cells, put together where one rule answers; the same boundaries in every group and risk profile."""
         bounds = {0, MAX_STREAK + 1}
         for rule in self.rules.rules:
             bounds |= {rule.streak_from} | ({rule.streak_to + 1} if rule.streak_to is not None else set())
         stretches = list(pairwise(sorted(bounds)))
         for group, risk, (first, after) in product(self.groups, RiskProfile.values, stretches):
-            yield Piece(group, risk, first, after - 1, self.rules.matching(group, risk, first))
+            yield StreakInterval(group, risk, first, after - 1, self.rules.matching(group, risk, first))
 
     def unreachable(self) -> Iterator[CounterExample]:
         """For each rule that never answers, somebody whom it is about and another rule answers."""
@@ -90,7 +90,7 @@ class Verification:
                 yield self._example(better, streak, f"in the worse group {worse.group} he would get {more:.4f}")
                 return
 
-    def _first_lower(self, better: Piece, worse: Piece) -> int | None:
+    def _first_lower(self, better: StreakInterval, worse: StreakInterval) -> int | None:
         end = [self.rules.probability(piece.rule, better.last) for piece in (better, worse)]
         for streak in range(better.first, better.last + 1):
             here = [self.rules.probability(piece.rule, streak) for piece in (better, worse)]
@@ -100,7 +100,7 @@ class Verification:
                 break
         return None
 
-    def _example(self, piece: Piece, streak: int, why: str) -> CounterExample:
+    def _example(self, piece: StreakInterval, streak: int, why: str) -> CounterExample:
         probability = self.rules.probability(piece.rule, streak)
         return CounterExample(piece.group, piece.risk_profile, streak, piece.rule, probability, why)
 
@@ -117,7 +117,7 @@ def counter_examples(
 
     The invariant expected_rewards_a_day is about people, not cells: publishing checks it.
     """
-    ranked, everybody = Verification(rules, groups), Verification(rules, with_low(groups))
+    ranked, everybody = SafetyCheck(rules, groups), SafetyCheck(rules, with_low(groups))
     found = [*everybody.unreachable(), *everybody.outside(Decimal(0), Decimal(1), "a probability lies between 0 and 1")]
     found += everybody.outside(rules.floor, rules.cap, f"the floor is {rules.floor}, the cap {rules.cap}")
     for invariant in invariants:

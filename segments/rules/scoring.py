@@ -79,7 +79,7 @@ class Scoring:
         """The group of the first rule that matches."""
         return next(rule.name for rule in self.rules if rule.matches(scores))
 
-    def judge(self, recency_days: int | None, frequency: int, monetary: Decimal) -> tuple[Scores, str]:
+    def classify(self, recency_days: int | None, frequency: int, monetary: Decimal) -> tuple[Scores, str]:
         """Scores and group; recency_days is None for a user without an action in the window."""
         scores = Scores(1, 1, 1)
         if recency_days is not None:

@@ -17,7 +17,7 @@ from segments.rules.scoring import DAY
 
 DAILY_HOUR = 2  # UTC
 KEEP_EXECUTIONS = timedelta(days=30)
-LOCK_RETRY = 1.0  # seconds
+LOCK_RETRY_SECONDS = 1.0  # seconds
 ERROR_LENGTH = 900  # django-apscheduler fails to store more than 1,000 characters
 
 finished: Counter[str] = Counter()  # runs that this process committed, by kind
@@ -74,7 +74,7 @@ def _when_free(work: Callable[[], RfmRun]) -> None:
             except AlreadyDone:
                 return
             except Busy:
-                stop.wait(LOCK_RETRY)
+                stop.wait(LOCK_RETRY_SECONDS)
     except Exception as error:
         raise JobFailed(f"{type(error).__name__}: {error}"[:ERROR_LENGTH]) from error
     finally:

@@ -16,7 +16,7 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from django.db import DatabaseError, close_old_connections
 from django_apscheduler.jobstores import DjangoJobStore
 
-from ccweb.db.leader_election import PING, Lead
+from ccweb.db.leader_election import PING_INTERVAL_SECONDS, Lead
 from segments.models import RfmRun
 from segments.schedule.jobs import (
     DAILY_HOUR,
@@ -31,8 +31,8 @@ from segments.schedule.jobs import (
 logger = logging.getLogger(__name__)
 DAILY_JOB = "compute_rfm_and_update_segments"
 PRUNING_JOB = "prune_executions"
-GRACE = timedelta(hours=12)  # a daily run that is so late is still made
-CATCH_UP = 600.0  # seconds between two looks for a daily run that was missed or failed
+MISFIRE_GRACE_TIME = timedelta(hours=12)  # a daily run that is so late is still made
+CATCH_UP_INTERVAL_SECONDS = 600.0  # seconds between two looks for a daily run that was missed or failed
 
 
 class Scheduler:
@@ -45,7 +45,7 @@ class Scheduler:
         self.worker = ThreadPoolExecutor(1, "rfm")
         self.at_work: Future[None] | None = None
         self.started_up = False
-        self._looked_at = -CATCH_UP
+        self._looked_at = -CATCH_UP_INTERVAL_SECONDS
 
     def run(self) -> None:
         """Keep or await the lead, twice a second, whatever the database does."""
@@ -54,8 +54,8 @@ class Scheduler:
                 self.step()
             except (DatabaseError, psycopg.OperationalError) as error:
                 logger.error("the scheduler cannot reach the database and tries again: %s", str(error).strip())
-                stop.wait(PING)
-            stop.wait(PING)
+                stop.wait(PING_INTERVAL_SECONDS)
+            stop.wait(PING_INTERVAL_SECONDS)
         self.close()
 
     def step(self) -> None:
@@ -79,7 +79,7 @@ class Scheduler:
         self.lead.release()
 
     def _next_work(self) -> Callable[[], None] | None:
-        if monotonic() - self._looked_at >= CATCH_UP:
+        if monotonic() - self._looked_at >= CATCH_UP_INTERVAL_SECONDS:
             self._looked_at = monotonic()
             if daily_is_missing():
                 return run_daily
@@ -99,7 +99,11 @@ def _registered_jobs() -> BackgroundScheduler:
     jobs = BackgroundScheduler(
         jobstores={"default": DjangoJobStore()},
         executors={"default": JobExecutor(1)},
-        job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": int(GRACE.total_seconds())},
+        job_defaults={
+            "coalesce": True,
+            "max_instances": 1,
+            "misfire_grace_time": int(MISFIRE_GRACE_TIME.total_seconds()),
+        },
         timezone="UTC",
     )
     jobs.add_job(run_daily, "cron", hour=DAILY_HOUR, id=DAILY_JOB, replace_existing=True)

@@ -10,23 +10,24 @@ keeper.py      the thread of a web process that repairs what an outage left behi
 """
 
 from segments.streaks.from_actions import Run
-from segments.streaks.lookup import Reading, read, read_many, write_back
+from segments.streaks.lookup import StreakLookup, read, read_many, write_back
 from segments.streaks.rebuild import RebuildFailed, rebuild
-from segments.streaks.redis_connection import Refused, greet
-from segments.streaks.store import forget, is_complete, question
-from segments.streaks.update import keep, recompute
+from segments.streaks.redis_connection import CommandRefused, check_restart
+from segments.streaks.store import delete, is_complete, read_call
+from segments.streaks.update import recompute, update
 
 __all__ = [
-    "Reading",
+    "StreakLookup",
     "RebuildFailed",
-    "Refused",
+    "CommandRefused",
     "Run",
-    "forget",
-    "greet",
+    "check_restart",
+    "delete",
     "is_complete",
-    "keep",
-    "question",
+    "update",
+    "read_call",
     "read",
+    "read_call",
     "read_many",
     "rebuild",
     "recompute",

@@ -93,7 +93,7 @@ return undecided
 
 # KEYS: streak and note of each user. ARGV: today, left, and for each user the note before the database was asked, and
 # the last day and days that it told (0 0: none). Returns place and note of each whose note has changed in between.
-SETTLE = (
+WRITE_IF_UNCHANGED = (
     HEAD
     + """
 local changed = {}

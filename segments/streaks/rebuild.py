@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 from segments.streaks import store
 from segments.streaks.from_actions import all_runs
-from segments.streaks.redis_connection import patience
-from segments.streaks.update import settle
+from segments.streaks.redis_connection import background_timeouts
+from segments.streaks.update import write_if_unchanged
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 class RebuildFailed(Exception):
@@ -20,11 +20,11 @@ def rebuild(report: Callable[[int], None] = lambda written: None) -> int:
     """Write every streak that lives and mark them complete; how many. Never deletes the key of anybody else.
 
     `report` hears how many each step wrote. Raises RebuildFailed when another one is at work or Redis lost data
-    meanwhile, Away, Refused or DatabaseError.
+    meanwhile, DependencyUnavailable, CommandRefused or DatabaseError.
     """
-    with patience():
+    with background_timeouts():
         written = _rebuild(secrets.token_hex(8), report)
-    log.info("rebuilt %d streaks", written)
+    logger.info("rebuilt %d streaks", written)
     return written
 
 
@@ -33,7 +33,7 @@ def _rebuild(token: str, report: Callable[[int], None]) -> int:
         raise RebuildFailed("another rebuild is at work, or was killed less than five minutes ago")
     written = 0
     for some in all_runs():
-        settle(store.restore(some))
+        write_if_unchanged(store.restore(some))
         if not store.hold_rebuild(token):
             raise RebuildFailed("Redis lost data during the rebuild")
         written += len(some)

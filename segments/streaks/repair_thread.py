@@ -6,14 +6,14 @@ import threading
 from django.db import DatabaseError, connection
 
 from actions.models import UserAction
-from ccweb.redis.circuit_breaker import Away
+from ccweb.redis.circuit_breaker import DependencyUnavailable
 from segments.streaks import store
 from segments.streaks.rebuild import RebuildFailed, rebuild
-from segments.streaks.redis_connection import Refused, patience
-from segments.streaks.update import DEBTS
+from segments.streaks.redis_connection import CommandRefused, background_timeouts
+from segments.streaks.update import PENDING_REPAIRS
 
-log = logging.getLogger(__name__)
-EVERY_SECONDS = 1.0
+logger = logging.getLogger(__name__)
+INTERVAL_SECONDS = 1.0
 RECENT_ACTIONS = 20_000
 
 
@@ -27,15 +27,15 @@ def look_back() -> None:
     last = UserAction.objects.order_by("-id").values_list("id", flat=True).first() or 0
     recent = UserAction.objects.filter(id__gt=last - RECENT_ACTIONS).order_by()
     user_ids = recent.values_list("user_id", flat=True).distinct()
-    DEBTS.owe(user_ids)
+    PENDING_REPAIRS.add(user_ids)
 
 
 def step() -> None:
     """One round: write what is owed, rebuild when Redis was emptied."""
-    store.is_complete()  # through the requests' breaker: this is its probe, raising Away while Redis is away
-    with patience():
-        while DEBTS:
-            DEBTS.pay()
+    store.is_complete()  # through the requests' circuit breaker: raises DependencyUnavailable while Redis is away
+    with background_timeouts():
+        while PENDING_REPAIRS:
+            PENDING_REPAIRS.repair_some()
         if not store.is_complete():
             _rebuild()
 
@@ -50,18 +50,18 @@ def _rebuild() -> None:
 def _loop() -> None:
     pause = threading.Event()
     looked_back, said = False, ""
-    while not pause.wait(EVERY_SECONDS):
+    while not pause.wait(INTERVAL_SECONDS):
         try:
             if not looked_back:
                 look_back()
                 looked_back = True
             step()
             said = ""
-        except (Away, Refused, RebuildFailed, DatabaseError) as error:
+        except (DependencyUnavailable, CommandRefused, RebuildFailed, DatabaseError) as error:
             if str(error) != said:  # once, not every second
                 said = str(error)
-                log.warning("the streaks are not complete yet: %s", error)
+                logger.warning("the streaks are not complete yet: %s", error)
         except Exception:
-            log.exception("the keeper of the streaks failed; it goes on in a moment")
+            logger.exception("the keeper of the streaks failed; it goes on in a moment")
         finally:
             connection.close()

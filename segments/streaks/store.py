@@ -1,7 +1,7 @@
 """The streaks in Redis: every command that is sent about them.
 
-Each function raises Away when Redis does not answer and Refused when it answers with an error (its memory is full, it
-is a replica): neither is retried here.
+Each function raises DependencyUnavailable when Redis does not answer and CommandRefused when it answers with an error
+(its memory is full, it is a replica): neither is retried here.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -10,7 +10,7 @@ from typing import Any
 
 from django.utils import timezone
 
-from ccweb.redis.circuit_breaker import Away
+from ccweb.redis.circuit_breaker import DependencyUnavailable
 from ccweb.redis.client import Call, answer
 from segments.streaks import lua
 from segments.streaks.from_actions import Run
@@ -40,10 +40,10 @@ def count(days: Mapping[int, Iterable[int]]) -> Notes:
     return _notes(list(days), run_script(lua.COUNT, [COMPLETE, *_pairs(days)], [*_clock(), *arguments]))
 
 
-def settle(notes: Notes, runs: Mapping[int, Run]) -> Notes:
+def write_if_unchanged(notes: Notes, runs: Mapping[int, Run]) -> Notes:
     """Write what the database told about users after their notes were read; returns those that changed since."""
     arguments = [part for user_id, note in notes.items() for part in (note, *runs.get(user_id, NONE))]
-    return _notes(list(notes), run_script(lua.SETTLE, _pairs(notes), [*_clock(), *arguments]))
+    return _notes(list(notes), run_script(lua.WRITE_IF_UNCHANGED, _pairs(notes), [*_clock(), *arguments]))
 
 
 def restore(runs: Sequence[tuple[int, Run]]) -> Notes:
@@ -55,19 +55,19 @@ def restore(runs: Sequence[tuple[int, Run]]) -> Notes:
 
 def read(user_ids: Sequence[int]) -> list[Found]:
     """For each user the streak as it stands there, our note, and whether the streaks are complete: one call."""
-    return _found(run_script(*question(user_ids)))
+    return _found(run_script(*read_call(user_ids)))
 
 
-def question(user_ids: Sequence[int]) -> Call:
+def read_call(user_ids: Sequence[int]) -> Call:
     """The call of `read`, for whoever has another one to make."""
     return Call(lua.READ, [COMPLETE, *_pairs(user_ids)])
 
 
-def answered(asked: Sequence[Any]) -> list[Found]:
-    """The same from what was answered to it; Away when nothing was."""
-    if not asked:
-        raise Away("redis did not answer the other call")
-    return _found(answer(asked[0]))
+def parse_replies(replies: Sequence[Any]) -> list[Found]:
+    """The same from what was answered to it; DependencyUnavailable when nothing was."""
+    if not replies:
+        raise DependencyUnavailable("redis did not answer the other call")
+    return _found(answer(replies[0]))
 
 
 def read_notes(user_ids: Collection[int]) -> Notes:
@@ -82,8 +82,8 @@ def read_streaks(user_ids: Sequence[int]) -> list[bytes | None]:
     return found
 
 
-def forget(user_id: int) -> int:
-    """Delete what Redis holds of an erased user; returns how many keys that were. Raises Away or Refused."""
+def delete(user_id: int) -> int:
+    """Delete what Redis holds of an erased user; returns how many keys that were."""
     return int(command("DEL", *keys(user_id)))
 
 
@@ -92,7 +92,7 @@ def is_complete() -> bool:
     return bool(command("EXISTS", COMPLETE))
 
 
-def distrust() -> None:
+def mark_incomplete() -> None:
     """Have everybody ask the database until the next rebuild."""
     command("DEL", COMPLETE)
 

@@ -14,7 +14,7 @@ import psycopg
 from tests.support.deployment import Stack, call
 
 PATIENCE = 30  # seconds: what takes longer is a hung request
-PAUSE = 0.05  # seconds after a refusal: more would only be more to settle
+PROBE_INTERVAL_SECONDS = 0.05  # seconds after a refusal: more would only be more to settle
 BOUND = 120  # seconds that a load may last at most
 
 
@@ -60,7 +60,7 @@ class Load:
         """The requests that began in a period."""
         return [sample for sample in self.samples if sample.path == path and begin <= sample.begun < end]
 
-    def settle(self) -> None:
+    def write_if_unchanged(self) -> None:
         """Send what was not acknowledged again, then compare: each event is stored exactly once, and no other."""
         bound = time.monotonic() + BOUND
         while unknown := [event_id for event_id, status in self.sent.items() if status not in (200, 201)]:
@@ -82,7 +82,7 @@ class Load:
         self.sent[event_id] = "unknown"
         self.sent[event_id] = self._send(event_id)
         if self.sent[event_id] != 201:
-            self._end.wait(PAUSE)
+            self._end.wait(PROBE_INTERVAL_SECONDS)
 
     def _send(self, event_id: str) -> int | str:
         body = {"user_id": 1 + hash(event_id) % 1000, "action_type": "login", "event_id": event_id}

@@ -10,10 +10,10 @@ import redis
 from prometheus_client import REGISTRY
 from pytest_django import Settings
 
-from ccweb.redis.circuit_breaker import REDIS, Away
+from ccweb.redis.circuit_breaker import REDIS, DependencyUnavailable
 from segments import streaks
 from segments.streaks import repair_thread, store
-from segments.streaks.update import DEBTS
+from segments.streaks.update import PENDING_REPAIRS
 from tests.faults.slow_proxy import SlowProxy
 from tests.segments.acting import act, kept, naive
 from tests.support.api_client import get, post
@@ -63,9 +63,9 @@ def repaired() -> bool:
     """One round of the keeper; whether it could do all its work."""
     try:
         repair_thread.step()
-    except (Away, streaks.Refused):
+    except (DependencyUnavailable, streaks.CommandRefused):
         return False
-    return not DEBTS
+    return not PENDING_REPAIRS
 
 
 def errors() -> float:

@@ -16,7 +16,7 @@ from tests.support.os_processes import wait_for
 
 PATIENCE = 30  # seconds: a request that takes longer counts as unknown
 STUBBORN = 90  # seconds after the end in which a client still sends again what it is in doubt about
-PAUSE = 0.05  # seconds before it does
+PROBE_INTERVAL_SECONDS = 0.05  # seconds before it does
 
 
 class Attempt(NamedTuple):
@@ -123,7 +123,7 @@ class Traffic:
             sent.attempts.append(attempt(self._address(), sent.body()))
             if sent.verdict != "unknown" or time.monotonic() > self._give_up_at:
                 return
-            time.sleep(PAUSE)
+            time.sleep(PROBE_INTERVAL_SECONDS)
 
 
 def attempt(address: str, body: Any) -> Attempt:

@@ -54,13 +54,13 @@ class Owner:
 
     def _watch(self) -> None:
         while not self._end.wait(0.05):
-            for wish in self.folder.glob("*.wanted"):
-                answer = wish.with_suffix(".json")
+            for request in self.folder.glob("*.wanted"):
+                answer = request.with_suffix(".json")
                 if not answer.exists():
-                    draft = wish.with_suffix(".draft")
-                    draft.write_text(json.dumps(self._start(wish.stem)))
+                    draft = request.with_suffix(".draft")
+                    draft.write_text(json.dumps(self._start(request.stem)))
                     draft.rename(answer)
-                wish.unlink()
+                request.unlink()
         for service in self._services:
             service.close()
 

@@ -49,5 +49,5 @@ class DatabaseWrapper(base.DatabaseWrapper):
             raise psycopg.OperationalError("the request's time is up")
         if silence.known():
             raise psycopg.OperationalError("PostgreSQL does not answer; it is asked again several times a second")
-        if not silence.answers(min(left, silence.PATIENCE)):
+        if not silence.answers(min(left, silence.PROBE_TIMEOUT_SECONDS)):
             raise psycopg.OperationalError("PostgreSQL does not answer")

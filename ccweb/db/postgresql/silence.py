@@ -7,7 +7,7 @@ import time
 
 from django.db import connections
 
-PATIENCE = 1.0  # seconds: a server that does not answer a greeting for so long is taken for frozen
+PROBE_TIMEOUT_SECONDS = 1.0  # seconds: a server that does not answer a greeting for so long is taken for frozen
 SSL_REQUEST = struct.pack(">ii", 8, 80877103)  # answered with a letter by any server, before a login, at any load
 _silent = False
 

@@ -8,7 +8,7 @@ from django.db import OperationalError
 
 from ccweb.api.user_ids import user_id_argument
 from ccweb.privacy import erase_user
-from ccweb.redis.circuit_breaker import Away
+from ccweb.redis.circuit_breaker import DependencyUnavailable
 from segments.rfm.run_lock import Busy
 
 
@@ -32,7 +32,7 @@ class Command(BaseCommand):
             receipt = erase_user(user_id)
         except (Busy, OperationalError) as error:
             raise CommandError(f"nothing was erased, try again: {error}", returncode=75) from None
-        except Away as error:
+        except DependencyUnavailable as error:
             raise CommandError(f"erased but for the streak, run it again for that: {error}", returncode=75) from None
         counts = ", ".join(f"{name} {count}" for name, count in sorted(receipt.items()))
         self.stdout.write(f"erase_user: user {user_id} is erased ({counts})")

@@ -15,7 +15,7 @@ from django.db import DatabaseError, connections
 from ccweb.embedded.demo_data import ADMIN, admin_password, load_demo
 from ccweb.embedded.processes import end_with_parent, is_free
 from ccweb.embedded.run_state import AlreadyRunning, end_leftovers, only_one
-from ccweb.embedded.supervisor import Stopped, Supervisor
+from ccweb.embedded.supervisor import StopRequested, Supervisor
 
 BANNER = """
 CC Webapp runs. Ctrl-C stops everything.
@@ -65,7 +65,7 @@ class Command(BaseCommand):
             supervisor.start_workers()
             self._say(banner(supervisor.url, folder / "log", password))
             supervisor.watch()
-        except Stopped:
+        except StopRequested:
             pass
         finally:
             supervisor.stop()

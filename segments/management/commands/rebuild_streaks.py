@@ -7,8 +7,8 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from tqdm import tqdm
 
-from ccweb.redis.circuit_breaker import Away
-from segments.streaks import RebuildFailed, Refused, rebuild
+from ccweb.redis.circuit_breaker import DependencyUnavailable
+from segments.streaks import CommandRefused, RebuildFailed, rebuild
 
 
 class Command(BaseCommand):
@@ -25,6 +25,6 @@ class Command(BaseCommand):
         try:
             with tqdm(unit=" streaks", disable=not sys.stderr.isatty()) as bar:
                 written = rebuild(report=bar.update)
-        except (RebuildFailed, Away, Refused) as error:
+        except (RebuildFailed, DependencyUnavailable, CommandRefused) as error:
             raise CommandError(f"the streaks are not rebuilt: {error}") from None
         self.stdout.write(f"rebuild_streaks: {written} streaks written in {time.monotonic() - began:.1f} s")

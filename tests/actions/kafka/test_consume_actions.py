@@ -34,10 +34,10 @@ def relay(stack: Stack) -> Iterator[None]:
 @pytest.fixture
 def ids(stack: Stack, relay: None) -> list[str]:
     """Five actions of one user, delivered."""
-    return deliver(stack, 7, 7, 7, 7, 7)
+    return publish(stack, 7, 7, 7, 7, 7)
 
 
-def deliver(stack: Stack, *user_ids: int) -> list[str]:
+def publish(stack: Stack, *user_ids: int) -> list[str]:
     ids = record(stack, *user_ids)
     wait_for(lambda: waiting(stack) == 0, "the delivery")
     return ids
@@ -71,7 +71,7 @@ def test_a_group_goes_on_where_it_stopped(stack: Stack, ids: list[str], group: s
         while seen[-1] != ids[-1]:
             seen.append(json.loads(consumer.line())["event_id"])
         consumer.end()
-    later = deliver(stack, 7, 8)
+    later = publish(stack, 7, 8)
     assert sorted(read(stack, "--group", group, "--limit", "2")) == sorted(later)
 
 
@@ -95,7 +95,7 @@ def test_a_closed_pipe_ends_it_without_a_traceback(stack: Stack, ids: list[str],
         assert consumer.stdout is not None
         consumer.line()
         consumer.stdout.close()
-        deliver(stack, 7)
+        publish(stack, 7)
         consumer.wait(120)
         assert consumer.returncode == 0
         assert consumer.stderr is not None

@@ -7,7 +7,7 @@ import pytest
 from django.db import connection
 
 from actions.models import CHANNEL
-from actions.relay.listener import NotifyBell
+from actions.relay.listener import NotifyListener
 from ccweb.db import leader_election
 from ccweb.db.leader_election import Lead, SessionLock, connect
 from tests.support.api_client import post
@@ -22,7 +22,7 @@ ACTION = {"user_id": 7, "action_type": "login"}
 
 @pytest.fixture
 def lead(monkeypatch: pytest.MonkeyPatch) -> Iterator[Lead]:
-    monkeypatch.setattr(leader_election, "SILENCE", 600.0)  # else a busy machine costs it the lead
+    monkeypatch.setattr(leader_election, "SESSION_TIMEOUT_SECONDS", 600.0)  # else a busy machine costs it the lead
     lead = Lead("test")
     assert lead.hold()
     yield lead
@@ -41,11 +41,11 @@ def rings(listener: psycopg.Connection) -> int:
     return len(list(listener.notifies(timeout=0.3)))
 
 
-def asleep(lead: Lead) -> NotifyBell:
+def asleep(lead: Lead) -> NotifyListener:
     assert isinstance(lead.lock, SessionLock)
-    bell = NotifyBell(lead.lock)
-    wait_for(lambda: bell.rest() or bell._asleep, "the relay to fall asleep")
-    return bell
+    listener = NotifyListener(lead.lock)
+    wait_for(lambda: listener.wait() or listener._asleep, "the relay to fall asleep")
+    return listener
 
 
 def test_a_busy_relay_is_not_rung_for(lead: Lead, listener: psycopg.Connection) -> None:
@@ -60,7 +60,7 @@ def test_a_sleeping_relay_is_rung_for_whoever_writes(lead: Lead, listener: psyco
 
 
 def test_a_woken_relay_is_left_alone_again(lead: Lead, listener: psycopg.Connection) -> None:
-    asleep(lead).busy()
+    asleep(lead).rows_found()
     post("actions", ACTION)
     assert rings(listener) == 0
 
@@ -68,23 +68,23 @@ def test_a_woken_relay_is_left_alone_again(lead: Lead, listener: psycopg.Connect
 def test_a_relay_does_not_fall_asleep_while_a_write_is_in_flight(lead: Lead) -> None:
     """Else it would sleep over rows that were written before and committed after it looked."""
     assert isinstance(lead.lock, SessionLock)
-    bell = NotifyBell(lead.lock)
+    listener = NotifyListener(lead.lock)
     connection.set_autocommit(False)
     post("actions", ACTION)
     for _ in range(50):
-        bell.rest()
-    assert not bell._asleep
+        listener.wait()
+    assert not listener._asleep
     connection.commit()
     connection.set_autocommit(True)
-    wait_for(lambda: bell.rest() or bell._asleep, "the relay to fall asleep")
+    wait_for(lambda: listener.wait() or listener._asleep, "the relay to fall asleep")
 
 
 def test_a_relay_that_won_the_lead_again_can_be_rung_for(lead: Lead, listener: psycopg.Connection) -> None:
-    bell = asleep(lead)
+    listener = asleep(lead)
     lead.release()
     post("actions", ACTION)
     assert lead.hold()
     assert rings(listener) == 0
-    wait_for(lambda: bell.rest() or bell._asleep, "the relay to fall asleep")
+    wait_for(lambda: listener.wait() or listener._asleep, "the relay to fall asleep")
     post("actions", ACTION)
     assert rings(listener) == 1

@@ -7,7 +7,7 @@ import pytest
 from django.db import connection, transaction
 
 from actions.models import OutboxMessage
-from actions.relay.outbox_cursor import Reading
+from actions.relay.outbox_cursor import OutboxCursor
 from ccweb.db.commit_order import OVERLAP
 from tests.support.os_processes import wait_for
 
@@ -39,39 +39,39 @@ def skip_ids() -> None:
         cursor.execute("SELECT setval('outbox_id_seq', nextval('outbox_id_seq') + %s)", [2 * OVERLAP])
 
 
-def deliver(reading: Reading) -> list[str]:
+def publish(reading: OutboxCursor) -> list[str]:
     """What the relay does with a batch."""
     batch = reading.batch(200)
     OutboxMessage.objects.settle([message.pk for message in batch])
     return [message.payload for message in batch]
 
 
-def deliver_far_apart(reading: Reading) -> None:
+def deliver_far_apart(reading: OutboxCursor) -> None:
     for payload in ("a", "b", "c", "d"):
         skip_ids()
         queue(payload)
-        assert deliver(reading) == [payload]
+        assert publish(reading) == [payload]
 
 
 def test_a_row_that_is_committed_late_comes_before_what_its_user_sends_then(other: psycopg.Connection) -> None:
-    reading = Reading()
+    reading = OutboxCursor()
     deliver_far_apart(reading)
     other.execute(INSERT, ["late"])
     deliver_far_apart(reading)
     other.commit()
     queue("then")
-    assert deliver(reading) == ["late", "then"]
+    assert publish(reading) == ["late", "then"]
 
 
 def test_a_row_that_waits_again_in_its_old_place_is_found_while_newer_ones_come() -> None:
-    reading, begin = Reading(), queue("begin")
-    deliver(reading)
+    reading, begin = OutboxCursor(), queue("begin")
+    publish(reading)
     deliver_far_apart(reading)
     queue("again", pk=begin)
 
     def is_found() -> bool:
         queue("newer")
-        return "again" in deliver(reading)
+        return "again" in publish(reading)
 
     wait_for(is_found, "the old row")
 
@@ -83,6 +83,6 @@ def test_the_next_rows_are_found_by_their_key_however_empty_the_outbox_was() -> 
         OutboxMessage.objects.bulk_create(OutboxMessage(topic="t", key="7", payload=str(n)) for n in range(5_000))
         cursor.execute(scans)
         before = cursor.fetchone()
-        assert [message.payload for message in Reading().batch(3)] == ["0", "1", "2"]
+        assert [message.payload for message in OutboxCursor().batch(3)] == ["0", "1", "2"]
         cursor.execute(scans)
         assert cursor.fetchone() == before

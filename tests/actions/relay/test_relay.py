@@ -12,7 +12,7 @@ from django.db import connection, connections
 from django.test.utils import CaptureQueriesContext
 from pytest_django import Settings
 
-from actions.kafka.producer import Courier, Undelivered
+from actions.kafka.producer import NotDelivered, TransactionalProducer
 from actions.models import TOPIC, HourlyCount, Message, OutboxMessage
 from actions.relay.relay import BATCH, Relay, resend
 from tests.support.api_client import post
@@ -173,13 +173,13 @@ def test_only_the_leader_delivers(kafka_broker: str, relay: Relay, topic: str) -
 
 def test_a_frozen_leader_that_thaws_is_fenced(kafka_broker: str, topic: str) -> None:
     """Its transactional.id belongs to the next leader, so what it still sends is never seen."""
-    frozen = Courier(lambda: None)
-    frozen.deliver(messages(topic, "before"))
-    successor = Courier(lambda: None)
-    successor.deliver(messages(topic, "successor"))
-    with pytest.raises(Undelivered, match="FENCED"):
-        frozen.deliver(messages(topic, "too late"))
-    successor.deliver(messages(topic, "still leads"))
+    frozen = TransactionalProducer(lambda: None)
+    frozen.publish(messages(topic, "before"))
+    successor = TransactionalProducer(lambda: None)
+    successor.publish(messages(topic, "successor"))
+    with pytest.raises(NotDelivered, match="FENCED"):
+        frozen.publish(messages(topic, "too late"))
+    successor.publish(messages(topic, "still leads"))
     assert values(kafka_broker, topic) == ["before", "successor", "still leads"]
 
 

@@ -8,7 +8,7 @@ import pytest
 from django.db import connections
 from pytest_django import Settings
 
-from actions.kafka.producer import Forbidden
+from actions.kafka.producer import NotAuthorized
 from actions.models import OutboxMessage
 from actions.relay.relay import Relay
 from tests.support.kafka_mock import (
@@ -83,7 +83,7 @@ def test_transient_errors_are_retried_and_cause_no_duplicate(cluster: MockCluste
 def test_a_refused_permission_pauses_the_relay_and_sets_nothing_aside(cluster: MockCluster, relay: Relay) -> None:
     queue("a", "b")
     cluster.fail(PRODUCE, TOPIC_AUTHORIZATION_FAILED)
-    with pytest.raises(Forbidden, match="TOPIC_AUTHORIZATION_FAILED"):
+    with pytest.raises(NotAuthorized, match="TOPIC_AUTHORIZATION_FAILED"):
         relay.step()
     assert OutboxMessage.objects.waiting().count() == 2
     assert relay.step() == 2

@@ -14,7 +14,7 @@ from pytest_django import DjangoAssertNumQueries, Settings
 
 from actions.models import UserAction
 from ccweb.api import authentication
-from ccweb.api.authentication import CACHE_SECONDS, GRACE_SECONDS, Keyring
+from ccweb.api.authentication import CACHE_SECONDS, REFRESH_TIMEOUT_SECONDS, KeyCache
 from ccweb.api.models import SCOPES, ApiKey, create_key
 
 pytestmark = pytest.mark.django_db
@@ -199,7 +199,7 @@ def test_create_api_key_refuses_what_makes_no_sense(arguments: list[str]) -> Non
 
 def test_processes_that_note_a_use_at_once_write_it_once() -> None:
     prefix, now = key()[:8], timezone.now()
-    assert [ApiKey.objects.note_use(prefix, now) for _ in range(3)] == [1, 0, 0]
+    assert [ApiKey.objects.touch_last_used(prefix, now) for _ in range(3)] == [1, 0, 0]
 
 
 def test_with_debug_on_no_key_is_needed_but_one_that_is_sent_must_be_right(settings: Settings) -> None:
@@ -214,18 +214,18 @@ def test_with_debug_on_no_key_is_needed_but_one_that_is_sent_must_be_right(setti
 
 
 def test_of_those_who_come_when_a_key_is_due_again_only_the_first_looks_it_up(clock: Clock) -> None:
-    keyring, sent = Keyring(), key()
+    keyring, sent = KeyCache(), key()
     assert keyring.known(sent) is None
     grant = keyring.find(sent)
     assert keyring.known(sent) == grant is not None
     clock.sleep(CACHE_SECONDS)
     assert [keyring.known(sent) for _ in range(3)] == [None, grant, grant]
-    clock.sleep(GRACE_SECONDS)
+    clock.sleep(REFRESH_TIMEOUT_SECONDS)
     assert keyring.known(sent) is None
 
 
 def test_keys_that_are_not_valid_fill_no_memory() -> None:
-    keyring = Keyring()
+    keyring = KeyCache()
     for number in range(1000):
         assert keyring.known(f"{number:08}.{'x' * 43}") is None
     assert not keyring._again

@@ -11,7 +11,7 @@ import time_machine
 from django.test import Client
 from pytest_django import Settings
 
-from ccweb.api.rate_counters import Limit, give_back, take, take_each
+from ccweb.api.rate_counters import Limit, consume, consume_each, refund
 from ccweb.redis.client import Call
 from tests.support.servers import PATIENT, Redis
 
@@ -112,10 +112,10 @@ class TestWindows:
     def test_given_back_means_not_counted(self) -> None:
         limits = [Limit("login", "somebody", 2)]
         for _ in range(5):
-            verdict = take(limits)
+            verdict = consume(limits)
             assert verdict.passed
-            give_back(verdict)
-        assert [take(limits).passed for _ in range(3)] == [True, True, False]
+            refund(verdict)
+        assert [consume(limits).passed for _ in range(3)] == [True, True, False]
 
     def test_counters_disappear_by_themselves(self, redis_client: redis.Redis) -> None:
         call(sent="a")
@@ -132,8 +132,8 @@ class TestWindows:
 def test_exactly_the_limit_passes_at_any_concurrency() -> None:
     limits = [Limit("address", "crowd", 100, seconds=10**9), Limit("key", "crowd", 70, seconds=10**9)]
     with ThreadPoolExecutor(32) as crowd:
-        passed = Counter(crowd.map(lambda _: take(limits).passed, range(1000)))
-        passed += Counter(crowd.map(lambda _: take(limits[:1]).passed, range(1000)))
+        passed = Counter(crowd.map(lambda _: consume(limits).passed, range(1000)))
+        passed += Counter(crowd.map(lambda _: consume(limits[:1]).passed, range(1000)))
     assert passed == {True: 100, False: 1900}
 
 
@@ -164,7 +164,7 @@ def test_a_redis_that_takes_no_writes_still_answers_what_was_asked_along(away: R
     with redis.Redis.from_url(f"{away.url}/0") as client:
         client.set("known", "value")
         client.config_set("maxmemory", "1")
-    (first, second, third), asked = take_each([limits] * 3, Call("return redis.call('GET', KEYS[1])", ["known"]))
+    (first, second, third), asked = consume_each([limits] * 3, Call("return redis.call('GET', KEYS[1])", ["known"]))
     assert asked == [b"value"]
     assert [verdict.passed for verdict in (first, second, third)] == [True, True, False]
     assert {verdict.local for verdict in (first, second, third)} == {True}
@@ -174,14 +174,14 @@ def test_a_redis_that_takes_no_writes_still_answers_what_was_asked_along(away: R
 def test_requests_that_are_taken_together_count_as_one_by_one(redis_client: redis.Redis) -> None:
     ours, theirs = Limit("address", "crowd", 5), Limit("address", "others", 5)
     key = Limit("key", "shared", 4)
-    verdicts, _ = take_each([(ours, key), (theirs, key), (ours, key), (ours, key), (theirs, key), (ours,), (ours,)])
+    verdicts, _ = consume_each([(ours, key), (theirs, key), (ours, key), (ours, key), (theirs, key), (ours,), (ours,)])
     assert [verdict.passed for verdict in verdicts] == [True, True, True, True, False, True, True]
     assert [verdict.left()[0] for verdict in verdicts] == [4, 4, 3, 2, 4, 1, 0]
-    assert not take([ours]).passed
+    assert not consume([ours]).passed
 
 
 @pytest.mark.usefixtures("standing_clock")
 def test_a_redis_that_forgot_its_scripts_is_taught_again(redis_client: redis.Redis) -> None:
     redis_client.script_flush()
-    assert take([Limit("address", "teacher", 1)]).passed
-    assert not take([Limit("address", "teacher", 1)]).passed
+    assert consume([Limit("address", "teacher", 1)]).passed
+    assert not consume([Limit("address", "teacher", 1)]).passed

@@ -9,7 +9,7 @@ import pytest
 from django.db import connection
 
 from ccweb.db import leader_election
-from ccweb.db.leader_election import PING, SILENCE, Lead, SessionLock
+from ccweb.db.leader_election import PING_INTERVAL_SECONDS, SESSION_TIMEOUT_SECONDS, Lead, SessionLock
 from tests.support.os_processes import wait_for
 
 pytestmark = pytest.mark.django_db
@@ -69,7 +69,7 @@ def test_a_leader_that_falls_silent_loses_the_lead(first: Lead, second: Lead) ->
     """What happens to a frozen process: its socket stays open, its signs of life stop."""
     assert first.hold()
     assert not second.hold()
-    wait_for(second.hold, "the silent leader to lose the lead", 10 * SILENCE)
+    wait_for(second.hold, "the silent leader to lose the lead", 10 * SESSION_TIMEOUT_SECONDS)
     assert not first.hold()
 
 
@@ -77,11 +77,11 @@ def test_a_leader_that_falls_silent_loses_the_lead(first: Lead, second: Lead) ->
 def test_a_leader_that_shows_signs_of_life_keeps_the_lead(
     first: Lead, second: Lead, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(leader_election, "SILENCE", 2.5)  # so that a sign may be late by 2 s
+    monkeypatch.setattr(leader_election, "SESSION_TIMEOUT_SECONDS", 2.5)  # so that a sign may be late by 2 s
     for _ in range(6):
         assert first.hold()
         assert not second.hold()
-        time.sleep(PING)
+        time.sleep(PING_INTERVAL_SECONDS)
     assert first.terms == 1
 
 
@@ -89,7 +89,7 @@ def test_a_leader_that_shows_signs_of_life_keeps_the_lead(
 def test_a_leader_whose_session_is_ended_learns_it_and_may_win_again(first: Lead) -> None:
     assert first.hold()
     end_session(first)
-    time.sleep(PING)
+    time.sleep(PING_INTERVAL_SECONDS)
     assert not first.hold()
     assert first.hold()
     assert first.terms == 2

@@ -31,9 +31,9 @@ INSERT = """INSERT INTO user_segments (user_id, rfm_group, risk_profile, recency
 def request_of_the_web_server() -> Iterator[None]:
     if not is_postgresql():
         pytest.skip("SQLite has no libpq: its statements go through the cursor")
-    deadline.take_off()
+    deadline.begin()
     yield
-    deadline.land()
+    deadline.end()
 
 
 def end_session() -> None:
@@ -115,7 +115,7 @@ def test_a_nul_is_refused_not_cut_off() -> None:
 
 
 def test_outside_a_request_psycopg_waits_which_ctrl_c_can_end() -> None:
-    deadline.land()
+    deadline.end()
     fetch(INSERT, [1])
     with connection.cursor() as cursor:
         cursor.execute("SELECT count(*) FROM pg_prepared_statements WHERE name LIKE 'ccweb%'")

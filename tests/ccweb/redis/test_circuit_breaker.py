@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from ccweb.redis.circuit_breaker import Away, Breaker
+from ccweb.redis.circuit_breaker import Breaker, DependencyUnavailable
 
 
 class Dependency:
@@ -12,12 +12,12 @@ class Dependency:
 
     def __init__(self) -> None:
         self.calls = 0
-        self.fault: Exception | None = None
+        self.field_error: Exception | None = None
 
     def __call__(self) -> str:
         self.calls += 1
-        if self.fault:
-            raise self.fault
+        if self.field_error:
+            raise self.field_error
         return "answer"
 
 
@@ -35,7 +35,7 @@ def attempt(door: Breaker, function: Callable[[], str], times: int) -> list[str]
     for _ in range(times):
         try:
             answers.append(door.call(function))
-        except Away:
+        except DependencyUnavailable:
             answers.append("away")
     return answers
 
@@ -45,13 +45,13 @@ def test_a_call_that_works_returns_its_answer(dependency: Dependency) -> None:
 
 
 def test_after_three_errors_in_a_row_the_dependency_is_left_alone(dependency: Dependency) -> None:
-    door, dependency.fault = breaker(), ConnectionError("refused")
+    door, dependency.field_error = breaker(), ConnectionError("refused")
     assert attempt(door, dependency, 100) == ["away"] * 100
     assert dependency.calls == 3
 
 
 def test_one_timeout_is_enough_because_it_has_cost_its_wait(dependency: Dependency) -> None:
-    door, dependency.fault = breaker(), TimeoutError("100 ms")
+    door, dependency.field_error = breaker(), TimeoutError("100 ms")
     attempt(door, dependency, 100)
     assert dependency.calls == 1
 
@@ -59,31 +59,31 @@ def test_one_timeout_is_enough_because_it_has_cost_its_wait(dependency: Dependen
 def test_an_answer_in_between_forgives_earlier_errors(dependency: Dependency) -> None:
     door = breaker()
     for _ in range(5):
-        dependency.fault = ConnectionError("refused")
+        dependency.field_error = ConnectionError("refused")
         attempt(door, dependency, 2)
-        dependency.fault = None
+        dependency.field_error = None
         assert door.call(dependency) == "answer"
 
 
 def test_after_the_pause_one_call_probes_and_its_success_closes_the_breaker(dependency: Dependency) -> None:
-    door, dependency.fault = breaker(pause=0), TimeoutError()
+    door, dependency.field_error = breaker(pause=0), TimeoutError()
     attempt(door, dependency, 1)
     assert door.is_open
-    dependency.fault = None
+    dependency.field_error = None
     assert door.call(dependency) == "answer"
     assert not door.is_open
 
 
 def test_a_failed_probe_starts_a_new_pause(dependency: Dependency) -> None:
-    door, dependency.fault = breaker(pause=0), TimeoutError()
+    door, dependency.field_error = breaker(pause=0), TimeoutError()
     attempt(door, dependency, 1)
-    door.pause, dependency.fault = 60, ConnectionError("refused")
+    door.pause, dependency.field_error = 60, ConnectionError("refused")
     attempt(door, dependency, 100)
     assert dependency.calls == 2
 
 
 def test_what_is_not_an_outage_passes_through(dependency: Dependency) -> None:
-    door, dependency.fault = breaker(), KeyError("ours")
+    door, dependency.field_error = breaker(), KeyError("ours")
     for _ in range(5):
         with pytest.raises(KeyError):
             door.call(dependency)

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import pytest
 import redis
 
-from ccweb.redis.circuit_breaker import Away, Breaker
-from ccweb.redis.client import Call, Lines, Refused, answer, command, run_scripts
+from ccweb.redis.circuit_breaker import Breaker, DependencyUnavailable
+from ccweb.redis.client import Call, CommandRefused, ConnectionPool, answer, command, run_scripts
 from tests.support.servers import PATIENT, Redis
 
 DOUBLE = Call("return 2 * ARGV[1]", [], [21])
@@ -14,8 +14,8 @@ FAIL = Call("return redis.error_reply('no')", [])
 
 
 @pytest.fixture
-def line(redis_server: Redis) -> Lines:
-    return Lines(f"{redis_server.url}/0{PATIENT}")
+def line(redis_server: Redis) -> ConnectionPool:
+    return ConnectionPool(f"{redis_server.url}/0{PATIENT}")
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def connections(raw: redis.Redis) -> int:
 
 
 def test_scripts_are_sent_by_one_round_trip_and_loaded_when_the_server_does_not_know_them(
-    line: Lines, raw: redis.Redis
+    line: ConnectionPool, raw: redis.Redis
 ) -> None:
     assert run_scripts([DOUBLE, DOUBLE], line) == [42, 42]
     raw.script_flush()
@@ -41,38 +41,40 @@ def test_scripts_are_sent_by_one_round_trip_and_loaded_when_the_server_does_not_
     assert connections(raw) == 1
 
 
-def test_an_error_stands_among_the_answers_and_opens_no_breaker(line: Lines) -> None:
+def test_an_error_stands_among_the_answers_and_opens_no_breaker(line: ConnectionPool) -> None:
     door = breaker()
     refused, double = run_scripts([FAIL, DOUBLE], line, door)
     assert double == 42
-    with pytest.raises(Refused, match="no"):
+    with pytest.raises(CommandRefused, match="no"):
         answer(refused)
-    with pytest.raises(Refused):
+    with pytest.raises(CommandRefused):
         command("GET", by=line, breaker=door)
     assert not door.is_open
 
 
-def test_a_line_that_the_server_has_closed_is_replaced_before_it_is_used(line: Lines, raw: redis.Redis) -> None:
+def test_a_line_that_the_server_has_closed_is_replaced_before_it_is_used(
+    line: ConnectionPool, raw: redis.Redis
+) -> None:
     command("SET", "a", "1", by=line)
     raw.client_kill_filter(_type="normal", skipme=True)
     assert command("GET", "a", by=line, breaker=breaker()) == b"1"
 
 
 def test_an_answer_that_came_too_late_is_given_to_nobody_else(redis_server: Redis, raw: redis.Redis) -> None:
-    line = Lines(f"{redis_server.url}/0", timeout=0.3)
+    line = ConnectionPool(f"{redis_server.url}/0", timeout=0.3)
     command("SET", "a", "1", by=line)
     raw.client_pause(1000)
-    with pytest.raises(Away):
+    with pytest.raises(DependencyUnavailable):
         command("GET", "a", by=line, breaker=breaker())
     raw.client_unpause()
     assert command("PING", by=line, breaker=breaker()) == b"PONG"
     assert connections(raw) == 1
 
 
-def test_a_long_outage_uses_nothing_up(line: Lines, redis_server: Redis) -> None:
+def test_a_long_outage_uses_nothing_up(line: ConnectionPool, redis_server: Redis) -> None:
     redis_server.stop()
     for _ in range(120):
         with pytest.raises(redis.ConnectionError):
-            line.ask([["PING"]])
+            line.send([["PING"]])
     redis_server.start()
-    assert line.ask([["PING"]]) == [b"PONG"]
+    assert line.send([["PING"]]) == [b"PONG"]

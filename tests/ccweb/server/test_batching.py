@@ -7,7 +7,7 @@ from itertools import repeat
 
 import pytest
 
-from ccweb.server.batching import Together, TooLate
+from ccweb.server.batching import Batcher, QueueTimeout
 from tests.support.os_processes import wait_for
 
 PATIENCE = 120  # seconds: more than anything takes on a busy machine
@@ -28,7 +28,7 @@ class Counter:
         return [number * number for number in asked]
 
 
-def started(crowd: ThreadPoolExecutor, together: Together[int, int], numbers: Sequence[int]) -> list[Future[int]]:
+def started(crowd: ThreadPoolExecutor, together: Batcher[int, int], numbers: Sequence[int]) -> list[Future[int]]:
     """Callers who wait, one after the other."""
     futures = []
     for number in numbers:
@@ -38,7 +38,7 @@ def started(crowd: ThreadPoolExecutor, together: Together[int, int], numbers: Se
     return futures
 
 
-def led(crowd: ThreadPoolExecutor, work: Counter, together: Together[int, int], number: int) -> Future[int]:
+def led(crowd: ThreadPoolExecutor, work: Counter, together: Batcher[int, int], number: int) -> Future[int]:
     """A caller who is being served."""
     future = crowd.submit(together, number, PATIENCE)
     wait_for(lambda: bool(work.batches), "the first caller to lead")
@@ -51,8 +51,8 @@ def work() -> Counter:
 
 
 @pytest.fixture
-def together(work: Counter) -> Together[int, int]:
-    return Together(work)
+def together(work: Counter) -> Batcher[int, int]:
+    return Batcher(work)
 
 
 @pytest.fixture
@@ -63,7 +63,7 @@ def crowd(work: Counter) -> Iterator[ThreadPoolExecutor]:
 
 
 def test_who_comes_alone_is_served_alone_and_the_others_together_in_their_order(
-    crowd: ThreadPoolExecutor, work: Counter, together: Together[int, int]
+    crowd: ThreadPoolExecutor, work: Counter, together: Batcher[int, int]
 ) -> None:
     first = led(crowd, work, together, 1)
     others = started(crowd, together, [2, 3, 4])
@@ -73,7 +73,7 @@ def test_who_comes_alone_is_served_alone_and_the_others_together_in_their_order(
 
 
 def test_an_error_reaches_those_who_were_served_together_and_nobody_else(
-    crowd: ThreadPoolExecutor, work: Counter, together: Together[int, int]
+    crowd: ThreadPoolExecutor, work: Counter, together: Batcher[int, int]
 ) -> None:
     first = led(crowd, work, together, 1)
     others = started(crowd, together, [12, 13])
@@ -86,23 +86,23 @@ def test_an_error_reaches_those_who_were_served_together_and_nobody_else(
 
 
 def test_each_of_very_many_gets_his_own_answer(
-    crowd: ThreadPoolExecutor, work: Counter, together: Together[int, int]
+    crowd: ThreadPoolExecutor, work: Counter, together: Batcher[int, int]
 ) -> None:
     work.go_on.set()
     numbers = [number for number in range(20_000) if number != 13]
     assert list(crowd.map(together, numbers, repeat(PATIENCE))) == [number * number for number in numbers]
     assert sorted(sum(work.batches, [])) == numbers
-    assert not together._waiting and not together._led
+    assert not together._waiting and not together._has_leader
 
 
 def test_who_waits_too_long_is_told_so_and_is_not_served_later(
-    crowd: ThreadPoolExecutor, work: Counter, together: Together[int, int]
+    crowd: ThreadPoolExecutor, work: Counter, together: Batcher[int, int]
 ) -> None:
     first = led(crowd, work, together, 1)
     patient = started(crowd, together, [2])
-    with pytest.raises(TooLate):
+    with pytest.raises(QueueTimeout):
         together(3, 0.05)
-    with pytest.raises(TooLate):
+    with pytest.raises(QueueTimeout):
         together(4, 0)
     work.go_on.set()
     assert [future.result(PATIENCE) for future in (first, *patient)] == [1, 4]
@@ -110,7 +110,7 @@ def test_who_waits_too_long_is_told_so_and_is_not_served_later(
 
 
 def test_whose_patience_ends_while_he_is_being_served_gets_his_answer(
-    crowd: ThreadPoolExecutor, work: Counter, together: Together[int, int], monkeypatch: pytest.MonkeyPatch
+    crowd: ThreadPoolExecutor, work: Counter, together: Batcher[int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     impatient, leave = threading.Event(), together._leave
     monkeypatch.setattr(together, "_leave", lambda caller: (impatient.set(), leave(caller)))

@@ -17,7 +17,7 @@ from segments.models import KillSwitch, RecommendationPolicy, RfmPolicy, RiskPro
 from segments.recommendations.kill_switch import engage_kill_switch, release_kill_switch
 from segments.recommendations.policies import publish_recommendation_policy
 from segments.recommendations.preview import preview
-from segments.recommendations.recommend import POLICY_SECONDS, Desk, recommend
+from segments.recommendations.recommend import POLICY_SECONDS, ActivePolicyCache, recommend
 from segments.rfm.policies import publish_rfm_policy
 from segments.rules.reward_safety import CounterExample, counter_examples
 from tests.segments import reward_oracle as oracle
@@ -143,8 +143,8 @@ def is_real(example: CounterExample, policy: oracle.Policy) -> bool:
 def check_faulty(policy: oracle.Policy) -> None:
     expected = list(oracle.faults(policy))
     assume(expected)
-    for fault in expected:
-        event(fault.split()[0])
+    for field_error in expected:
+        event(field_error.split()[0])
     found = counter_examples(draft(policy).reward_rules, policy["invariants"], oracle.GROUPS)
     assert found, expected
     assert all(is_real(example, policy) for example in found)
@@ -232,14 +232,14 @@ def test_the_terms_of_every_reason_add_up(redis_client: redis.Redis) -> None:
 @pytest.mark.django_db
 def test_other_workers_answer_by_the_new_revision_within_a_second() -> None:
     assert POLICY_SECONDS < 1
-    other = Desk()
-    assert other.in_force().policy.revision == 1
+    other = ActivePolicyCache()
+    assert other.get().policy.revision == 1
     policy = publish()
-    wait_for(lambda: other.in_force().policy == policy, "another worker to take the revision", 30)
+    wait_for(lambda: other.get().policy == policy, "another worker to take the revision", 30)
     engage_kill_switch(by="bob")
-    wait_for(lambda: other.in_force().switch is not None, "another worker to see the switch")
+    wait_for(lambda: other.get().switch is not None, "another worker to see the switch")
     release_kill_switch(by="bob")
-    wait_for(lambda: other.in_force().switch is None, "another worker to see it released")
+    wait_for(lambda: other.get().switch is None, "another worker to see it released")
 
 
 @pytest.mark.django_db

@@ -72,13 +72,17 @@ def test_a_startup_run_looks_at_what_happened_until_now() -> None:
 
 
 def test_a_requested_run_is_made_for_who_asked_by_the_policy_he_chose() -> None:
-    wish = request_rfm_run(requested_by="ann", policy=RfmPolicy.objects.active())
+    request = request_rfm_run(requested_by="ann", policy=RfmPolicy.objects.active())
     with pytest.raises(Busy, match="another requested run waits"):
         request_rfm_run(requested_by="bob")
     run_requested()
-    wish.refresh_from_db()
-    assert (wish.status, wish.requested_by, wish.policy_id) == ("done", "ann", RfmPolicy.objects.active().revision)
-    assert wish.started_at and wish.as_of and wish.requested_at <= wish.as_of == wish.started_at
+    request.refresh_from_db()
+    assert (request.status, request.requested_by, request.policy_id) == (
+        "done",
+        "ann",
+        RfmPolicy.objects.active().revision,
+    )
+    assert request.started_at and request.as_of and request.requested_at <= request.as_of == request.started_at
     assert request_rfm_run(requested_by="bob").status == "requested"
 
 

@@ -21,7 +21,7 @@ from ccweb.redis.circuit_breaker import REDIS
 from segments import streaks
 from segments.streaks import store
 from segments.streaks.from_actions import runs
-from segments.streaks.update import DEBTS
+from segments.streaks.update import PENDING_REPAIRS
 from tests.segments.acting import DAY, act, days_ago, kept, naive
 from tests.support.api_client import get, post
 
@@ -93,9 +93,9 @@ def check_sequences(client: redis.Redis, users: int, seed: int) -> None:
     while stream:
         some = [stream.pop() for _ in range(min(len(stream), rng.choice([1, 1, 1, 5, 40])))]
         record_actions(actions=[{"user_id": u, "action_type": "x", "action_timestamp": days_ago(d)} for u, d in some])
-    while DEBTS:  # a busy machine may have kept Redis silent for 100 ms: the keeper's work
+    while PENDING_REPAIRS:  # a busy machine may have kept Redis silent for 100 ms: the keeper's work
         REDIS.reset()
-        DEBTS.pay()
+        PENDING_REPAIRS.repair_some()
     incremental = {user: kept(client, user) for user in happened}
     assert incremental == {user: naive(days) for user, days in happened.items()}
     client.flushdb()
@@ -124,7 +124,7 @@ def test_parallel_writers_never_leave_an_older_streak(any_redis: redis.Redis) ->
     for thread in threads:
         thread.join()
     assert {user: kept(any_redis, user) for user in users} == dict.fromkeys(users, len(days))
-    assert not DEBTS
+    assert not PENDING_REPAIRS
 
 
 def action(user_id: int, day: int) -> dict[str, Any]:
@@ -238,6 +238,6 @@ def test_an_answer_from_before_another_commit_is_not_written(any_redis: redis.Re
     post("actions", act(7, 1))
     notes, before = store.read_notes([7]), runs([7])
     post("actions", act(7, 0))
-    changed = store.settle(notes, before)
+    changed = store.write_if_unchanged(notes, before)
     assert list(changed) == [7] and changed != notes
     assert kept(any_redis, 7) == 2
