@@ -3,7 +3,7 @@
 import logging
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import MutableMapping
 from hashlib import sha256
 from typing import Any, NamedTuple
 
@@ -19,6 +19,7 @@ from ccweb.api.models import LAST_USE_EVERY, ApiKey
 
 logger = logging.getLogger(__name__)
 SCHEME = "Api-Key"
+META_KEY = "ccweb.key"
 # One text for a key that is missing, unknown, revoked or expired: nobody learns which it was.
 NEEDED = "A valid API key is needed, as the header Authorization: Api-Key <key>."
 FORM = re.compile(r"[A-Za-z0-9]{8}\.[A-Za-z0-9]{32,64}")
@@ -37,10 +38,24 @@ class Grant(NamedTuple):
     scopes: frozenset[str]
 
 
-def presented_key(meta: Mapping[str, Any]) -> str | None:
-    """The key of the Authorization header; None when it has none or another scheme."""
-    scheme, _, key = meta.get("HTTP_AUTHORIZATION", "").partition(" ")
-    return key.strip() if scheme.lower() == SCHEME.lower() else None
+class PresentedKey(NamedTuple):
+    """A key that a client sent, valid or not, and its digest."""
+
+    text: str
+    digest: str
+
+
+def presented_key(meta: MutableMapping[str, Any]) -> PresentedKey | None:
+    """The key of the Authorization header; None when it has none or another scheme.
+
+    It is read and digested once a request, and kept in request.META under META_KEY.
+    """
+    if META_KEY not in meta:
+        scheme, _, text = meta.get("HTTP_AUTHORIZATION", "").partition(" ")
+        key = text.strip()
+        meta[META_KEY] = PresentedKey(key, digest(key)) if scheme.lower() == SCHEME.lower() else None
+    found: PresentedKey | None = meta[META_KEY]
+    return found
 
 
 def digest(key: str) -> str:
@@ -55,24 +70,24 @@ class KeyCache:
         self._entries: dict[str, tuple[float, Grant | None]] = {}
         self._refreshing: dict[str, float] = {}  # keys that are being looked up again: when they were known until
 
-    def get(self, key: str) -> Grant | None:
+    def get(self, key: PresentedKey) -> Grant | None:
         """What a key allows; None when it is not valid. DatabaseError when that cannot be known."""
-        name, now = digest(key), time.monotonic()
+        name, now = key.digest, time.monotonic()
         until, grant = self._entries.get(name, NEVER)
         if now >= until:
-            grant = look_up(key)
+            grant = look_up(key.text)
             if len(self._entries) >= CACHE_KEYS:
                 self._entries.clear()
                 self._refreshing.clear()
             self._entries[name] = (now + CACHE_SECONDS, grant)
         return grant
 
-    def cached(self, key: str) -> Grant | None:
+    def cached(self, key: PresentedKey) -> Grant | None:
         """What a key allows, if that was looked up just now; never asks the database.
 
         Of those who come when that is due again, the first gets None, so that he looks it up.
         """
-        name, now = digest(key), time.monotonic()
+        name, now = key.digest, time.monotonic()
         until, grant = self._entries.get(name, NEVER)
         if now < until or grant is None:
             return grant

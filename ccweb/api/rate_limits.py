@@ -3,7 +3,7 @@
 A middleware, not a DRF throttle: what is refused later (401, 404, 405) counts too, which slows a guesser of keys down.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, MutableMapping
 from ipaddress import IPv6Address, ip_network
 from typing import Any
 
@@ -11,7 +11,7 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from prometheus_client import Counter
 
-from ccweb.api.authentication import digest, presented_key
+from ccweb.api.authentication import presented_key
 from ccweb.api.problems import plain_problem
 from ccweb.api.rate_counters import Limit, LimitStatus, consume
 from ccweb.request.client_address import parse
@@ -37,7 +37,7 @@ class Limits:
         return response
 
 
-def limits_of(meta: Mapping[str, Any]) -> tuple[Limit, ...]:
+def limits_of(meta: MutableMapping[str, Any]) -> tuple[Limit, ...]:
     """The limits that a request counts in, by its WSGI environment as ClientAddress leaves it.
 
     A key is counted by the digest of what was sent, before anybody looks it up: only who has the whole key can use
@@ -45,7 +45,7 @@ def limits_of(meta: Mapping[str, Any]) -> tuple[Limit, ...]:
     """
     by_address = Limit("address", network_of(meta["REMOTE_ADDR"]), settings.THROTTLE_ADDRESS)
     key = presented_key(meta)
-    return (by_address,) if key is None else (by_address, Limit("key", digest(key), settings.THROTTLE_KEY))
+    return (by_address,) if key is None else (by_address, Limit("key", key.digest, settings.THROTTLE_KEY))
 
 
 def network_of(client: str) -> str:

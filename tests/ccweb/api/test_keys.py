@@ -14,7 +14,15 @@ from pytest_django import DjangoAssertNumQueries, Settings
 
 from actions.models import UserAction
 from ccweb.api import authentication
-from ccweb.api.authentication import CACHE_SECONDS, REFRESH_TIMEOUT_SECONDS, KeyCache
+from ccweb.api.authentication import (
+    CACHE_SECONDS,
+    META_KEY,
+    REFRESH_TIMEOUT_SECONDS,
+    KeyCache,
+    PresentedKey,
+    digest,
+    presented_key,
+)
 from ccweb.api.models import SCOPES, ApiKey, create_key
 
 pytestmark = pytest.mark.django_db
@@ -41,7 +49,7 @@ class Clock:
 
 @pytest.fixture(autouse=True)
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    """That of the keyring."""
+    """That of the key cache."""
     clock = Clock()
     monkeypatch.setattr(authentication, "time", clock)
     return clock
@@ -213,19 +221,41 @@ def test_with_debug_on_no_key_is_needed_but_one_that_is_sent_must_be_right(setti
     }
 
 
+def presented(key: str) -> PresentedKey:
+    found = presented_key({"HTTP_AUTHORIZATION": f"Api-Key {key}"})
+    assert found
+    return found
+
+
 def test_of_those_who_come_when_a_key_is_due_again_only_the_first_looks_it_up(clock: Clock) -> None:
-    keyring, sent = KeyCache(), key()
-    assert keyring.known(sent) is None
-    grant = keyring.find(sent)
-    assert keyring.known(sent) == grant is not None
+    cache, sent = KeyCache(), presented(key())
+    assert cache.cached(sent) is None
+    grant = cache.get(sent)
+    assert cache.cached(sent) == grant is not None
     clock.sleep(CACHE_SECONDS)
-    assert [keyring.known(sent) for _ in range(3)] == [None, grant, grant]
+    assert [cache.cached(sent) for _ in range(3)] == [None, grant, grant]
     clock.sleep(REFRESH_TIMEOUT_SECONDS)
-    assert keyring.known(sent) is None
+    assert cache.cached(sent) is None
 
 
 def test_keys_that_are_not_valid_fill_no_memory() -> None:
-    keyring = KeyCache()
+    cache = KeyCache()
     for number in range(1000):
-        assert keyring.known(f"{number:08}.{'x' * 43}") is None
-    assert not keyring._again
+        assert cache.cached(presented(f"{number:08}.{'x' * 43}")) is None
+    assert not cache._refreshing
+
+
+def test_a_key_is_read_and_digested_once_a_request(client: Client) -> None:
+    _, key = create_key(name="shop", scopes=["actions:read"])
+    answer = client.get("/api/actions", headers={"Authorization": f"Api-Key {key}"})
+    assert answer.status_code == 200
+    meta = answer.wsgi_request.META
+    assert presented_key(meta) is meta[META_KEY]
+    assert meta[META_KEY] == (key, digest(key))
+
+
+@pytest.mark.parametrize("header", [None, "Basic abc", "Bearer abc"])
+def test_a_request_without_a_key_is_remembered_as_such(header: str | None) -> None:
+    meta = {} if header is None else {"HTTP_AUTHORIZATION": header}
+    assert presented_key(meta) is None
+    assert meta[META_KEY] is None
