@@ -12,8 +12,8 @@ from ccweb.admin.model_admins import ReadOnlyAdmin
 from segments.admin.revisions import RevisionAdmin
 from segments.models import KillSwitch, RecommendationPolicy, RfmPolicy
 from segments.recommendations.kill_switch import engage_kill_switch, release_kill_switch
-from segments.recommendations.policies import check_rewards, publish_recommendation_policy
-from segments.recommendations.preview import Preview, preview
+from segments.recommendations.policies import publish_recommendation_policy
+from segments.recommendations.preview import Preview, assess
 from segments.rfm.policies import publish_rfm_policy
 from segments.rfm.runs import preview_rfm
 
@@ -54,8 +54,10 @@ class RecommendationPolicyAdmin(RevisionAdmin):
 
     def preview(self, revision: Any) -> Preview:
         """Whose answer would change, from what to what; ValidationError for too many expected rewards."""
-        check_rewards(revision)
-        return preview(revision)
+        assessment = assess(revision)
+        if assessment.refusals:
+            raise ValidationError(assessment.refusals)
+        return assessment
 
     def publish(self, **content: Any) -> RecommendationPolicy:
         """The write door."""

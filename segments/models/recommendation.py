@@ -11,7 +11,7 @@ from django.utils import timezone
 from segments.models.policy import RfmPolicy
 from segments.models.revision import Revision, RevisionQuerySet
 from segments.rules.reward_policy_errors import WINDOW_LENGTH, invariant_errors, is_time_window, rule_errors
-from segments.rules.reward_safety import counter_examples, with_low
+from segments.rules.reward_safety import REWARDS, counter_examples, with_low
 from segments.rules.rewards import RewardRule, RewardRules
 
 PROBABILITY = [MinValueValidator(Decimal(0)), MaxValueValidator(Decimal(1))]
@@ -72,6 +72,11 @@ class RecommendationPolicy(Revision):
     def known_groups() -> list[str]:
         """The groups of the RFM policy in force, best first."""
         return [rule.name for rule in RfmPolicy.objects.active().group_rules]
+
+    @property
+    def reward_limits(self) -> list[int]:
+        """How many expected rewards a day the invariants allow, all of which hold."""
+        return [invariant["at_most"] for invariant in self.invariants if invariant["kind"] == REWARDS]
 
     @cached_property
     def reward_rules(self) -> RewardRules:

@@ -1,5 +1,6 @@
 """Staff settings as revisions: rows that are never edited, one of them active by constraint."""
 
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 from django.core.exceptions import ValidationError
@@ -16,11 +17,17 @@ class RevisionQuerySet(models.QuerySet[R]):
         """The revision in force; DoesNotExist when somebody deleted it by hand."""
         return self.get(active=True)
 
-    def publish(self, **content: Any) -> R:
-        """Add a revision and put it in force in one transaction; ValidationError, by field, when it makes no sense."""
+    def publish(self, *, check: Callable[[R], None] | None = None, **content: Any) -> R:
+        """Add a revision and put it in force in one transaction; ValidationError, by field, when it makes no sense.
+
+        The only place that checks content before it is stored. `check` looks at what is well-formed, and may raise
+        ValidationError too.
+        """
         revision = self.model(**content, active=True)
         revision.clean_fields()
         revision.clean()
+        if check:
+            check(revision)
         with transaction.atomic():
             # All publishers queue at the oldest row: the active one changes while they wait.
             self.select_for_update().order_by("pk").first()

@@ -30,11 +30,38 @@ class Preview:
     rewards_before: Decimal = Decimal(0)
     rewards_after: Decimal = Decimal(0)
     changes: list[Change] = field(default_factory=list)  # the most frequent first
+    refusals: list[str] = field(default_factory=list)  # why the draft must not be published
 
 
-def preview(draft: RecommendationPolicy) -> Preview:
-    """Compare a draft with the policy in force for every user with a segment. The draft must have passed full_clean."""
-    return compare(RecommendationPolicy.objects.active().reward_rules, draft.reward_rules, population())
+def assess(draft: RecommendationPolicy) -> Preview:
+    """What publishing a draft would change, and why it must not be published, by one pass over all users.
+
+    Every user with a segment counts. The draft must have passed full_clean.
+    """
+    cohorts = population()
+    result = compare(RecommendationPolicy.objects.active().reward_rules, draft.reward_rules, cohorts)
+    result.refusals = reward_refusals(draft, cohorts)
+    return result
+
+
+def reward_refusals(draft: RecommendationPolicy, cohorts: Mapping[CohortKey, Cohort]) -> list[str]:
+    """Whether these users are promised more rewards a day than the draft's own limit; empty when all is well."""
+    rewards = {key: draft.reward_rules.answer(*key).probability * cohort.users for key, cohort in cohorts.items()}
+    total = sum(rewards.values(), Decimal(0))
+    if not draft.reward_limits or total <= min(draft.reward_limits):
+        return []
+    key = max(rewards, key=lambda key: rewards[key])
+    return [_too_many(draft, total, key, cohorts[key])]
+
+
+def _too_many(draft: RecommendationPolicy, total: Decimal, key: CohortKey, cohort: Cohort) -> str:
+    answer = draft.reward_rules.answer(*key)
+    return (
+        f"{total:.1f} rewards a day are to be expected from today's users, the invariant allows "
+        f"{min(draft.reward_limits)}. Most of them go to {cohort.users} users in group {key.group}, "
+        f"{key.risk_profile}, with a streak of {key.streak} days, who get {answer.probability} by "
+        f"{f'rule {answer.rule}' if answer.rule else 'the default'}, such as user {cohort.examples[0]}."
+    )
 
 
 def compare(before: RewardRules, after: RewardRules, cohorts: Mapping[CohortKey, Cohort]) -> Preview:

@@ -10,16 +10,18 @@ import pytest
 import redis
 from django.core.exceptions import ValidationError
 from django.core.management import call_command
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from hypothesis import HealthCheck, assume, event, given, settings
 
 from segments import streaks
 from segments.models import KillSwitch, RecommendationPolicy, RfmPolicy, RiskProfile, UserSegment
 from segments.recommendations.kill_switch import engage_kill_switch, release_kill_switch
 from segments.recommendations.policies import publish_recommendation_policy
-from segments.recommendations.preview import preview
+from segments.recommendations.preview import assess
 from segments.recommendations.recommend import POLICY_SECONDS, ActivePolicyCache, recommend
 from segments.rfm.policies import publish_rfm_policy
-from segments.rules.reward_safety import CounterExample, counter_examples
+from segments.rules.reward_safety import REWARDS, CounterExample, counter_examples
 from tests.segments import reward_oracle as oracle
 from tests.support.api_client import get
 from tests.support.os_processes import wait_for
@@ -293,7 +295,7 @@ def test_the_preview_equals_a_comparison_of_every_cdnow_user(redis_client: redis
         "streak_step": "0.01", "floor": "0.05", "cap": "0.95", "default_probability": "0.25",
         "default_time_window": "next 24 hours", "invariants": [],
     }  # fmt: skip
-    seen = preview(draft(policy))
+    seen = assess(draft(policy))
     after = draft(policy).reward_rules
     before = RecommendationPolicy.objects.active().reward_rules
     expected: dict[Any, set[int]] = {}
@@ -314,4 +316,15 @@ def test_the_preview_equals_a_comparison_of_every_cdnow_user(redis_client: redis
 @pytest.mark.django_db
 def test_the_preview_counts_streaks_also_while_redis_is_incomplete(redis_client: redis.Redis) -> None:
     UserSegment.objects.create(user_id=7)
-    assert preview(draft({"rules": [rule(None, None, "0.25", "next 24 hours", 1, None)]})).changed == 1
+    assert assess(draft({"rules": [rule(None, None, "0.25", "next 24 hours", 1, None)]})).changed == 1
+
+
+@pytest.mark.django_db
+def test_a_draft_is_assessed_by_one_pass_over_the_users(redis_client: redis.Redis) -> None:
+    UserSegment.objects.create(user_id=7)
+    limited = draft({"rules": [], "default_probability": "0.9", "invariants": [{"kind": REWARDS, "at_most": 0}]})
+    with CaptureQueriesContext(connection) as queries:
+        seen = assess(limited)
+    assert sum("user_segments" in query["sql"] for query in queries) == 1
+    assert (seen.users, seen.changed, len(seen.refusals)) == (1, 1, 1)
+    assert "such as user 7" in seen.refusals[0]
