@@ -11,8 +11,16 @@ from hashlib import blake2b
 from django.conf import settings
 
 from ccweb.api.models import ErasedUser
+from ccweb.api.problems import Gone
 
 CHUNK = 10_000  # parameters of one query; both databases take more
+
+
+class UserErased(Exception):
+    """A write function was asked to store something about a user whose data was erased; nothing has changed."""
+
+    def __init__(self) -> None:
+        super().__init__(Gone.default_detail)
 
 
 @lru_cache(maxsize=10_000)

@@ -9,14 +9,16 @@ from django.contrib.auth.models import User
 from django.contrib.contenttypes.models import ContentType
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
-from django.http import Http404, HttpRequest
+from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
+from django.shortcuts import redirect
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.html import format_html
 
 from ccweb.admin.csv_export import csv_response
 from ccweb.admin.model_admins import LargeTableAdmin, ReadOnlyAdmin
+from ccweb.events.erasure import UserErased
 from segments.admin import list_filters
 from segments.forecasts.exits import Exit, Forecast, UnknownGroup
 from segments.models import RiskChange, RiskProfile, UserSegment
@@ -125,6 +127,14 @@ class UserSegmentAdmin(LargeTableAdmin):
             actions[name] = (partial(_set_profile, profile), name, f"Set the risk profile {profile}")
         return actions
 
+    def change_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        """The form; a user who was erased since it was opened is told as such."""
+        try:
+            return super().change_view(request, *args, **kwargs)
+        except UserErased as error:
+            messages.error(request, str(error))
+            return redirect("admin:segments_usersegment_changelist")
+
     def save_model(self, request: HttpRequest, obj: UserSegment, form: Any, change: bool) -> None:
         """Through the write door, which keeps the history."""
         set_risk_profile(user_ids=[obj.pk], risk_profile=obj.risk_profile, by=request.user.get_username())
@@ -143,7 +153,11 @@ def _set_profile(
 ) -> None:
     user_ids = list(segments.values_list("pk", flat=True))  # afterwards a filter of the list may not match any more
     first = segments[0]
-    changed = set_risk_profile(user_ids=user_ids, risk_profile=profile, by=request.user.get_username())
+    try:
+        changed = set_risk_profile(user_ids=user_ids, risk_profile=profile, by=request.user.get_username())
+    except UserErased as error:  # since the list was read
+        messages.error(request, f"Nothing was changed for {len(user_ids)} users, because of one of them: {error}")
+        return
     text = f"Risk profile {profile} for {changed} of {len(user_ids)} users: {user_ids[:50]}."
     model_admin.log_change(request, first, text)
     messages.success(request, f"{changed} of {len(user_ids)} users now have the risk profile {profile}.")

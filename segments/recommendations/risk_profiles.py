@@ -5,20 +5,19 @@ from collections.abc import Collection
 from django.db import transaction
 from django.utils import timezone
 
-from ccweb.api.problems import Gone
-from ccweb.events.erasure import erased_among
+from ccweb.events.erasure import UserErased, erased_among
 from segments.models import RiskChange, RiskProfile, UserSegment
 
 
 def set_risk_profile(*, user_ids: Collection[int], risk_profile: str, by: str) -> int:
     """Give the users this risk profile, keeping a history; returns how many changed.
 
-    A user without a segment gets one (Low). Raises Gone (410) when one of them is erased; then nothing has changed.
+    A user without a segment gets one (Low). Raises UserErased when one of them is erased; then nothing has changed.
     """
     profile = RiskProfile(risk_profile)
     with transaction.atomic():
         if erased_among(user_ids):
-            raise Gone
+            raise UserErased
         UserSegment.objects.bulk_create((UserSegment(user_id=u) for u in user_ids), ignore_conflicts=True)
         others = UserSegment.objects.select_for_update().filter(user_id__in=user_ids).exclude(risk_profile=profile)
         before = dict(others.order_by("user_id").values_list("user_id", "risk_profile"))

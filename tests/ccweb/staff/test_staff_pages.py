@@ -16,6 +16,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from actions.models import HourlyCount, OutboxMessage, UserAction
+from ccweb.events.erasure import mark_erased
 from segments.models import RecommendationPolicy, RfmPolicy, RfmRun, RiskChange, UserSegment
 from segments.rfm.runs import compute_rfm_and_update_segments
 from tests.support.api_client import get, post
@@ -71,7 +72,7 @@ def test_a_failed_run_is_said_with_its_error(staff: Client) -> None:
 
 def test_actions_are_counted_by_the_hour_when_they_are_delivered(staff: Client) -> None:
     post("actions", [{"user_id": 1, "action_type": "x"}] * 3)
-    OutboxMessage.objects.settle(list(OutboxMessage.objects.values_list("pk", flat=True)))
+    OutboxMessage.objects.delete_delivered(list(OutboxMessage.objects.values_list("pk", flat=True)))
     assert HourlyCount.objects.get().actions == 3
     assert not OutboxMessage.objects.exists()
     hours = staff.get(reverse("admin:index")).context["hours"]
@@ -119,6 +120,23 @@ def test_a_risk_profile_set_for_many_leaves_a_trace(staff: Client, population: N
     changes = RiskChange.objects.order_by("user_id").values_list("user_id", "from_profile", "to_profile", "changed_by")
     assert list(changes) == [(1, "Unknown", "High-Risk", "anna"), (2, "Unknown", "High-Risk", "anna")]
     assert LogEntry.objects.get(user__username="anna").change_message.endswith("2 of 2 users: [1, 2].")
+
+
+@pytest.mark.parametrize("way", ["the list", "the form"])
+def test_a_user_who_was_erased_since_the_page_was_opened_is_named_as_such(
+    staff: Client, population: None, way: str
+) -> None:
+    mark_erased(2)
+    if way == "the list":
+        data = {"action": "set_high", "_selected_action": ["1", "2"]}
+        answer = staff.post(reverse("admin:segments_usersegment_changelist"), data, follow=True)
+    else:
+        data = {"risk_profile": "High-Risk"}
+        answer = staff.post(reverse("admin:segments_usersegment_change", args=[2]), data, follow=True)
+    told = [str(message) for message in answer.context["messages"]]
+    assert len(told) == 1
+    assert "data was erased" in told[0]
+    assert not RiskChange.objects.exists()
 
 
 def test_bulk_actions_work_on_a_list_whose_filter_they_empty(staff: Client, population: None) -> None:
