@@ -42,7 +42,7 @@ def skip_ids() -> None:
 def publish(reading: OutboxCursor) -> list[str]:
     """What the relay does with a batch."""
     batch = reading.batch(200)
-    OutboxMessage.objects.settle([message.pk for message in batch])
+    OutboxMessage.objects.delete_delivered([message.pk for message in batch])
     return [message.payload for message in batch]
 
 

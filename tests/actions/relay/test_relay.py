@@ -67,7 +67,7 @@ def test_a_relay_that_freezes_while_it_settles_holds_nobody_up(topic: str) -> No
     OutboxMessage.objects.filter(pk=rows[-1].pk).update(created_at=at + timedelta(minutes=1))
     HourlyCount.objects.create(hour=at.replace(minute=0), actions=40)
     with CaptureQueriesContext(connection) as captured:
-        OutboxMessage.objects.settle([row.pk for row in rows])
+        OutboxMessage.objects.delete_delivered([row.pk for row in rows])
     assert len(captured) == 1, [query["sql"] for query in captured]
     counts = {count.hour.hour: count.actions for count in HourlyCount.objects.all()}
     assert (counts, OutboxMessage.objects.count()) == ({23: 42, 0: 1}, 0)
