@@ -11,6 +11,7 @@ from pytest_django import Settings
 from actions.kafka.producer import NotAuthorized
 from actions.models import OutboxMessage
 from actions.relay.relay import Relay
+from ccweb.db import leader_election
 from tests.support.kafka_mock import (
     COORDINATOR_NOT_AVAILABLE,
     END_TXN,
@@ -38,7 +39,8 @@ def cluster(settings: Settings) -> Iterator[MockCluster]:
 
 
 @pytest.fixture
-def relay(cluster: MockCluster) -> Iterator[Relay]:
+def relay(cluster: MockCluster, monkeypatch: pytest.MonkeyPatch) -> Iterator[Relay]:
+    monkeypatch.setattr(leader_election, "SESSION_TIMEOUT_SECONDS", 600.0)  # else a busy machine costs it the lead
     relay = Relay()
     yield relay
     relay.close()
