@@ -3,7 +3,6 @@ MAKEFLAGS += --no-print-directory
 
 python := .venv/bin/python
 pytest := $(python) -m pytest
-workers := -n 2 --dist loadgroup  # what shares a server that takes long to start runs on one of them
 local  := CCWEB_IGNORE_LOCAL=1 DEBUG=1 DATABASE_URL=sqlite://:memory:  # neither .env nor a running system
 
 help: ## this list
@@ -15,10 +14,10 @@ run: .venv/runs ## the whole system on embedded parts, http://127.0.0.1:8000 (PO
 test: test-sqlite test-postgresql ## the suite on SQLite, then with the real processes on PostgreSQL
 
 test-sqlite: .venv/tests ## all that can run on SQLite
-	$(pytest) $(workers) -m 'not stack and not browser and not long'
+	$(pytest) -n 2 -m 'not stack and not browser and not long'
 
 test-postgresql: .venv/tests ## what needs a database again, and the real processes
-	$(pytest) $(workers) -m 'not long and not pure' --database postgresql
+	$(pytest) -n 2 -m 'not long and not pure' --database postgresql
 
 test-long: .venv/tests ## what takes too long for every day
 	$(pytest) -m long --database postgresql

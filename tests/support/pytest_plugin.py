@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 from tests.support.os_processes import wait_for
 from tests.support.programs import Missing
@@ -141,13 +142,39 @@ def pytest_xdist_setupnodes(specs: Sequence[Any]) -> None:
 @pytest.hookimpl(tryfirst=True)  # before -m and xdist look at the marks
 def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
     """Marks as pure what needs no second pass: it starts none of our processes, and pytest-django lets no test without
-    its mark or fixtures reach a database. Gives what shares a Kafka or a world to one worker, which starts it once."""
+    its mark or fixtures reach a database. And notes the group of each test for the scheduler."""
+    groups = {}
     for item in items:
         fixtures = set(getattr(item, "fixturenames", ()))
         if not (NOT_PURE & {mark.name for mark in item.iter_markers()} or {"db", "transactional_db"} & fixtures):
             item.add_marker("pure")
         for name in GROUPS.keys() & fixtures:
             item.add_marker(pytest.mark.xdist_group(GROUPS[name]))
+        if group := item.get_closest_marker("xdist_group"):
+            groups[item.nodeid] = group.args[0]
+    if worker := os.environ.get("PYTEST_XDIST_WORKER"):
+        Path(os.environ["CCWEB_TEST_SERVICES"], f"groups.{worker}").write_text(json.dumps(groups))
+
+
+class ByGroup(LoadScopeScheduling):
+    """Tests of one xdist_group go to one worker, which starts what they share once; the others to whoever is free.
+
+    Not xdist's own --dist loadgroup, which hangs the group on node ids in a way that pytest 9.2 no longer has.
+    """
+
+    def schedule(self) -> None:
+        self._groups: dict[str, str] = {}
+        for noted in Path(os.environ["CCWEB_TEST_SERVICES"]).glob("groups.*"):
+            self._groups |= json.loads(noted.read_text())
+        super().schedule()
+
+    def _split_scope(self, nodeid: str) -> str:
+        return self._groups.get(nodeid, nodeid)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByGroup | None:
+    return ByGroup(config, log) if config.getvalue("dist") == "load" else None
 
 
 def pytest_report_header(config: pytest.Config) -> str:

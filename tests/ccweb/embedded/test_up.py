@@ -20,7 +20,7 @@ from tests.support.deployment import ROOT, call
 from tests.support.kafka_topics import read_topic
 from tests.support.os_processes import free_port, is_alive, wait_for
 
-pytestmark = [pytest.mark.stack, pytest.mark.xdist_group("up")]
+pytestmark = [pytest.mark.stack, pytest.mark.xdist_group("kafka")]
 OURS = ("CCWEB_IGNORE_LOCAL", "DATABASE_URL", "REDIS_URL", "KAFKA_BROKER", "MAKELEVEL")  # what the test run has set
 COPIED = ("actions", "ccweb", "segments", "visits", "manage.py", "Procfile")
 
