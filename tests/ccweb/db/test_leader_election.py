@@ -22,7 +22,7 @@ on_sqlite = pytest.mark.skipif("config.getoption('database') != 'sqlite'", reaso
 @pytest.fixture(autouse=True)
 def long_silence(monkeypatch: pytest.MonkeyPatch) -> None:
     """A busy machine costs nobody the lead; two tests set what is in force."""
-    monkeypatch.setattr(leadership, "SILENCE", 600.0)
+    monkeypatch.setattr(leader_election, "SESSION_TIMEOUT_SECONDS", 600.0)
 
 
 @pytest.fixture
@@ -73,7 +73,7 @@ def test_releasing_what_was_never_held_is_harmless(first: Lead, second: Lead) ->
 @on_postgresql
 def test_a_leader_that_falls_silent_loses_the_lead(first: Lead, second: Lead, monkeypatch: pytest.MonkeyPatch) -> None:
     """What happens to a frozen process: its socket stays open, its signs of life stop."""
-    monkeypatch.setattr(leadership, "SILENCE", SILENCE)
+    monkeypatch.setattr(leader_election, "SESSION_TIMEOUT_SECONDS", SESSION_TIMEOUT_SECONDS)
     assert first.hold()
     assert not second.hold()
     wait_for(second.hold, "the silent leader to lose the lead", 10 * SESSION_TIMEOUT_SECONDS)
