@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from selenium import webdriver
+from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
@@ -93,7 +94,8 @@ class Hand:
 
     def wait(self, condition: Callable[[], Any], what: str) -> Any:
         """What the condition returns once it is true."""
-        return WebDriverWait(self.browser, SECONDS).until(lambda _: condition(), what)
+        gone = [StaleElementReferenceException]  # a page that reloads itself takes its elements away
+        return WebDriverWait(self.browser, SECONDS, ignored_exceptions=gone).until(lambda _: condition(), what)
 
     def sign_in(self, name: str, password: str) -> None:
         """By the admin's form."""
