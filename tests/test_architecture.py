@@ -157,6 +157,22 @@ def test_the_example_names_no_variable_that_nobody_reads() -> None:
     assert [name for name in named if f'"{name}"' not in code] == []
 
 
+def test_the_tree_in_the_documentation_is_the_one_on_disk() -> None:
+    _, tree, _ = (ROOT / "docs/architecture.md").read_text().split("```")
+    named: set[Path] = set()
+    above = [(-1, ROOT)]  # indentation and folder
+    for line in tree.strip().splitlines():
+        indent, first = len(line) - len(line.lstrip()), line.split()[0]
+        above = [(depth, folder) for depth, folder in above if depth < indent]
+        if first.endswith("/"):
+            above.append((indent, above[-1][1] / first))
+            named.add(above[-1][1])
+        named |= {above[-1][1] / name for name in re.findall(r"\w+\.py", line)}
+    assert [str(path) for path in named if not path.exists()] == []
+    real = {part for path in CODE for part in (path, path.parent) if path.name != "__init__.py"}
+    assert {str(part) for part in real - named if part.name != "commands" and part.parent.name != "commands"} == set()
+
+
 def test_files_and_functions_stay_short() -> None:
     for path in CODE:
         assert len(path.read_text().splitlines()) <= LONGEST_FILE, path
