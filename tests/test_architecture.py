@@ -140,7 +140,7 @@ def test_no_migration_is_missing() -> None:
     call_command("makemigrations", check=True, dry_run=True, verbosity=0)
 
 
-@pytest.mark.parametrize("document", ["docs/operations.md", ".env.example"])
+@pytest.mark.parametrize("document", ["README.md", "docs/operations.md", ".env.example"])
 def test_every_variable_that_the_settings_read_is_described(document: str) -> None:
     settings = ast.parse((ROOT / "ccweb/settings.py").read_text())
     calls = (node for node in ast.walk(settings) if isinstance(node, ast.Call))
