@@ -1,4 +1,4 @@
-"""Every error as application/problem+json (RFC 9457)."""
+"""Error responses as application/problem+json (RFC 9457)."""
 
 import logging
 from http import HTTPStatus
@@ -13,13 +13,13 @@ from rest_framework.response import Response
 from rest_framework.views import set_rollback
 
 from ccweb.api.renderers import QuickJSONRenderer
-from ccweb.db.errors import database_is_away, note_database_error
+from ccweb.db.errors import database_is_away, log_database_error
 
 logger = logging.getLogger(__name__)
 PROBLEM_JSON = "application/problem+json"
 RETRY_AFTER_SECONDS = "2"
-UNFORESEEN = "Something unforeseen went wrong; it is logged."
-AWAY = "The database does not answer; try again."
+UNFORESEEN = "An unexpected error occurred; it is logged."
+DATABASE_UNAVAILABLE = "The database does not answer; try again."
 
 
 def problem(status: int, detail: str, **more: Any) -> dict[str, Any]:
@@ -28,45 +28,45 @@ def problem(status: int, detail: str, **more: Any) -> dict[str, Any]:
 
 
 def plain_problem(status: int, detail: str, headers: dict[str, str] | None = None) -> HttpResponse:
-    """The same outside DRF: middleware and Django's own handlers."""
+    """A problem response outside DRF: in middlewares and Django's error handlers."""
     return JsonResponse(problem(status, detail), status=status, content_type=PROBLEM_JSON, headers=headers)
 
 
 def unavailable(request: HttpRequest, error: BaseException | None) -> HttpResponse:
-    """503 outside DRF, because of a database error."""
-    note_database_error(error)
+    """The 503 for a database error outside DRF: problem+json under /api, text elsewhere."""
+    log_database_error(error)
     headers = {"Retry-After": RETRY_AFTER_SECONDS}
     if request.path.startswith("/api/"):
-        return plain_problem(503, AWAY, headers)
-    return HttpResponse(f"{AWAY}\n", status=503, content_type="text/plain", headers=headers)
+        return plain_problem(503, DATABASE_UNAVAILABLE, headers)
+    return HttpResponse(f"{DATABASE_UNAVAILABLE}\n", status=503, content_type="text/plain", headers=headers)
 
 
-@csrf_exempt  # or a POST would get Django's page about a missing token
+@csrf_exempt  # without it a POST would get Django's HTML page about CSRF
 def no_such_resource(request: HttpRequest) -> HttpResponse:
     """404 for every path under /api that is not a route."""
     return plain_problem(404, "There is no such resource.")
 
 
 def problem_response(error: Exception, context: dict[str, Any]) -> Response:
-    """DRF's EXCEPTION_HANDLER; what nobody foresaw is logged with its traceback and answered with 500."""
+    """DRF's EXCEPTION_HANDLER; an unexpected error is logged with its traceback and answered with 500."""
     if database_is_away(error):
-        note_database_error(error)
+        log_database_error(error)
         error = Unavailable()
     error = _as_api_exception(error)
     if not isinstance(error, exceptions.APIException):
-        logger.error("unforeseen error in %s", context.get("view"), exc_info=error)
+        logger.error("unexpected error in %s", context.get("view"), exc_info=error)
         error = exceptions.APIException(UNFORESEEN)
     set_rollback()
-    _speak_json(context.get("request"))
+    _render_as_json(context.get("request"))
     return Response(_body(error), status=error.status_code, headers=_headers(error), content_type=PROBLEM_JSON)
 
 
 class Unavailable(exceptions.APIException):
-    """503: a dependency is away; nothing is known to be stored, a retry with the same event_id is safe."""
+    """503: a dependency does not answer. Nothing is known to be stored; a retry with the same event_id is safe."""
 
     status_code = 503
     default_code = "unavailable"
-    default_detail = AWAY
+    default_detail = DATABASE_UNAVAILABLE
     wait = RETRY_AFTER_SECONDS
 
 
@@ -75,11 +75,11 @@ class Gone(exceptions.APIException):
 
     status_code = 410
     default_code = "erased"
-    default_detail = "This user's data was erased; nothing about him is stored any more."
+    default_detail = "This user's data was erased; nothing about them is stored any more."
 
 
-def _speak_json(request: Request | None) -> None:
-    """A problem is JSON also where the view speaks YAML or HTML."""
+def _render_as_json(request: Request | None) -> None:
+    """Render the problem as JSON also where the view renders YAML or HTML."""
     if request is not None:
         request.accepted_renderer, request.accepted_media_type = QuickJSONRenderer(), QuickJSONRenderer.media_type
 

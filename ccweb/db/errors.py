@@ -1,4 +1,4 @@
-"""What a database error means: is the database away, or is the statement wrong?"""
+"""Classification of database errors: is the database unavailable, or is the statement wrong?"""
 
 import logging
 import time
@@ -6,26 +6,26 @@ import time
 from django.db import InterfaceError, OperationalError, connection
 
 logger = logging.getLogger(__name__)
-READ_ONLY = "25006"  # an SQLSTATE
-LOG_INTERVAL_SECONDS = 10.0  # seconds
-_noted: dict[str, float] = {}
+READ_ONLY = "25006"  # SQLSTATE read_only_sql_transaction
+LOG_INTERVAL_SECONDS = 10.0
+_logged_at: dict[str, float] = {}
 
 
 def database_is_away(error: BaseException | None) -> bool:
-    """Whether the error is the database's state and not ours: no connection, no time, no room, or only a replica."""
+    """Whether the database cannot work now: no connection, a timeout, no disk space, or a read-only replica."""
     return isinstance(error, OperationalError | InterfaceError) or sqlstate(error) == READ_ONLY
 
 
-def note_database_error(error: BaseException | None) -> None:
-    """Log what the database said, each kind once in LOG_INTERVAL_SECONDS: in an outage every request meets it."""
+def log_database_error(error: BaseException | None) -> None:
+    """Log the error, each kind once in LOG_INTERVAL_SECONDS: in an outage every request fails with it."""
     if sqlstate(error) == READ_ONLY:
-        connection.close()  # the next one may find the server that has become the primary
+        connection.close()  # a new connection may reach the new primary
     kind, now = sqlstate(error) or type(error).__name__, time.monotonic()
-    if now - _noted.get(kind, -LOG_INTERVAL_SECONDS) >= LOG_INTERVAL_SECONDS:
-        _noted[kind] = now
-        logger.error("the database is away, requests get 503: %s", " ".join(str(error).split()))
+    if now - _logged_at.get(kind, -LOG_INTERVAL_SECONDS) >= LOG_INTERVAL_SECONDS:
+        _logged_at[kind] = now
+        logger.error("the database is unavailable, requests get 503: %s", " ".join(str(error).split()))
 
 
 def sqlstate(error: BaseException | None) -> str | None:
-    """PostgreSQL's code of a DatabaseError, None for other errors."""
+    """The SQLSTATE of a DatabaseError of PostgreSQL, None for other errors."""
     return getattr(error.__cause__, "sqlstate", None) if error else None

@@ -1,4 +1,4 @@
-"""A leader's lock on SQLite: a file beside the database, which a frozen holder keeps."""
+"""The lock of leader election on SQLite: a file lock, which a suspended holder keeps."""
 
 import fcntl
 import os
@@ -10,7 +10,7 @@ from django.db import connection
 
 
 class FileLock:
-    """A file lock beside the SQLite database, or in the temporary folder when that lives in memory."""
+    """A lock file beside the SQLite database, or in the temporary folder for an in-memory database."""
 
     def __init__(self, name: str) -> None:
         database = Path(str(connection.settings_dict["NAME"]))
@@ -36,7 +36,7 @@ class FileLock:
         return True
 
     def release(self) -> None:
-        """Closing a forked copy leaves the lock to the parent; as long as a copy is open the lock stays."""
+        """Close the file. The lock stays while another process, parent or child, has the inherited descriptor open."""
         if self._file is not None:
             os.close(self._file)
             self._file = None

@@ -1,9 +1,9 @@
-"""One leader per name among all processes of a deployment, and none while it is frozen.
+"""Leader election: at most one leader per name among all processes of a deployment.
 
-On PostgreSQL the lead is a session advisory lock on a direct connection of its own. The server ends that session when
-it has been silent for SESSION_TIMEOUT_SECONDS, so a frozen holder loses the lead although its socket stays open. That
-works through no pooler in transaction mode. On SQLite it is a file lock beside the database, which a frozen holder
-keeps.
+On PostgreSQL leadership is a session advisory lock on a dedicated direct connection. The server ends that session when
+it has been idle for SESSION_TIMEOUT_SECONDS, so a suspended holder loses leadership although its socket stays open.
+This does not work through a pooler in transaction mode. On SQLite it is a file lock beside the database, which a
+suspended holder keeps.
 """
 
 import logging
@@ -17,8 +17,8 @@ from django.db import connection
 
 from ccweb.db.file_lock import FileLock
 
-PING_INTERVAL_SECONDS = 0.5  # seconds between two signs of life
-SESSION_TIMEOUT_SECONDS = 1.5  # seconds after which PostgreSQL gives up a silent holder
+PING_INTERVAL_SECONDS = 0.5  # between two queries that keep the session alive
+SESSION_TIMEOUT_SECONDS = 1.5  # after which PostgreSQL ends the session of a silent holder
 logger = logging.getLogger(__name__)
 
 
@@ -27,26 +27,26 @@ IS_LED = """SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND 
 
 
 class Lock(Protocol):
-    """What a lead needs of a lock; both methods may be called in any state."""
+    """The lock behind a Lead; both methods may be called in any state."""
 
     def hold(self) -> bool:
-        """Take the lock or prove that it is still held; False when it is somebody else's. Never waits for it."""
+        """Acquire the lock or verify that it is still held; False when another process holds it. Never blocks."""
 
     def release(self) -> None:
-        """Give it up."""
+        """Release the lock."""
 
 
 class Lead:
-    """The right to be the one that does a job, named by that job."""
+    """A candidate for the leadership of the job `name`."""
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.lock: SessionLock | FileLock = SessionLock(name) if connection.vendor == "postgresql" else FileLock(name)
-        self.terms = 0  # how often this process has won the lead
+        self.terms = 0  # how often this process has become the leader
         self._held = False
 
     def hold(self) -> bool:
-        """Whether this process leads now, winning the lead if nobody has it.
+        """Whether this process leads now; it becomes the leader if there is none.
 
         Call it at least every PING_INTERVAL_SECONDS while working. The database is not asked more often than that.
         Raises psycopg.OperationalError when PostgreSQL cannot be reached.
@@ -55,7 +55,7 @@ class Lead:
         self._held = self.lock.hold()
         if self._held != before:
             self.terms += self._held
-            logger.info("%s: this process %s", self.name, "leads" if self._held else "has lost the lead")
+            logger.info("%s: this process %s", self.name, "leads" if self._held else "no longer leads")
         return self._held
 
     def release(self) -> None:
@@ -82,13 +82,13 @@ class SessionLock:
             lost = self._mine
             self._drop()
             if lost:
-                logger.warning("the session that held a lead is gone: %s", str(error).strip())
+                logger.warning("the leader's database session has ended: %s", str(error).strip())
                 return False
             raise
 
     def release(self) -> None:
         if self.session is not None:
-            with suppress(psycopg.Error):  # else its end releases the lock, some time after we closed it
+            with suppress(psycopg.Error):  # else the server releases the lock when it ends the session
                 self.session.execute("SELECT pg_advisory_unlock_all()")
         self._drop()
 
@@ -109,7 +109,7 @@ class SessionLock:
 
 
 def is_led(name: str) -> bool:
-    """Whether some process holds the lead of this name now; takes it from nobody."""
+    """Whether any process is the leader of this name now; does not become the leader."""
     if connection.vendor == "postgresql":
         high, low = divmod(SessionLock(name).key, 2**32)
         with connection.cursor() as cursor:
@@ -122,11 +122,11 @@ def is_led(name: str) -> bool:
 
 
 def connect() -> psycopg.Connection:
-    """A direct connection to Django's database, which the server ends after SESSION_TIMEOUT_SECONDS of silence."""
+    """A direct connection to Django's database, which the server ends after SESSION_TIMEOUT_SECONDS without a query."""
     parameters: dict[str, Any] = connection.get_connection_params()
-    for name in ("cursor_factory", "context", "prepare_threshold"):  # Django's own way of reading rows
+    for name in ("cursor_factory", "context", "prepare_threshold"):  # options of Django's cursors
         parameters.pop(name, None)
-    patience = {"connect_timeout": 3, "keepalives_idle": 1, "keepalives_interval": 1, "keepalives_count": 2}
-    session = psycopg.connect(**parameters | patience | {"tcp_user_timeout": 2000}, autocommit=True)
+    timeouts = {"connect_timeout": 3, "keepalives_idle": 1, "keepalives_interval": 1, "keepalives_count": 2}
+    session = psycopg.connect(**parameters | timeouts | {"tcp_user_timeout": 2000}, autocommit=True)
     session.execute("SELECT set_config('idle_session_timeout', %s, false)", [f"{SESSION_TIMEOUT_SECONDS * 1000:.0f}"])
     return session

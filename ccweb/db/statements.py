@@ -1,4 +1,4 @@
-"""A statement through libpq itself, prepared once a connection: it costs less than half the CPU of a cursor."""
+"""Prepared statements executed by libpq directly, which takes less than half the CPU time of a cursor."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -23,16 +23,16 @@ _prepared: WeakKeyDictionary[psycopg.Connection[Any], set[bytes]] = WeakKeyDicti
 
 
 def fetch(sql: str, parameters: Sequence[Any]) -> list[Row]:
-    """The rows of one statement, as text: of text, numbers and UUIDs, and lists of them. Raises Django's DatabaseError.
+    """Execute one statement and return its rows as text. Raises Django's DatabaseError.
 
-    Through libpq in a request of the web server, where the watchdog can end it. Through Django's cursor elsewhere, on
-    SQLite, where somebody looks on (DEBUG, a wrapper), and in a transaction, which psycopg opens with its first
-    statement.
+    Parameters are text, numbers, UUIDs or lists of them. It uses libpq in a request of the web server, where the
+    watchdog can end the wait. It uses Django's cursor outside of requests, on SQLite, where queries are recorded (DEBUG
+    or an execute wrapper), and in a transaction, which psycopg opens with its first statement.
     """
     database = connections[DEFAULT_DB_ALIAS]
     database.close_if_health_check_failed()
     database.ensure_connection()
-    if database.vendor != "postgresql" or not database.autocommit or not deadline.current() or _is_watched(database):
+    if database.vendor != "postgresql" or not database.autocommit or not deadline.current() or _is_recorded(database):
         return _fetch_by_cursor(database, sql, parameters)
     with database.wrap_database_errors:
         return list(_rows(_execute(database.connection, sql, [_parameter(value) for value in parameters])))
@@ -42,22 +42,22 @@ def _parameter(value: Any) -> bytes | None:
     if value is None:
         return None
     text = (_array(value) if type(value) is list else str(value)).encode()
-    if b"\0" in text:  # where libpq would end it
+    if b"\0" in text:  # libpq would cut the text there
         raise psycopg.DataError(NUL)
     return text
 
 
 def _array(values: Sequence[Any]) -> str:
-    """An array's literal; none of its values may be null."""
+    """An array literal; none of the values may be null."""
     joined = "\0".join(map(str, values))
     if joined.count("\0") > max(len(values) - 1, 0):
         raise psycopg.DataError(NUL)
-    # All of them at once, which costs less than one by one.
+    # Escaping the joined text takes less time than escaping each value.
     quoted = joined.replace("\\", r"\\").replace('"', r"\"").replace("\0", '","')
     return f'{{"{quoted}"}}' if values else "{}"
 
 
-def _is_watched(database: BaseDatabaseWrapper) -> bool:
+def _is_recorded(database: BaseDatabaseWrapper) -> bool:
     return bool(database.queries_logged or database.execute_wrappers)
 
 
@@ -71,7 +71,7 @@ def _execute(database: psycopg.Connection[Any], sql: str, values: Sequence[bytes
     known = _prepared.setdefault(database, set())
     try:
         return _execute_prepared(database.pgconn, known, sql, values)
-    except errors.InvalidSqlStatementName:  # after a rollback psycopg has the server forget all statements, ours too
+    except errors.InvalidSqlStatementName:  # after a rollback psycopg deallocates all statements, ours too
         known.clear()
         return _execute_prepared(database.pgconn, known, sql, values)
 
@@ -86,7 +86,7 @@ def _execute_prepared(server: PGconn, known: set[bytes], sql: str, values: Seque
 
 @cache
 def _statement(sql: str) -> tuple[bytes, bytes]:
-    """Its name, and its text as libpq numbers parameters."""
+    """The name of a statement, and its text with the parameters numbered as libpq expects ($1, $2)."""
     numbers = count(1)
     text = re.sub("%s", lambda _: f"${next(numbers)}", sql).encode()
     return b"ccweb_" + sha1(text, usedforsecurity=False).hexdigest().encode(), text
@@ -95,7 +95,7 @@ def _statement(sql: str) -> tuple[bytes, bytes]:
 def _checked(server: PGconn, result: PGresult) -> PGresult:
     if result.status in (ExecStatus.TUPLES_OK, ExecStatus.COMMAND_OK):
         return result
-    if server.status != ConnStatus.OK:  # an error without a code
+    if server.status != ConnStatus.OK:  # the connection is lost: an error without an SQLSTATE
         raise psycopg.OperationalError(result.get_error_message())
     raise errors.error_from_result(result)
 

@@ -1,4 +1,4 @@
-"""A circuit breaker: a dependency that does not answer is left alone, so that requests do not queue up behind it."""
+"""A circuit breaker: a dependency that does not answer is not called for a while, so that requests do not pile up."""
 
 import logging
 import threading
@@ -16,14 +16,14 @@ T = TypeVar("T")
 
 
 class DependencyUnavailable(Exception):
-    """The dependency did not answer, or is being left alone because it did not answer before."""
+    """The dependency did not answer, or was not called because the circuit breaker is open."""
 
 
 class Breaker:
-    """Opens after `threshold` errors in a row, or at once on a timeout; every `pause` seconds one call may probe.
+    """Opens after `threshold` consecutive errors or a single timeout; every `pause` seconds one call may probe.
 
-    A timeout counts alone because it has cost its whole wait already: what follows in the same request must not
-    wait again. One instance a dependency; safe for threads; each process has its own.
+    A single timeout is enough because later calls of the same request must not wait once more. One instance a
+    dependency; thread-safe; each process has its own.
     """
 
     def __init__(
@@ -43,13 +43,13 @@ class Breaker:
 
     @property
     def is_open(self) -> bool:
-        """Whether the dependency is being left alone."""
+        """Whether calls fail without being tried."""
         return self._probe_at is not None
 
     def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """What the function returns; DependencyUnavailable instead of one of `errors`, and at once while open."""
+        """What the function returns; raises DependencyUnavailable for one of `errors`, and immediately while open."""
         if self._probe_at is not None and not self._may_probe():
-            raise DependencyUnavailable(f"{self.name} is left alone after errors")
+            raise DependencyUnavailable(f"{self.name} is not called: the circuit breaker is open after errors")
         try:
             result = function(*args, **kwargs)
         except self.errors as error:
@@ -60,7 +60,7 @@ class Breaker:
         return result
 
     def reset(self) -> None:
-        """Forget every error, as a new process would."""
+        """Close the breaker and forget every error."""
         with self._lock:
             self._failures, self._probe_at = 0, None
 
@@ -80,7 +80,9 @@ class Breaker:
             self._failures += 1
             opens = self._failures >= self.threshold or isinstance(error, self.timeouts)
             if opens and self._probe_at is None:
-                logger.error("%s does not answer (%s): left alone, tried every %g s", self.name, error, self.pause)
+                logger.error(
+                    "%s does not answer (%s): circuit breaker open, one probe every %g s", self.name, error, self.pause
+                )
             if opens:
                 self._probe_at = time.monotonic() + self.pause
 
@@ -91,5 +93,5 @@ class Breaker:
             self._failures, self._probe_at = 0, None
 
 
-# One for every use of Redis in this process: what the limits have found out, the streaks need not find out again.
+# One for every use of Redis in this process: after an error in rate limiting, streaks do not wait for Redis either.
 REDIS = Breaker("redis", errors=(redis.RedisError, OSError), timeouts=(redis.TimeoutError, TimeoutError))

@@ -1,7 +1,7 @@
-"""Commands and scripts in Redis, several by one round trip: one attempt, short timeouts, one breaker for all uses.
+"""A Redis client for commands and scripts, several in one round trip: one attempt, short timeouts, a circuit breaker.
 
-redis-py opens the connections and reads the answers. Its pool and redis.Redis are left out: each costs a command about
-as much as the command itself.
+redis-py opens the connections and reads the replies. Its pool and its class Redis are not used: each adds about as much
+time to a command as the command itself takes.
 """
 
 import os
@@ -18,12 +18,12 @@ from redis.exceptions import NoScriptError, ResponseError
 from ccweb.redis.circuit_breaker import REDIS, Breaker
 
 Words = Sequence[Any]
-# What each new connection does first, after redis-py's own greeting; an app that needs it appends it when it is ready.
+# Called with each new connection, after redis-py's own handshake; an app appends its function in AppConfig.ready().
 ON_CONNECT: list[Callable[[AbstractConnection], None]] = []
 
 
 class CommandRefused(Exception):
-    """Redis answered, with an error: its memory is full, it is a replica, it does not allow the command."""
+    """Redis answered with an error: its memory is full, it is a replica, or it does not allow the command."""
 
 
 class Call(NamedTuple):
@@ -34,25 +34,25 @@ class Call(NamedTuple):
     arguments: Sequence[Any] = ()
 
     def words(self, *, whole: bool = False) -> Words:
-        """As a command: by the digest under which the server knows the script, or the script as a whole."""
+        """The command: EVALSHA with the script's digest, or EVAL with the script itself if `whole`."""
         head = ("EVAL", self.script) if whole else ("EVALSHA", _sha(self.script))
         return (*head, len(self.names), *self.names, *self.arguments)
 
 
 class ConnectionPool:
-    """This process's connections to a server, each of which serves one thread at a time."""
+    """This process's connections to one server; each is used by one thread at a time."""
 
     def __init__(self, url: str, timeout: float | None = None) -> None:
-        """`timeout` (s) replaces the usual one."""
+        """`timeout` (seconds) replaces socket_timeout of REDIS_OPTIONS."""
         options = settings.REDIS_OPTIONS | ({"socket_timeout": timeout} if timeout else {})
         pool = redis.ConnectionPool.from_url(url, **options, redis_connect_func=_on_connect)
-        # Not by the pool, which would count them, those that are gone too.
+        # Not created by redis-py's pool, which would also count connections that are closed.
         self._connect: Callable[[], AbstractConnection] = partial(pool.connection_class, **pool.connection_kwargs)
         self._free: list[AbstractConnection] = []  # append and pop are atomic
 
     def send(self, requests: Sequence[Words]) -> list[Any]:
-        """The answers, ResponseErrors among them, to requests that are sent at once."""
-        connection = self._take()
+        """The replies, ResponseErrors among them, to commands that are sent in one write."""
+        connection = self._acquire()
         try:
             packed = [part for words in requests for part in connection.pack_command(*words)]  # type: ignore[no-untyped-call]
             connection.send_packed_command([b"".join(packed)])  # type: ignore[no-untyped-call]
@@ -63,44 +63,44 @@ class ConnectionPool:
         self._free.append(connection)
         return answers
 
-    def _take(self) -> AbstractConnection:
+    def _acquire(self) -> AbstractConnection:
         while True:
             try:
                 connection = self._free.pop()
             except IndexError:
                 return self._connect()
-            if not _is_spoilt(connection):
+            if not _is_unusable(connection):
                 return connection
             connection.disconnect()  # type: ignore[no-untyped-call]
 
 
 @cache
 def pool(url: str, timeout: float | None = None) -> ConnectionPool:
-    """This process's only ones to a server with that timeout (s)."""
+    """This process's pool for a server and a timeout (seconds)."""
     return ConnectionPool(url, timeout)
 
 
-os.register_at_fork(after_in_child=pool.cache_clear)  # a child that shared them would get its parent's answers
+os.register_at_fork(after_in_child=pool.cache_clear)  # a child that shared connections would read its parent's replies
 
 
 def command(*words: Any, by: ConnectionPool | None = None, breaker: Breaker = REDIS) -> Any:
-    """The answer to one command; DependencyUnavailable or CommandRefused otherwise."""
+    """The reply to one command; raises DependencyUnavailable or CommandRefused."""
     return answer(breaker.call((by or pool(settings.REDIS_URL)).send, [words])[0])
 
 
 def run_script(call: Call, by: ConnectionPool | None = None, breaker: Breaker = REDIS) -> Any:
-    """The answer of a script; DependencyUnavailable or CommandRefused otherwise."""
+    """The reply of a script; raises DependencyUnavailable or CommandRefused."""
     return answer(run_scripts([call], by, breaker)[0])
 
 
 def run_scripts(calls: Sequence[Call], by: ConnectionPool | None = None, breaker: Breaker = REDIS) -> list[Any]:
-    """What scripts answer by one round trip, each to be read by `answer`; DependencyUnavailable when Redis does not."""
+    """The replies of scripts in one round trip, each to be read by `answer`; raises DependencyUnavailable."""
     return breaker.call(_evaluate, by or pool(settings.REDIS_URL), calls)
 
 
 def answer(found: Any) -> Any:
-    """A value that Redis answered; CommandRefused for an error."""
-    # Not in the breaker's call, because a server that refuses is there: the breaker stays closed.
+    """The value of a reply; raises CommandRefused for an error."""
+    # Outside the breaker's call: a server that refuses a command is available, so the breaker stays closed.
     if isinstance(found, ResponseError):
         raise CommandRefused(str(found)) from found
     return found
@@ -109,15 +109,15 @@ def answer(found: Any) -> Any:
 def _evaluate(by: ConnectionPool, calls: Sequence[Call]) -> list[Any]:
     answers = by.send([call.words() for call in calls])
     for place, call in enumerate(calls):
-        if isinstance(answers[place], NoScriptError):  # a Redis that has just started
+        if isinstance(answers[place], NoScriptError):  # the server's script cache is empty after a restart
             answers[place] = by.send([call.words(whole=True)])[0]
     return answers
 
 
 def _on_connect(connection: AbstractConnection) -> None:
     connection.on_connect()  # type: ignore[no-untyped-call]
-    for greet in ON_CONNECT:
-        greet(connection)
+    for function in ON_CONNECT:
+        function(connection)
 
 
 def _read(connection: AbstractConnection) -> Any:
@@ -127,8 +127,8 @@ def _read(connection: AbstractConnection) -> Any:
         return error
 
 
-def _is_spoilt(connection: AbstractConnection) -> bool:
-    """Whether the server has closed it, or said something that nobody asked for."""
+def _is_unusable(connection: AbstractConnection) -> bool:
+    """Whether the server has closed the connection, or sent something that answers no command."""
     try:
         return bool(connection.can_read())
     except redis.ConnectionError:

@@ -1,4 +1,4 @@
-"""The client that a request comes from: what proxies say is believed from loopback and TRUSTED_PROXIES only."""
+"""The client address of a request; forwarded headers are trusted from loopback and TRUSTED_PROXIES only."""
 
 from collections.abc import Callable, Iterable, MutableMapping
 from functools import lru_cache
@@ -11,11 +11,11 @@ from django.http import HttpRequest, HttpResponse
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 LONGEST = 64  # characters, with brackets, port and blanks
-UNKNOWN = "unknown"  # a client whose proxy wrote something that is not an address: never loopback, never allowed
+UNKNOWN = "unknown"  # the proxy sent something that is not an address: never loopback, never allowed
 
 
 def parse(text: str) -> Address | None:
-    """An address, without the port some proxies add and out of its IPv6 wrapping; None when it is none."""
+    """An address without the port that some proxies add, IPv4-mapped IPv6 as IPv4; None when it is not an address."""
     return _parse(text) if len(text) <= LONGEST else None
 
 
@@ -52,13 +52,13 @@ class ClientAddress:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        """The answer; everything behind may read REMOTE_ADDR and request.scheme as they are."""
+        """Later middlewares and views can rely on REMOTE_ADDR and request.scheme."""
         resolve_client(request.META)
         return self.get_response(request)
 
 
 def resolve_client(meta: MutableMapping[str, Any]) -> None:
-    """Rewrite the WSGI environment as ClientAddress says."""
+    """Set REMOTE_ADDR and remove forwarded headers in a WSGI environment, as ClientAddress describes."""
     peer = meta.get("REMOTE_ADDR", "")
     forwarded_for = meta.pop("HTTP_X_FORWARDED_FOR", "")
     if not _is_trusted(peer):
@@ -68,9 +68,9 @@ def resolve_client(meta: MutableMapping[str, Any]) -> None:
 
 
 def client_address(peer: str, forwarded_for: str) -> str:
-    """The client: from the peer backwards, the first hop that is not a trusted proxy; UNKNOWN when that is no address.
+    """The client: from the peer backwards, the first hop that is not a trusted proxy.
 
-    When all hops are trusted it is the farthest one.
+    When all hops are trusted it is the farthest one. UNKNOWN when that hop is not an address.
     """
     hops = [hop for hop in forwarded_for.split(",") if hop.strip()]
     while hops and _is_trusted(peer):

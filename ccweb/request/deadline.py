@@ -1,4 +1,4 @@
-"""The requests that the web process is answering now, and until when each must be answered.
+"""Deadlines of the requests that the web process is answering now.
 
 Only the web server registers requests (ccweb.server.request_scope); elsewhere nothing here has an effect.
 """
@@ -12,56 +12,56 @@ from threading import get_ident
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-DEADLINE_SECONDS = 4.0  # seconds from the first byte to the answer; what still waits for PostgreSQL then gets 503
-_by_thread: dict[int, "RequestDeadline"] = {}  # by thread
+DEADLINE_SECONDS = 4.0  # from the first byte to the answer; a request that still waits for PostgreSQL then gets 503
+_by_thread: dict[int, "RequestDeadline"] = {}  # by thread identifier
 
 
 @dataclass(slots=True, eq=False)
 class RequestDeadline:
-    """One request in one thread; moments are those of time.monotonic()."""
+    """The deadline of one request in one thread; times are those of time.monotonic(), in seconds."""
 
     deadline: float
-    reading_since: float | None = None  # its body
-    working_since: float | None = None  # on `database`
+    reading_since: float | None = None  # reading the body
+    working_since: float | None = None  # using `database`
     database: BaseDatabaseWrapper | None = None
 
 
 def begin() -> RequestDeadline:
     """Register the request that this thread begins to answer."""
-    mine = _by_thread[get_ident()] = RequestDeadline(time.monotonic() + DEADLINE_SECONDS)
-    return mine
+    request = _by_thread[get_ident()] = RequestDeadline(time.monotonic() + DEADLINE_SECONDS)
+    return request
 
 
 def end() -> None:
-    """It is answered."""
+    """Unregister the request of this thread."""
     _by_thread.pop(get_ident(), None)
 
 
 def active() -> list[RequestDeadline]:
-    """All of this process."""
+    """The requests that this process is answering."""
     return list(_by_thread.values())
 
 
 def current() -> RequestDeadline | None:
-    """The one of this thread, None when it answers no request of the web server."""
+    """The request of this thread, None when it answers no request of the web server."""
     return _by_thread.get(get_ident())
 
 
 def time_left() -> float:
     """Seconds until this thread's deadline, infinite when it has none."""
-    mine = current()
-    return mine.deadline - time.monotonic() if mine else math.inf
+    request = current()
+    return request.deadline - time.monotonic() if request else math.inf
 
 
 @contextmanager
 def within(seconds: float) -> Iterator[None]:
-    """A deadline of its own for a part of a request; then its query fails with OperationalError."""
-    mine = current()
-    if mine is None:
+    """A shorter deadline for a part of a request, after which its query fails with OperationalError."""
+    request = current()
+    if request is None:
         yield
         return
-    whole, mine.deadline = mine.deadline, min(mine.deadline, time.monotonic() + seconds)
+    whole, request.deadline = request.deadline, min(request.deadline, time.monotonic() + seconds)
     try:
         yield
     finally:
-        mine.deadline = whole
+        request.deadline = whole

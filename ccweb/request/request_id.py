@@ -1,4 +1,4 @@
-"""The id that follows a request through the log lines into the Kafka header."""
+"""The request id: accepted or made for each request, and repeated in log lines and the Kafka header."""
 
 import re
 from collections.abc import Mapping
@@ -7,11 +7,11 @@ from typing import Any
 from uuid import uuid4
 
 ACCEPTABLE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
-REQUEST_LOG = "ccweb.requests"  # the logger of the one line a request
+REQUEST_LOG = "ccweb.requests"  # the logger that writes one line a request
 request_id: ContextVar[str] = ContextVar("request_id", default="")
 
 
 def request_id_of(meta: Mapping[str, Any]) -> str:
-    """What the client or a proxy calls the request, if that is harmless; else a new id."""
+    """The X-Request-ID of the client or a proxy, if it is well-formed; else a new id."""
     given = meta.get("HTTP_X_REQUEST_ID", "")
     return given if ACCEPTABLE_ID.fullmatch(given) else uuid4().hex

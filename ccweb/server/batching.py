@@ -1,8 +1,8 @@
-"""Requests that wait while others are being answered are answered together, as databases do with commits.
+"""Batching of concurrent requests, as databases do with commits (group commit).
 
-One waiter at a time leads: it does the work of all that wait, hands each its answer and then the lead to the next one.
-A request that comes alone is answered at once; the busier it is, the more requests share a round trip. Measured: 1.9
-times the requests a second.
+Requests that arrive while a batch is being processed wait and form the next batch. One waiter at a time is the leader:
+it does the work of all waiting requests, hands each its answer and makes the next waiter the leader. A single request
+is processed without delay; under load more requests share a round trip. Measured: 1.9 times the requests a second.
 """
 
 import threading
@@ -19,7 +19,7 @@ class QueueTimeout(Exception):
 
 
 class Waiter(Generic[Item, Result]):
-    """A thread that waits; `signal` is released when it has its answer or is to lead."""
+    """A waiting thread; `signal` is released when it has its answer or becomes the leader."""
 
     def __init__(self, request: Item) -> None:
         self.request = request
@@ -37,7 +37,7 @@ class Waiter(Generic[Item, Result]):
 
 
 class Batcher(Generic[Item, Result]):
-    """Calls `work` with what all waiters ask for, in order of arrival; it returns their answers in that order."""
+    """Calls `work` with the requests of all waiters, in order of arrival; it returns their answers in that order."""
 
     def __init__(self, work: Callable[[Sequence[Item]], Sequence[Result]]) -> None:
         self._work = work
@@ -50,19 +50,19 @@ class Batcher(Generic[Item, Result]):
 
         Raises what the work raised, in each thread whose request was part of it.
         """
-        me: Waiter[Item, Result] = Waiter(request)
+        waiter: Waiter[Item, Result] = Waiter(request)
         with self._lock:
-            self._waiting.append(me)
+            self._waiting.append(waiter)
             follows, self._has_leader = self._has_leader, True
-        if follows and not me.signal.acquire(timeout=max(timeout, 0)):
-            self._leave(me)
-            me.signal.acquire()
-        if not me.is_served:
+        if follows and not waiter.signal.acquire(timeout=max(timeout, 0)):
+            self._leave(waiter)
+            waiter.signal.acquire()
+        if not waiter.is_served:
             self._lead()
-        return me.result()
+        return waiter.result()
 
     def _leave(self, waiter: Waiter[Item, Result]) -> None:
-        """Raises QueueTimeout, unless it is being served or has just become the leader."""
+        """Leave the queue with QueueTimeout, unless the waiter is being served or has just become the leader."""
         with self._lock:
             if waiter in self._waiting and not waiter.leads:
                 self._waiting.remove(waiter)
@@ -76,10 +76,10 @@ class Batcher(Generic[Item, Result]):
             answers = self._work([waiter.request for waiter in waiters])
             for waiter, answer in zip(waiters, answers, strict=True):
                 waiter.answer = answer
-        except BaseException as error:  # noqa: BLE001 - raised in each of them
+        except BaseException as error:  # noqa: BLE001 - raised again in each waiting thread
             for waiter in waiters:
                 waiter.error = error
-        self._hand_over()  # first: the next round trip begins while the answers are written
+        self._hand_over()  # before waking the others: the next round trip begins while the answers are written
         for waiter in waiters:
             waiter.is_served = True
             waiter.signal.release()

@@ -1,9 +1,9 @@
-"""The two requests that make nearly all of the traffic, answered past Django's handler when they are as usual.
+"""The fast path: the two most frequent requests are answered without Django's handler.
 
-The functions that the views call do the work. Everything else goes to Django unchanged: every list, every query string,
-every refusal before the work, a key that was not looked up just now. The headers that Django puts on each answer are
-learnt from its own answers. Measured: 1.4 times the POSTs and 1.5 times the GETs a second (docs/benchmarks.md). What it
-must not change stands in tests/ccweb/server/test_fast_path.py.
+It calls the same functions as the views. Every other request goes to Django unchanged: lists, query strings, requests
+that are refused before any work, keys that are not in the key cache. The headers that Django adds to every response
+are learnt from its own responses. Measured: 1.4 times the POSTs and 1.5 times the GETs a second (docs/benchmarks.md).
+What must be the same as in Django's answers is in tests/ccweb/server/test_fast_path.py.
 """
 
 import re
@@ -41,19 +41,21 @@ StartResponse = Callable[..., Any]
 
 
 class FastPath:
-    """A WSGI application around Django's: a list of bytes when it has answered, else Django's response."""
+    """A WSGI application around Django's: returns a list of bytes when it answered itself, else Django's response."""
 
     def __init__(
         self, django: Callable[[Environ, StartResponse], HttpResponseBase], routes: Sequence[FastRoute]
     ) -> None:
         self._django, self._routes = django, routes
-        self._headers: dict[tuple[str, bool], Headers] = {}  # what Django's answers have in common, by route and HTTPS
-        # Requests that another transaction may block are batched apart from those that none can block.
+        self._headers: dict[
+            tuple[str, bool], Headers
+        ] = {}  # the headers that all of Django's answers share, by route and HTTPS
+        # Requests that another transaction may block are batched separately from those that none can block.
         ways = [(route, may_block) for route in routes for may_block in (False, True)]
         self._batchers = {(route.route, may_block): Batcher(partial(_serve, route)) for route, may_block in ways}
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Any:
-        """The answer; nothing of the request is changed or counted before it is known to be eligible."""
+        """Answer the request; nothing is changed or counted before it is known to be eligible."""
         begun, (route, variables) = time.perf_counter(), self._route_for(environ)
         if route is None:
             return self._django(environ, start_response)
@@ -87,7 +89,7 @@ class FastPath:
         return [content]
 
     def _route_for(self, environ: Environ) -> tuple[FastRoute | None, dict[str, Any]]:
-        """The route, if it is one of ours, and the variables in its path."""
+        """The fast route of a request, None if there is none, and the variables in its path."""
         for route in self._routes:
             if route.method == environ["REQUEST_METHOD"] and (found := route.path.match(environ["PATH_INFO"][1:])):
                 return route, found[2]
@@ -103,7 +105,7 @@ class FastPath:
 
 
 def _usual(environ: Environ, route: FastRoute) -> tuple[Environ, bool]:
-    """The client as ClientAddress and the limits want it, and whether the request is HTTPS; raises NotEligible."""
+    """The environment that ClientAddress and the limits read, and whether the request is HTTPS; raises NotEligible."""
     if environ.get("QUERY_STRING") or environ.get("HTTP_ACCEPT", "") not in ANY or any(n in environ for n in UNUSUAL):
         raise NotEligible
     meta = {name: environ[name] for name in FORWARDED if name in environ} | {"REMOTE_ADDR": environ["REMOTE_ADDR"]}
@@ -128,12 +130,12 @@ def _may(scope: str, meta: Environ) -> bool:
     key = presented_key(meta)
     if key is None:
         return bool(settings.API_IS_OPEN)
-    grant = KEY_CACHE.cached(key)  # Django's limits come before its look-up
+    grant = KEY_CACHE.cached(key)  # not looked up here: with Django, rate limits apply before the look-up
     return grant is not None and scope in grant.scopes
 
 
 def _serve(route: FastRoute, requests: Sequence[PendingRequest]) -> Sequence[tuple[LimitStatus, FastAnswer] | None]:
-    """For each request where its limits stand and its answer, None where it may not pass or no slot was free."""
+    """For each request its LimitStatus and answer; None where a limit is exceeded or no slot was free."""
     current = deadline.current()
     if current and not concurrency.enter(current):
         return [None] * len(requests)
@@ -151,17 +153,17 @@ def _serve(route: FastRoute, requests: Sequence[PendingRequest]) -> Sequence[tup
 def _answer(
     route: FastRoute, requests: Sequence[PendingRequest], replies: Sequence[Any] | None
 ) -> Sequence[FastAnswer]:
-    """The answer to each; what is logged meanwhile carries the ids of all."""
+    """The answers to a batch; log lines written meanwhile carry the ids of all its requests."""
     token = request_id.set(",".join(request.request_id for request in requests))
     try:
         return route.answer(requests, replies) if requests else []
-    except Exception as error:  # noqa: BLE001 - answered and logged as the views do
+    except Exception as error:  # noqa: BLE001 - answered and logged as in the views
         if len(requests) > 1 and _is_about_one(error):
             return [answer for request in requests for answer in _answer(route, [request], None)]
         response = problem_response(error, {"view": route.route})
         answer = response.status_code, response.data, {k: v for k, v in response.items() if k != "Content-Type"}
         return [answer] * len(requests)
-    finally:  # as Django does when a request ends, and with DEBUG when one begins
+    finally:  # as Django does at the end of a request, and with DEBUG at its start
         request_id.reset(token)
         database = connections[DEFAULT_DB_ALIAS]
         database.close_if_unusable_or_obsolete()
@@ -169,5 +171,5 @@ def _answer(
 
 
 def _is_about_one(error: Exception) -> bool:
-    """Whether one of the requests failed all of them: by its content, or by a row that another transaction holds."""
+    """Whether a single request made the batch fail: by its content, or by a row that another transaction has locked."""
     return isinstance(error, DataError | IntegrityError) or sqlstate(error) == LOCK_NOT_AVAILABLE

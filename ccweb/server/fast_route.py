@@ -1,4 +1,4 @@
-"""What an app declares of a request that is answered past Django's handler."""
+"""The declaration of a route that the fast path answers instead of Django's handler."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -16,11 +16,11 @@ FastAnswer = tuple[int, dict[str, Any], dict[str, str]]  # status, body, headers
 
 
 class NotEligible(Exception):
-    """This request goes to Django."""
+    """The fast path cannot answer this request; Django does."""
 
 
 class PendingRequest(NamedTuple):
-    """What one request asks for, and the limits that it counts in."""
+    """The parsed argument of one request, the rate limits it counts in, and its id."""
 
     argument: Any
     limits: Sequence[Limit]
@@ -28,16 +28,16 @@ class PendingRequest(NamedTuple):
 
 
 class FastRoute(NamedTuple):
-    """One kind of request and the functions that answer several of them at once.
+    """One route and the functions that answer a batch of its requests.
 
-    `parse` takes the WSGI environment and the path's variables; it returns what the request asks for and whether
-    another transaction may block it: such requests are batched apart, so that they delay no others. It raises
-    NotEligible. `redis_calls` are sent to Redis along with the limits; `answer` gets what Redis said, None when it
-    has to ask for itself.
+    `parse` takes the WSGI environment and the path's variables; it returns the request's argument and whether another
+    transaction may block it: such requests are batched separately, so that they delay no others. It raises
+    NotEligible. `redis_calls` are sent to Redis in the same round trip as the limits; `answer` gets Redis' replies, or
+    None when it has to ask Redis itself.
     """
 
     method: str
-    route: str  # as in the URL configuration, and so the label in metrics
+    route: str  # as in the URL configuration; also the label in metrics
     path: RoutePattern
     scope: str
     parse: Callable[..., tuple[Any, bool]]

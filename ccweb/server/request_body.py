@@ -1,7 +1,7 @@
-"""Request bodies, read before a request takes a slot, and given up when they do not come (Linux).
+"""Reads request bodies before a request gets a slot, and ends those that do not arrive in time (Linux).
 
-The server has no timeout for a body, and a thread that reads one cannot be told to stop. What helps is to shut the
-socket, which has to be found first, among those of this process.
+The server has no timeout for a body, and a thread that reads one cannot be interrupted. The only way is to shut down
+the socket, which has to be found among those of this process.
 """
 
 import io
@@ -17,14 +17,14 @@ from typing import Any, NamedTuple
 from ccweb.api.parsers import MAX_LIST_BYTES
 from ccweb.request.deadline import RequestDeadline, active
 
-# What is too large is read all the same, up to this: most clients look for the 413 only when they have sent everything.
+# A body that is too large is still read up to this size: most clients read the 413 only after sending everything.
 MAX_DISCARDED_BYTES = 16 * 1024 * 1024
-BODY_TIMEOUT_SECONDS = 5.0  # seconds without a byte, and to watch one that drips
-ESTABLISHED = 1
+BODY_TIMEOUT_SECONDS = 5.0  # for a body that sends nothing, and in total for one that arrives slowly
+ESTABLISHED = 1  # TCP_ESTABLISHED
 
 
 def receive(environ: dict[str, Any], request: RequestDeadline) -> bool:
-    """Read the body into memory; one that is too large to nowhere. False when it was given up."""
+    """Read the body into memory; one that is too large is discarded. False when it did not arrive in time."""
     text = environ.get("CONTENT_LENGTH") or "0"
     length = int(text) if text.isascii() and text.isdigit() else 0
     if not 0 < length <= MAX_DISCARDED_BYTES:
@@ -41,17 +41,17 @@ def receive(environ: dict[str, Any], request: RequestDeadline) -> bool:
 
 
 class Connection(NamedTuple):
-    """What the kernel knows of a client's connection; times in seconds."""
+    """The kernel's TCP_INFO of a client's connection; times in seconds."""
 
     state: int
-    silent_for: float  # since we sent
-    quiet_for: float  # since the client sent
-    acknowledged: int  # bytes of ours
-    received: int
+    silent_for: float  # since the server sent data
+    quiet_for: float  # since the client sent data
+    acknowledged: int  # bytes of the server that the client acknowledged
+    received: int  # bytes of the client
 
     @property
     def has_request(self) -> bool:
-        """Whether the client has begun a request that is not answered yet."""
+        """Whether the client has started a request that is not answered yet."""
         return (
             self.state == ESTABLISHED
             and self.received > 0
@@ -60,13 +60,13 @@ class Connection(NamedTuple):
 
 
 class LateBodies:
-    """Finds the connections whose bodies do not come."""
+    """Finds and shuts connections whose request bodies do not arrive in time."""
 
     def __init__(self) -> None:
         self._dripping: dict[tuple[Any, ...], tuple[float, int]] = {}
 
     def cut(self) -> int:
-        """Shut those that are late for reading, when a thread waits for one; returns how many."""
+        """Shut the late connections for reading when a thread waits for a body; returns how many."""
         now = time.monotonic()
         if not any(f.reading_since is not None and now - f.reading_since > BODY_TIMEOUT_SECONDS for f in active()):
             self._dripping.clear()
@@ -74,26 +74,26 @@ class LateBodies:
         return sum(self._cut_if_late(client, now) for client in clients())
 
     def _cut_if_late(self, client: socket.socket, now: float) -> bool:
-        known = ask_kernel(client)
-        if not known.has_request:
+        info = ask_kernel(client)
+        if not info.has_request:
             return False
         peer = client.getpeername()
-        since, acknowledged = self._dripping.setdefault(peer, (now, known.acknowledged))
-        if acknowledged != known.acknowledged:  # it was answered meanwhile
-            self._dripping[peer] = now, known.acknowledged
-        late = known.quiet_for > BODY_TIMEOUT_SECONDS or now - self._dripping[peer][0] > BODY_TIMEOUT_SECONDS
+        since, acknowledged = self._dripping.setdefault(peer, (now, info.acknowledged))
+        if acknowledged != info.acknowledged:  # a request was answered meanwhile
+            self._dripping[peer] = now, info.acknowledged
+        late = info.quiet_for > BODY_TIMEOUT_SECONDS or now - self._dripping[peer][0] > BODY_TIMEOUT_SECONDS
         if late:
             client.shutdown(socket.SHUT_RD)
         return late
 
 
 def clients() -> Iterator[socket.socket]:
-    """The connections of clients, as copies that are closed after use."""
+    """The connections of clients, as duplicated sockets that are closed after use."""
     sockets = [copy for fd in os.listdir("/proc/self/fd") if (copy := _socket(int(fd)))]
     try:
         ports = {s.getsockname()[1] for s in sockets if s.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)}
         for client in sockets:
-            with suppress(OSError):  # it is gone
+            with suppress(OSError):  # closed meanwhile
                 if client.getsockname()[1] in ports and client.getpeername():
                     yield client
     finally:
@@ -102,7 +102,7 @@ def clients() -> Iterator[socket.socket]:
 
 
 def ask_kernel(client: socket.socket) -> Connection:
-    """TCP_INFO, of which the layout is part of Linux's interface."""
+    """Read TCP_INFO; its layout is part of Linux's stable interface."""
     info = client.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 136)
     sent, received = struct.unpack_from("I", info, 44)[0], struct.unpack_from("I", info, 52)[0]
     acknowledged, bytes_received = struct.unpack_from("QQ", info, 120)
@@ -110,7 +110,7 @@ def ask_kernel(client: socket.socket) -> Connection:
 
 
 def _socket(fd: int) -> socket.socket | None:
-    with suppress(OSError):  # it is closed meanwhile
+    with suppress(OSError):  # closed meanwhile
         if stat.S_ISSOCK(os.stat(fd).st_mode):
             copy = socket.socket(fileno=os.dup(fd))
             if copy.family in (socket.AF_INET, socket.AF_INET6) and copy.type == socket.SOCK_STREAM:

@@ -13,23 +13,23 @@ from ccweb.request.request_id import REQUEST_LOG, request_id, request_id_of
 from ccweb.server import request_metrics
 
 METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
-EARLY_STATUS = "ccweb.refusal"  # in the WSGI environment: the status
+EARLY_STATUS = "ccweb.refusal"  # key in the WSGI environment; its value is the status
 EARLY_DETAILS = {
     408: "The body did not arrive in time.",
     503: "Every worker is busy; try again.",
 }
-QUIET = {"healthz", "readyz", "metrics"}  # asked every few seconds, by machines
+QUIET = {"healthz", "readyz", "metrics"}  # requested every few seconds by probes: logged at DEBUG
 logger = logging.getLogger(REQUEST_LOG)
 
 
 class RequestLog:
-    """X-Request-ID in and out, metrics, and one line a request without path, query, body or key."""
+    """X-Request-ID in and out, metrics, and one log line a request without path, query, body or key."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        """The answer, with the id by which the log and the Kafka header know this request."""
+        """Answer with the request id that is also in the log and in the Kafka header."""
         current = request_id_of(request.META)
         token = request_id.set(current)
         try:
@@ -49,19 +49,19 @@ class RequestLog:
             request_id.reset(token)
 
     def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
-        """503 where a view outside DRF, such as the admin's, met a database that is away."""
+        """503 when the database is unavailable in a view outside DRF, such as the admin's."""
         return unavailable(request, error) if database_is_away(error) else None
 
 
 def early_response(request: HttpRequest) -> HttpResponse | None:
-    """What the server's side of Django (ccweb.server.request_scope) has refused already."""
+    """The error response to a request that ccweb.server.request_scope refused before Django, else None."""
     status = request.META.get(EARLY_STATUS)
     headers = {"Retry-After": RETRY_AFTER_SECONDS} if status == 503 else None
     return plain_problem(status, EARLY_DETAILS[status], headers) if status else None
 
 
 def route_of(request: HttpRequest) -> str:
-    """The route's pattern: few, and free of user ids; "unmatched" when there is none."""
+    """The route's pattern, "unmatched" if there is none: few values, and free of user ids."""
     if match := request.resolver_match:
         return match.route if match.url_name or not match.route.startswith("api/") else "unmatched"
     return "static" if request.path.startswith(settings.STATIC_URL) else "unmatched"
@@ -70,7 +70,7 @@ def route_of(request: HttpRequest) -> str:
 def log_request(
     *, method: str, path: str, route: str, status: int, seconds: float, outcomes: Mapping[str, int] | None = None
 ) -> None:
-    """Count an answered request, and the events it brought by their outcomes, and write its line."""
+    """Count an answered request and its events by outcome, and write its log line."""
     method = method if method in METHODS else "other"
     request_metrics.count_request(method=method, route=route, status=status, seconds=seconds)
     request_metrics.count_events(path=path, method=method, status=status, outcomes=outcomes)

@@ -1,4 +1,4 @@
-"""What each worker counts of the requests and events it answers."""
+"""Prometheus metrics of the requests and events that a worker answers."""
 
 from collections.abc import Mapping
 from functools import cache
@@ -27,23 +27,22 @@ REQUESTS = Counter("ccweb_requests", "Answered requests.", ["method", "route", "
 SECONDS = Histogram("ccweb_request_seconds", "Time to the answer.", ["method", "route"], buckets=BUCKETS)
 EVENTS = Counter(
     "ccweb_events",
-    "Events that were sent, by what became of each; a list that was refused as a whole counts once.",
+    "Events sent by clients, by outcome; a list that was refused as a whole counts once.",
     ["kind", "outcome"],
 )
-# labels() takes a lock and builds strings each time.
+# Cached, because labels() takes a lock and builds strings on each call.
 _request_counter = cache(lambda method, route, status: REQUESTS.labels(method, route, status))
 _timer = cache(lambda method, route: SECONDS.labels(method, route))
 _event_counter = cache(lambda kind, outcome: EVENTS.labels(kind, outcome))
 
 
 def count_request(*, method: str, route: str, status: int, seconds: float) -> None:
-    """Count one answered request."""
     _request_counter(method, route, status).inc()
     _timer(method, route).observe(seconds)
 
 
 def count_events(*, path: str, method: str, status: int, outcomes: Mapping[str, int] | None = None) -> None:
-    """Count the events that a request brought: those of a list by their `outcomes`, else one by the status."""
+    """Count the events of a request: those of a list by their `outcomes`, a single one by the status."""
     kind = _kinds_of_events().get(path) if method == "POST" else None
     if kind is None:
         return
@@ -53,7 +52,7 @@ def count_events(*, path: str, method: str, status: int, outcomes: Mapping[str, 
 
 @cache
 def _kinds_of_events() -> dict[str, str]:
-    """What may be recorded by POST to which path: the app whose model the viewset has."""
+    """The label `kind` by path of each route that records events: the app label of the viewset's model."""
     return {
         path: view.queryset.model._meta.app_label  # type: ignore[union-attr]
         for path, view in creating_viewsets().items()

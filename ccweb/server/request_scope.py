@@ -1,4 +1,4 @@
-"""What stands between the server and Django: each request gets its body, a deadline, and a slot to work in."""
+"""Wraps Django's WSGI application: each request gets its body, a deadline, and a slot to run in."""
 
 import math
 from collections.abc import Callable, Iterable, Iterator
@@ -20,7 +20,7 @@ Django = Callable[[Environ, StartResponse], HttpResponseBase]
 
 
 class RequestScope:
-    """The deadline and the slot of one request, kept until it is answered: until it is sent, if it is a stream."""
+    """The deadline and the slot of one request, held until it is answered; for a stream until it is sent."""
 
     def __init__(self) -> None:
         self._stream: HttpResponseBase | None = None
@@ -34,7 +34,7 @@ class RequestScope:
             self._end()
 
     def stream(self, response: HttpResponseBase) -> Self:
-        """An answer that takes its time: the server sends what iterating yields, then calls close()."""
+        """A streaming response, without a deadline: the server sends what iterating yields, then calls close()."""
         self._stream, self.deadline.deadline = response, math.inf
         return self
 
@@ -42,14 +42,14 @@ class RequestScope:
         return iter(cast(Iterable[bytes], self._stream))
 
     def close(self) -> None:
-        """Called by the server when it has sent everything, or given up."""
+        """Called by the server after the last chunk, or when the client disconnected."""
         try:
             cast(HttpResponseBase, self._stream).close()
         finally:
             self._end()
 
     def _end(self) -> None:
-        """Make room for the next request."""
+        """Release the slot and end the deadline."""
         try:
             concurrency.leave(self.deadline)
         finally:
@@ -59,9 +59,9 @@ class RequestScope:
 def scoped(
     application: Callable[[Environ, StartResponse], HttpResponseBase | list[bytes]],
 ) -> Callable[[Environ, StartResponse], Iterable[bytes]]:
-    """The WSGI application, whose requests have their bodies and deadlines. Call it once a worker.
+    """Wrap a WSGI application so that its requests have bodies and deadlines. Call it once a worker.
 
-    Django is told by EARLY_STATUS what has gone wrong already.
+    A request that has failed already carries the status in EARLY_STATUS of its environment.
     """
     watchdog.start()
 
@@ -81,9 +81,9 @@ def scoped(
 
 
 def in_slot(django: Django) -> Django:
-    """Django, each of whose requests works in a slot (ccweb.server.concurrency) until it is answered.
+    """Wrap Django so that each request holds a slot (ccweb.server.concurrency) until it is answered.
 
-    The response is that of a 503 when no slot was free in time.
+    The response is 503 when no slot was free in time.
     """
 
     def work(environ: Environ, start_response: StartResponse) -> HttpResponseBase:

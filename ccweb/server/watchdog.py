@@ -1,4 +1,4 @@
-"""The thread that frees requests: from a PostgreSQL that does not answer, and from bodies that do not come."""
+"""The watchdog thread: ends waits for a PostgreSQL that does not answer and for bodies that do not arrive."""
 
 import logging
 import math
@@ -16,23 +16,25 @@ from ccweb.request import deadline
 from ccweb.request.deadline import RequestDeadline
 from ccweb.server import concurrency, request_body
 
-CHECK_INTERVAL_SECONDS = 0.1  # seconds between two looks
-SLOW_QUERY_SECONDS = 0.5  # seconds on one query after which the server is asked for a sign of life
-PROBE_INTERVAL_SECONDS = 0.5  # seconds between two questions
+CHECK_INTERVAL_SECONDS = 0.1
+SLOW_QUERY_SECONDS = 0.5  # time on one query after which the server is probed
+PROBE_INTERVAL_SECONDS = 0.5
 SILENT = Gauge(
-    "ccweb_database_silent", "Whether a worker waits for PostgreSQL to wake up.", multiprocess_mode="livemax"
+    "ccweb_database_silent", "Whether PostgreSQL does not answer a worker's probes.", multiprocess_mode="livemax"
 )
-SEVERED = Counter("ccweb_database_severed", "Connections cut because their request's time was up or nobody answered.")
+SEVERED = Counter(
+    "ccweb_database_severed", "Connections shut because the request's deadline passed or PostgreSQL did not answer."
+)
 logger = logging.getLogger(__name__)
 
 
 def start() -> None:
-    """Watch the requests of this process."""
+    """Start the watchdog thread of this process."""
     threading.Thread(target=_run, name="watchdog", daemon=True).start()
 
 
 def sever(database: BaseDatabaseWrapper) -> None:
-    """Shut the connection's socket: the thread that waits on it gets an OperationalError at once."""
+    """Shut the connection's socket: the thread that waits on it gets an OperationalError immediately."""
     connection = database.connection
     try:
         if connection is None or connection.closed:
@@ -40,19 +42,19 @@ def sever(database: BaseDatabaseWrapper) -> None:
         with socket.socket(fileno=os.dup(connection.fileno())) as copy:
             copy.shutdown(socket.SHUT_RDWR)
         SEVERED.inc()
-    except (OSError, psycopg.Error):  # the thread was quicker and has closed it
-        logger.debug("a connection was closed already")
+    except (OSError, psycopg.Error):  # the request's own thread has closed it meanwhile
+        logger.debug("the database connection was already closed")
 
 
 class Watchdog:
-    """Looks at the requests in request every CHECK_INTERVAL_SECONDS."""
+    """Checks the active requests; call `step` every CHECK_INTERVAL_SECONDS."""
 
     def __init__(self) -> None:
-        self._asked_at = -math.inf
+        self._probed_at = -math.inf
         self._bodies = request_body.LateBodies()
 
     def step(self) -> None:
-        """One look."""
+        """Check all active requests once."""
         now = time.monotonic()
         active = [
             request for request in deadline.active() if request.database and request.database.vendor == "postgresql"
@@ -60,21 +62,21 @@ class Watchdog:
         for request in active:
             if now > request.deadline and is_waiting(request):
                 sever(request.database)  # type: ignore[arg-type]
-        suspicious = silence.known() or any(_is_late(request, now) for request in active)
-        if suspicious and now - self._asked_at > PROBE_INTERVAL_SECONDS:
-            self._asked_at = now
-            self._ask()
+        suspicious = silence.is_silent() or any(_is_late(request, now) for request in active)
+        if suspicious and now - self._probed_at > PROBE_INTERVAL_SECONDS:
+            self._probed_at = now
+            self._probe()
         self._bodies.cut()
 
-    def _ask(self) -> None:
+    def _probe(self) -> None:
         silent = not silence.answers(silence.PROBE_TIMEOUT_SECONDS)
-        if silent != silence.known():
+        if silent != silence.is_silent():
             logger.log(
                 logging.ERROR if silent else logging.WARNING,
                 "PostgreSQL %s",
                 "does not answer" if silent else "answers again",
             )
-            silence.note(silent)
+            silence.set_silent(silent)
             SILENT.set(silent)
         if silent:
             for database in concurrency.databases():
@@ -82,7 +84,7 @@ class Watchdog:
 
 
 def is_waiting(request: RequestDeadline) -> bool:
-    """Whether its thread has sent something to the server and has no answer yet, or is connecting."""
+    """Whether the request's thread waits for an answer of PostgreSQL, or is connecting."""
     connection = request.database.connection if request.database else None
     return connection is None or connection.pgconn.transaction_status == psycopg.pq.TransactionStatus.ACTIVE
 
@@ -100,4 +102,4 @@ def _run() -> None:
         try:
             watchdog.step()
         except Exception:
-            logger.exception("the watchdog stumbled and goes on")
+            logger.exception("the watchdog failed once and continues")

@@ -1,4 +1,4 @@
-"""What a worker process of the web server needs before and besides Django."""
+"""Start and end of a worker process of the web server: metrics folder, signals, WSGI environment."""
 
 import logging
 import multiprocessing
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 WSGIApplication = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
-# What the server takes from each request; other names in its WSGI environment are the process's own variables.
+# Variables that the server sets per request; all other names in its WSGI environment are the process's own.
 FROM_THE_REQUEST = {
     *("REQUEST_METHOD", "SCRIPT_NAME", "PATH_INFO", "QUERY_STRING", "CONTENT_TYPE", "CONTENT_LENGTH"),
     *("SERVER_NAME", "SERVER_PORT", "SERVER_PROTOCOL", "REMOTE_ADDR"),
@@ -24,48 +24,48 @@ logger = logging.getLogger(__name__)
 
 
 def share_metrics() -> None:
-    """Let prometheus_client keep its numbers in files that all workers of one server read.
+    """Let prometheus_client keep its metrics in files that all workers of one server read.
 
-    Call it before anything imports prometheus_client. The folder is named after the server process, pid and start
-    time, so that a new server begins with an empty one, whoever starts it.
+    Call it before the first import of prometheus_client. The folder is named after the server process (pid and start
+    time), so that every new server begins with an empty one.
     """
     if "prometheus_client" in sys.modules or os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
-        return  # the development server, which is alone; or an operator who keeps a folder of his own
+        return  # the development server, which has one process; or the operator has set a folder
     home = Path(tempfile.gettempdir(), f"ccweb-metrics-{os.getuid()}")
     try:
         home.mkdir(mode=0o700, exist_ok=True)
         if home.is_symlink() or home.stat().st_uid != os.getuid():
-            raise PermissionError(f"{home} belongs to somebody else")
+            raise PermissionError(f"{home} belongs to another user")
         _remove_folders_of_ended_servers(home)
         folder = home / _server()
         folder.mkdir(exist_ok=True)
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)
         _count_by_one_pid()
     except OSError as error:
-        logger.warning("each worker shows its own metrics only, because they cannot share a folder: %s", error)
+        logger.warning("each worker shows its own metrics only, because the shared folder is not usable: %s", error)
 
 
 def end_with_server() -> None:
-    """Stop this worker when its server is gone: after a kill -9 of the server its workers would live on."""
-    if multiprocessing.parent_process() is not None:  # else nobody manages this process, as with runserver
-        threading.Thread(target=_outlive, args=[server_pid()], name="server-watch", daemon=True).start()
+    """Stop this worker when its server has ended: after a kill -9 of the server its workers would keep running."""
+    if multiprocessing.parent_process() is not None:  # else this process has no server process, as with runserver
+        threading.Thread(target=_stop_after_server, args=[server_pid()], name="server-watch", daemon=True).start()
 
 
 def end_while_loading() -> None:
-    """Let SIGTERM end this worker until the server handles it: one that comes during the imports would be lost."""
+    """Use the default action of SIGTERM until the server handles it: a signal during the imports would be lost."""
     if multiprocessing.parent_process() is not None:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def server_pid() -> int:
-    """The process that forked this worker, dead or alive; os.getppid() is another one when it died meanwhile."""
+    """The id of the process that forked this worker, even if it has ended: os.getppid() is another process then."""
     server = multiprocessing.parent_process()
     return server.pid if server and server.pid else os.getppid()
 
 
 def give_up(reason: str) -> NoReturn:
-    """Stop this worker and its server with one line: what cannot start must not be started again and again."""
-    print(reason, file=sys.stderr, flush=True)  # noqa: T201  the logs are not set up yet
+    """Print one line and stop this worker and its server, which would restart a worker that cannot start forever."""
+    print(reason, file=sys.stderr, flush=True)  # noqa: T201  logging is not configured yet
     server = multiprocessing.parent_process()
     if server is not None and server.pid is not None:
         os.kill(server.pid, signal.SIGTERM)
@@ -73,29 +73,29 @@ def give_up(reason: str) -> NoReturn:
 
 
 def only_the_request(application: WSGIApplication) -> WSGIApplication:
-    """Keep the process's environment, secrets included, out of request.META, where granian copies it."""
+    """Remove the process's environment, secrets included, from request.META, where granian copies it."""
     for name in [n for n in os.environ if n.startswith("HTTP_") or n in FROM_THE_REQUEST]:
-        del os.environ[name]  # it would look like a part of every request
-    ours = [name for name in os.environ if name not in FROM_THE_REQUEST]
+        del os.environ[name]  # it would be taken for a part of every request
+    process_variables = [name for name in os.environ if name not in FROM_THE_REQUEST]
 
     def without_environment(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        for name in ours:
+        for name in process_variables:
             environ.pop(name, None)
         return application(environ, start_response)
 
     return without_environment
 
 
-def _outlive(server: int) -> None:
+def _stop_after_server(server: int) -> None:
     while os.getppid() == server:
         time.sleep(1)
-    logger.error("the server process %d is gone: its worker stops too", server)
+    logger.error("the server process %d has ended: its worker stops too", server)
     os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _count_by_one_pid() -> None:
-    """prometheus_client need not ask the kernel for the pid at each count: it changes by a fork alone."""
-    from prometheus_client import values  # not before the folder is named
+    """Cache the pid, which prometheus_client would ask the kernel for at each count: only a fork changes it."""
+    from prometheus_client import values  # only after the folder is set
 
     pid = cache(os.getpid)
     os.register_at_fork(after_in_child=pid.cache_clear)
@@ -108,7 +108,7 @@ def _server() -> str:
 
 
 def _start_of(pid: int) -> str:
-    """When a process started, in clock ticks since boot; "0" when it is gone or where /proc is not there."""
+    """When a process started, in clock ticks since boot; "0" when it has ended or where there is no /proc."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
     except OSError:

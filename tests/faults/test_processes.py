@@ -70,7 +70,7 @@ def test_a_frozen_relay_is_replaced_and_fenced(
         time.sleep(1)
         world.wait_for_delivery()
     assert world.leader() is not victim
-    assert "a lead is gone" in victim.log.read_text()
+    assert "the leader's database session has ended" in victim.log.read_text()
     found = world.write_if_unchanged(traffic)
     field_error, notes = f"5 relay frozen {scaled(seconds)} s", f"next leader in {takeover:.1f} s"
     judge(record_property, field_error, found, recovery=recovery, duplicates=BATCH, notes=notes)

@@ -55,7 +55,7 @@ def test_a_frozen_scheduler_loses_the_lead_and_stands_by_when_it_thaws(stack: St
     second = scheduler(stack)
     wait_for(lambda: leads(second), "the second to lead")
     first.thaw()
-    wait_for(lambda: "scheduler: this process has lost the lead" in first.log.read_text(), "the first to step back")
+    wait_for(lambda: "scheduler: this process no longer leads" in first.log.read_text(), "the first to step back")
     wait_for(lambda: done(stack) == ["daily", "startup", "startup"], "the second's first run")
     wish = "INSERT INTO rfm_runs (kind, status, cuts, requested_at, requested_by, groups, error) VALUES"
     ask(stack, f"{wish} ('requested', 'requested', '{{}}', now(), 'ann', '{{}}', '') RETURNING id")

@@ -1,4 +1,4 @@
-"""Is PostgreSQL frozen or cut off? Nothing of its own ends a query then: the kernel goes on to acknowledge."""
+"""Detects a PostgreSQL that is suspended or unreachable. Its kernel still acknowledges, so no query would fail."""
 
 import os
 import socket
@@ -7,31 +7,31 @@ import time
 
 from django.db import connections
 
-PROBE_TIMEOUT_SECONDS = 1.0  # seconds: a server that does not answer a greeting for so long is taken for frozen
-SSL_REQUEST = struct.pack(">ii", 8, 80877103)  # answered with a letter by any server, before a login, at any load
+PROBE_TIMEOUT_SECONDS = 1.0  # a server that does not answer a probe for so long is considered suspended
+SSL_REQUEST = struct.pack(">ii", 8, 80877103)  # answered with one byte by every server, before a login, at any load
 _silent = False
 
 
-def known() -> bool:
-    """Whether the server did not answer when it was asked last."""
+def is_silent() -> bool:
+    """Whether the server did not answer the last probe."""
     return _silent
 
 
-def note(silent: bool) -> None:
-    """What was found out."""
+def set_silent(silent: bool) -> None:
+    """Set what `is_silent` returns."""
     global _silent
     _silent = silent
 
 
 def answers(seconds: float) -> bool:
-    """Whether one of the database's hosts says anything within that time; a refused connection counts as an answer."""
+    """Whether one of the database's hosts answers within `seconds`; a refused connection counts as an answer."""
     deadline = time.monotonic() + seconds
     hosts = addresses()
     return not hosts or any(_answers(address, deadline - time.monotonic()) for address in hosts)
 
 
 def addresses() -> list[tuple[str, int] | str]:
-    """Host and port, or the path of a Unix socket, of each host that the settings name; none when libpq chooses."""
+    """Host and port, or the path of a Unix socket, of each host in the settings; none when libpq chooses."""
     database = connections.settings["default"]
     hosts = str(database.get("HOST") or os.environ.get("PGHOST", "")).split(",")
     ports = str(database.get("PORT") or os.environ.get("PGPORT") or 5432).split(",")
@@ -47,7 +47,7 @@ def _answers(address: tuple[str, int] | str, seconds: float) -> bool:
             server.recv(1)
     except TimeoutError:
         return False
-    except OSError:  # refused: it is away, and connecting will say so at once
+    except OSError:  # refused: connecting will fail immediately
         return True
     return True
 
