@@ -1,4 +1,4 @@
-"""Signing in to the admin: failed attempts are limited by name and address, and by address alone."""
+"""The admin's login form: failed attempts are limited by name and address, and by address alone."""
 
 import logging
 from typing import Any, cast
@@ -13,15 +13,15 @@ from ccweb.api.rate_limits import binding, network_of
 
 logger = logging.getLogger(__name__)
 WINDOW_SECONDS = 15 * 60
-# By name and address together, not by name alone: else anybody could lock anybody out.
+# By name and address together, not by name alone: otherwise any client could lock out any member of staff.
 FAILURES_PER_NAME, FAILURES_PER_ADDRESS = 10, 100
 
 
 class LimitedLogin(AdminAuthenticationForm):
-    """The admin's form; every attempt counts before the password is looked at, a good one is given back."""
+    """The admin's form; every attempt is counted before the password is checked, a successful one is refunded."""
 
     def clean(self) -> dict[str, Any]:
-        """The cleaned data; ValidationError for a wrong password and, whatever the password, beyond a limit."""
+        """Raises ValidationError for a wrong password, and beyond a limit for any password."""
         client = network_of(cast(HttpRequest, self.request).META["REMOTE_ADDR"])
         status = consume(login_limits(self.cleaned_data.get("username", ""), client))
         if not status.passed:
@@ -34,7 +34,7 @@ class LimitedLogin(AdminAuthenticationForm):
 
 
 def login_limits(name: str, client: str) -> list[Limit]:
-    """What one attempt counts in."""
+    """The limits that one attempt counts in."""
     return [
         Limit("login-name", digest(f"{name.casefold()} {client}"), FAILURES_PER_NAME, WINDOW_SECONDS),
         Limit("login-address", client, FAILURES_PER_ADDRESS, WINDOW_SECONDS),

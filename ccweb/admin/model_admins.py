@@ -1,4 +1,4 @@
-"""What the admin pages of large, append-only tables have in common."""
+"""Base classes of the admin pages of large, append-only tables."""
 
 from typing import Any, cast
 
@@ -12,19 +12,19 @@ from ccweb.api.user_ids import typed_user_id
 
 
 class CappedPaginator(Paginator):
-    """Counts at most 10,000 rows: a COUNT of millions would cost more than the page; filters reach the rest."""
+    """Counts at most 10,000 rows: a COUNT of millions would take longer than the page; filters reach the rest."""
 
     most = 10_000
 
     @cached_property
     def count(self) -> int:
-        """How many rows the pages hold, at most `most`."""
+        """The number of rows, at most `most`."""
         rows = cast(QuerySet, self.object_list)
         return rows.order_by()[: self.most].count()
 
 
 class LargeTableAdmin(admin.ModelAdmin):
-    """A list page whose cost does not grow with the table."""
+    """A change list whose cost does not grow with the table."""
 
     paginator = CappedPaginator
     show_full_result_count = False
@@ -32,27 +32,24 @@ class LargeTableAdmin(admin.ModelAdmin):
     list_per_page = 100
 
     def get_search_results(self, request: HttpRequest, queryset: QuerySet, search_term: str) -> tuple[QuerySet, bool]:
-        """By the user_id in search_fields, exactly: Django's own search compares text, which no index serves."""
+        """Search for an exact user_id in search_fields[0]: Django's search compares text, which uses no index."""
         if not search_term:
             return queryset, False
         user_id = typed_user_id(search_term)
         if user_id is None:
-            messages.error(request, f'"{search_term}" is no user_id: a whole number is expected.')
+            messages.error(request, f'"{search_term}" is not a user_id: a whole number is expected.')
             return queryset.none(), False
         return queryset.filter(**{self.search_fields[0]: user_id}), False
 
 
 class ReadOnlyAdmin(LargeTableAdmin):
-    """Rows that only the system writes: editing them would lie."""
+    """A table that only the system writes; staff can view it but not change it."""
 
     def has_add_permission(self, request: HttpRequest, *args: Any) -> bool:
-        """Never."""
         return False
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Never."""
         return False
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Never."""
         return False

@@ -1,4 +1,4 @@
-"""How the passwords of staff are stored."""
+"""The password hasher for staff accounts."""
 
 from django.contrib.auth.hashers import Argon2PasswordHasher
 
@@ -6,7 +6,7 @@ from django.contrib.auth.hashers import Argon2PasswordHasher
 class Argon2(Argon2PasswordHasher):
     """Argon2id with OWASP's parameters: 19 MiB, 2 passes, 1 lane.
 
-    Django's 100 MiB a login would be most of a web process's memory.
+    Django's default of 100 MiB a login would be most of a web process's memory.
     """
 
     time_cost = 2

@@ -12,11 +12,11 @@ from rest_framework_api_key.models import APIKey
 
 from ccweb.api.models import SCOPES, ApiKey
 
-admin.site.unregister(APIKey)  # the library's own model, which nothing here reads
+admin.site.unregister(APIKey)  # the library's own model, which this project does not use
 
 
 class ApiKeyForm(forms.ModelForm):
-    """Scopes as boxes to tick."""
+    """Scopes as checkboxes."""
 
     scopes = forms.MultipleChoiceField(choices=[(s, s) for s in SCOPES], widget=forms.CheckboxSelectMultiple)
 
@@ -27,7 +27,7 @@ class ApiKeyForm(forms.ModelForm):
 
 @admin.register(ApiKey)
 class ApiKeyAdmin(admin.ModelAdmin):
-    """Keys are made, changed and revoked; a revoked one stays, as the trace of who had access."""
+    """Keys can be added, changed and revoked; a revoked key stays as a record of who had access."""
 
     form = ApiKeyForm
     list_display = ("name", "prefix", "allows", "created", "expiry_date", "last_used_at", "revoked")
@@ -43,7 +43,7 @@ class ApiKeyAdmin(admin.ModelAdmin):
 
     @admin.action(description="Revoke selected API keys (cannot be undone)", permissions=["change"])
     def revoke(self, request: HttpRequest, keys: QuerySet[ApiKey]) -> None:
-        """Within a second no process accepts them."""
+        """Revoke the keys; within 1 s no process accepts them."""
         live = list(keys.filter(revoked=False))
         for key in live:
             key.revoked = True
@@ -52,26 +52,25 @@ class ApiKeyAdmin(admin.ModelAdmin):
         self.message_user(request, f"{len(live)} API keys were revoked.")
 
     def get_fields(self, request: HttpRequest, obj: ApiKey | None = None) -> tuple[str, ...]:
-        """A new key has no past."""
         new = ("name", "scopes", "expiry_date")
         return (*new, "revoked", "prefix", "created", "last_used_at") if obj else new
 
     def has_change_permission(self, request: HttpRequest, obj: ApiKey | None = None) -> bool:
-        """A revoked key does not come back."""
+        """A revoked key cannot be changed, so it cannot become valid again."""
         return super().has_change_permission(request, obj) and not (obj and obj.revoked)
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Never: revoking does the same and leaves the trace."""
+        """Never: revoking a key has the same effect and keeps the record."""
         return False
 
     def save_model(self, request: HttpRequest, obj: ApiKey, form: Any, change: bool) -> None:
-        """A new row gets its key here, the only place where it is known."""
+        """Generate the key of a new row; only its hash is stored."""
         if not change:
             request.new_api_key = ApiKey.objects.assign_key(obj)  # type: ignore[attr-defined]
         obj.save()
 
     def response_add(self, request: HttpRequest, obj: ApiKey, post_url_continue: str | None = None) -> HttpResponse:
-        """The page that shows the key, once; no redirect, because a message would carry the key in a cookie."""
+        """Show the key once. No redirect: a message would put the key into a cookie."""
         key = request.new_api_key  # type: ignore[attr-defined]
         context = {**self.admin_site.each_context(request), "title": "API key created", "key": key, "row": obj}
         return TemplateResponse(request, "admin/api/apikey/created.html", context)

@@ -1,15 +1,15 @@
-"""The leaf that every app may use and that imports no app."""
+"""The app `api`: API keys, and what every endpoint is made of. Every app may import it; it imports none."""
 
 from django.apps import AppConfig
 
 
 class ApiConfig(AppConfig):
-    """Keys, limits, strict input, pages, errors."""
+    """API keys, rate limits, strict input, pagination, errors."""
 
     name = "ccweb.api"
     label = "api"
     verbose_name = "API"
 
     def ready(self) -> None:
-        """Tell drf-spectacular what we add to OpenAPI; it finds extensions by their being imported."""
+        """Import our extensions of drf-spectacular, which registers them on import."""
         from ccweb.api import openapi  # noqa: F401

@@ -1,4 +1,4 @@
-"""Who calls: `Authorization: Api-Key <key>`, or on the schema's pages a signed-in member of staff."""
+"""Authentication by `Authorization: Api-Key <key>`, or on the schema's pages by a staff session."""
 
 import logging
 import re
@@ -20,12 +20,12 @@ from ccweb.api.models import LAST_USE_EVERY, ApiKey
 logger = logging.getLogger(__name__)
 SCHEME = "Api-Key"
 META_KEY = "ccweb.key"
-# One text for a key that is missing, unknown, revoked or expired: nobody learns which it was.
+# One text for a key that is missing, unknown, revoked or expired: the answer does not reveal which.
 NEEDED = "A valid API key is needed, as the header Authorization: Api-Key <key>."
 FORM = re.compile(r"[A-Za-z0-9]{8}\.[A-Za-z0-9]{32,64}")
 NO_HASH = ApiKey.objects.key_generator.hash("an unknown key takes as long as a known one")
 CACHE_SECONDS = 0.5  # a revoked key is refused everywhere within 1 s
-REFRESH_TIMEOUT_SECONDS = 0.25  # in which one request looks a key up again, and the others need not wait for it
+REFRESH_TIMEOUT_SECONDS = 0.25  # while one request looks an expired entry up again, others may use it for so long
 CACHE_KEYS = 10_000
 NEVER = (0.0, None)
 
@@ -59,19 +59,19 @@ def presented_key(meta: MutableMapping[str, Any]) -> PresentedKey | None:
 
 
 def digest(key: str) -> str:
-    """What stands for a key in caches and counters: the key itself is kept nowhere."""
+    """The digest that caches and counters use instead of the key: the key itself is never stored."""
     return sha256(key.encode()).hexdigest()[:32]
 
 
 class KeyCache:
-    """Looks keys up, each at most every CACHE_SECONDS a process, the invalid ones too."""
+    """Caches the look-ups of this process for CACHE_SECONDS, those of invalid keys too."""
 
     def __init__(self) -> None:
         self._entries: dict[str, tuple[float, Grant | None]] = {}
-        self._refreshing: dict[str, float] = {}  # keys that are being looked up again: when they were known until
+        self._refreshing: dict[str, float] = {}  # keys that are being looked up again, with the expiry of their entry
 
     def get(self, key: PresentedKey) -> Grant | None:
-        """What a key allows; None when it is not valid. DatabaseError when that cannot be known."""
+        """What a key allows; None when it is not valid. Raises DatabaseError when the look-up fails."""
         name, now = key.digest, time.monotonic()
         until, grant = self._entries.get(name, NEVER)
         if now >= until:
@@ -83,9 +83,9 @@ class KeyCache:
         return grant
 
     def cached(self, key: PresentedKey) -> Grant | None:
-        """What a key allows, if that was looked up just now; never asks the database.
+        """What a key allows, if its cache entry is valid; never queries the database.
 
-        Of those who come when that is due again, the first gets None, so that he looks it up.
+        After the entry has expired, the first caller gets None, so that it looks the key up again.
         """
         name, now = key.digest, time.monotonic()
         until, grant = self._entries.get(name, NEVER)
@@ -100,7 +100,7 @@ KEY_CACHE = KeyCache()
 
 
 def look_up(key: str) -> Grant | None:
-    """Ask the database; notes the use, at most once a minute a key."""
+    """Look a key up in the database and update last_used_at, at most once a minute a key."""
     if not FORM.fullmatch(key):
         return None
     now = timezone.now()
@@ -116,12 +116,12 @@ def look_up(key: str) -> Grant | None:
 def _touch_last_used(row: ApiKey) -> None:
     try:
         ApiKey.objects.touch_last_used(row.prefix, timezone.now())
-    except DatabaseError as error:  # read-only or locked: no reason to refuse a read
+    except DatabaseError as error:  # read-only or locked: no reason to refuse the request
         logger.warning("the last use of the API key %s was not noted: %s", row.prefix, error)
 
 
 class ApiKeyAuthentication(BaseAuthentication):
-    """request.auth becomes the key's Grant; a key that is not valid is 401 wherever it is sent."""
+    """Sets request.auth to the key's Grant; a key that is not valid is 401 on every route."""
 
     def authenticate(self, request: Request) -> tuple[None, Grant] | None:
         """The Grant, or None when no key was sent; AuthenticationFailed when it is not valid."""
@@ -134,15 +134,15 @@ class ApiKeyAuthentication(BaseAuthentication):
         return None, grant
 
     def authenticate_header(self, request: Request) -> str:
-        """WWW-Authenticate of a 401."""
+        """The WWW-Authenticate header of a 401."""
         return SCHEME
 
 
 class StaffSession(BaseAuthentication):
-    """A signed-in member of staff; for views that only read, because it does not ask for a CSRF token."""
+    """A signed-in member of staff; for read-only views, because it does not require a CSRF token."""
 
     def authenticate(self, request: Request) -> tuple[Any, None] | None:
-        """The user, or None when nobody is signed in who is staff."""
+        """The user, or None when the request has no session of an active member of staff."""
         django_request: HttpRequest = request._request
         user = getattr(django_request, "user", None)
         return (user, None) if user is not None and user.is_active and user.is_staff else None

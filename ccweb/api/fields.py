@@ -1,6 +1,6 @@
-"""Strict and quick DRF fields: a value of the wrong JSON type is refused, never converted.
+"""Strict, fast DRF fields: a value of the wrong JSON type is refused, never converted.
 
-They override run_validation, because DRF's general one costs more than the insert of a list.
+They override run_validation, because DRF's takes longer than the insert of a list.
 """
 
 import re
@@ -21,24 +21,24 @@ from ccweb.api.user_ids import MAX_USER_ID
 MAX_VALUE = Decimal(10) ** 10
 CENT = Decimal("0.01")
 DECIMAL_TEXT = re.compile(r"-?[0-9]{1,10}(\.[0-9]{1,2})?")
-# Control, format (bidi, zero-width), surrogate, private and separator characters; str.isprintable also refuses what
-# this Python does not know yet, such as next year's emoji.
+# Control, format (bidi, zero-width), surrogate, private-use and separator characters. str.isprintable alone would also
+# refuse characters that are newer than this Python's Unicode version, such as next year's emoji.
 UNPRINTABLE = frozenset({"Cc", "Cf", "Cs", "Co", "Zl", "Zp", "Zs"})
 PRINTABLE = r"^( |[^\p{C}\p{Z}])*$"
 UUID_TEXT = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
 class StrictField(Field):
-    """A field whose `clean` gets a value that is present; absent ones are the serializer's affair.
+    """A field whose `clean` gets only values that are present; the serializer handles missing ones.
 
-    `openapi` is its JSON Schema; `openapi_out` that of what is answered, where it differs from what is taken.
+    `openapi` is the JSON Schema of the input, and of the output unless `openapi_out` is set.
     """
 
     openapi: dict[str, Any] = {"type": "string"}
     openapi_out: dict[str, Any] | None = None
 
     def run_validation(self, data: Any = empty) -> Any:
-        """The cleaned value; ValidationError with a code when it is not of the field's kind."""
+        """The cleaned value; ValidationError with a code when it is invalid."""
         if data is empty:
             raise ValidationError("This field is required.", code="required")
         return self.clean(data)
@@ -48,7 +48,6 @@ class StrictField(Field):
         raise NotImplementedError
 
     def to_internal_value(self, data: Any) -> Any:
-        """As DRF calls it."""
         return self.clean(data)
 
 
@@ -58,7 +57,7 @@ class UserIdField(StrictField):
     openapi = {"type": "integer", "format": "int64", "minimum": 1, "maximum": MAX_USER_ID}
 
     def clean(self, data: Any) -> int:
-        """The same integer."""
+        """The same integer; ValidationError with code "type" or "range"."""
         if type(data) is not int:
             raise ValidationError("A JSON integer is expected.", code="type")
         if not 1 <= data <= MAX_USER_ID:
@@ -66,12 +65,11 @@ class UserIdField(StrictField):
         return data
 
     def to_representation(self, value: int) -> int:
-        """The integer."""
         return value
 
 
 class PatternField(StrictField):
-    """A string that matches a regular expression as a whole."""
+    """A string that matches a regular expression entirely."""
 
     def __init__(self, pattern: str, expected: str, **kwargs: Any) -> None:
         self.pattern, self.expected = re.compile(pattern), expected
@@ -79,7 +77,6 @@ class PatternField(StrictField):
         super().__init__(**kwargs)
 
     def clean(self, data: Any) -> str:
-        """The same string."""
         if type(data) is not str:
             raise ValidationError("A JSON string is expected.", code="type")
         if not self.pattern.fullmatch(data):
@@ -87,12 +84,11 @@ class PatternField(StrictField):
         return data
 
     def to_representation(self, value: str) -> str:
-        """The string."""
         return value
 
 
 class PrintableField(StrictField):
-    """A string of 1..max_length printable characters: none that is known to be control, bidi or zero-width."""
+    """A string of 1..max_length characters without control, bidi and zero-width characters."""
 
     def __init__(self, max_length: int, **kwargs: Any) -> None:
         self.max_length = max_length
@@ -100,7 +96,6 @@ class PrintableField(StrictField):
         super().__init__(**kwargs)
 
     def clean(self, data: Any) -> str:
-        """The same string."""
         if type(data) is not str:
             raise ValidationError("A JSON string is expected.", code="type")
         if not 1 <= len(data) <= self.max_length:
@@ -110,7 +105,6 @@ class PrintableField(StrictField):
         return data
 
     def to_representation(self, value: str) -> str:
-        """The string."""
         return value
 
 
@@ -134,7 +128,7 @@ class ValueField(StrictField):
 
     def clean(self, data: Any) -> Decimal:
         """The value in units of the web application's currency."""
-        if type(data) is str and DECIMAL_TEXT.fullmatch(data):  # which is in range and has no more places
+        if type(data) is str and DECIMAL_TEXT.fullmatch(data):  # the pattern limits range and places
             return Decimal(data).quantize(CENT) + 0  # + 0 turns -0 into 0
         number = self._number(data)
         if not number.copy_abs() < MAX_VALUE:  # abs() would overflow on 1E1000000
@@ -147,7 +141,7 @@ class ValueField(StrictField):
     def _number(self, data: Any) -> Decimal:
         if type(data) is int:
             return Decimal(data)
-        if type(data) is Decimal:  # what the parser makes of a JSON number with a point or exponent
+        if type(data) is Decimal:  # the parser returns JSON numbers with a point or exponent as Decimal
             return data
         raise ValidationError("A JSON number or a decimal string is expected.", code="type")
 
@@ -177,16 +171,15 @@ class InstantField(StrictField):
 
 
 class EventIdField(StrictField):
-    """A UUID as text with hyphens; it stays text, in lower case."""
+    """A UUID as text with hyphens; the cleaned value is text in lower case."""
 
     openapi = {"type": "string", "format": "uuid"}
 
     def clean(self, data: Any) -> str:
-        """The UUID's canonical form."""
+        """The UUID in its canonical form (RFC 9562)."""
         if type(data) is not str or not UUID_TEXT.fullmatch(data):
             raise ValidationError("A UUID such as 018f3c5e-7a10-7cc0-8000-000000000000 is expected.", code="format")
         return data.lower()
 
     def to_representation(self, value: uuid.UUID | str) -> str:
-        """Lower-case hexadecimal with hyphens."""
         return str(value)

@@ -1,4 +1,4 @@
-"""Query parameters, strictly: a view names its filters; anything else is 400."""
+"""Strict query parameters: a view declares its filters; any other parameter is 400."""
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
@@ -17,7 +17,7 @@ MAX_ORDERINGS = 4
 
 
 class Filter(NamedTuple):
-    """How one query parameter is read, the lookup it becomes, and its words in the OpenAPI document."""
+    """One query parameter: its parser, the lookup it becomes, and its schema in the OpenAPI document."""
 
     parse: Callable[[str], Any]
     lookup: str
@@ -62,10 +62,9 @@ def by_period(column: str) -> dict[str, Filter]:
 
 
 class StrictFilters(BaseFilterBackend):
-    """Apply the view's `filters`; an unknown, repeated or malformed parameter is 400 by name."""
+    """Applies the view's `filters`; the 400 for an unknown, repeated or malformed parameter names it."""
 
     def filter_queryset(self, request: Request, queryset: QuerySet, view: APIView) -> QuerySet:
-        """The rows that match every parameter."""
         if getattr(view, "detail", False):
             return queryset
         filters: dict[str, Filter] = getattr(view, "filters", {})
@@ -75,7 +74,6 @@ class StrictFilters(BaseFilterBackend):
         return queryset if terms is None else queryset.order_by(*_ordering(terms, getattr(view, "orderings", ())))
 
     def get_schema_operation_parameters(self, view: APIView) -> list[dict[str, Any]]:
-        """The same for OpenAPI."""
         filters: dict[str, Filter] = getattr(view, "filters", {})
         schemas = {name: a_filter.schema for name, a_filter in filters.items()}
         if orderings := getattr(view, "orderings", ()):
@@ -96,12 +94,12 @@ def _lookups(given: dict[str, str], filters: dict[str, Filter]) -> dict[str, Any
 
 
 def _ordering(text: str, known: Sequence[str]) -> list[str]:
-    """Columns of `known`, a minus before those that descend, separated by commas."""
+    """The columns of a comma-separated `ordering`, each one of `known`, with a minus for descending."""
     terms = text.split(",")
     columns = [term.removeprefix("-") for term in terms]
     if len(set(columns)) < len(columns) or not set(columns) <= set(known) or len(terms) > MAX_ORDERINGS:
         expected = f"It must be up to {MAX_ORDERINGS} of {', '.join(known)}, separated by commas, - for descending."
-        raise ValidationError({"ordering": _fault(expected, "choice")})
+        raise ValidationError({"ordering": _error_detail(expected, "choice")})
     return terms
 
 
@@ -112,11 +110,15 @@ def _ordering_pattern(known: Sequence[str]) -> str:
 
 def refuse_unknown_parameters(request: Request, known: Iterable[str]) -> None:
     """ValidationError for a query parameter that is unknown or given twice."""
-    unknown = {n: _fault("There is no such parameter.", "unknown") for n in request.query_params.keys() - set(known)}
-    repeated = {n: _fault("Given more than once.", "repeated") for n, v in request.query_params.lists() if len(v) > 1}
+    unknown = {
+        n: _error_detail("There is no such parameter.", "unknown") for n in request.query_params.keys() - set(known)
+    }
+    repeated = {
+        n: _error_detail("Given more than once.", "repeated") for n, v in request.query_params.lists() if len(v) > 1
+    }
     if unknown or repeated:
         raise ValidationError(repeated | unknown)
 
 
-def _fault(text: str, code: str) -> list[ErrorDetail]:
+def _error_detail(text: str, code: str) -> list[ErrorDetail]:
     return [ErrorDetail(text, code=code)]

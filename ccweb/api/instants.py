@@ -1,4 +1,4 @@
-"""Instants as the API takes and answers them: ISO 8601 with a zone in, UTC with Z and microseconds out."""
+"""Instants in the API: ISO 8601 with a zone as input, UTC with Z and microseconds as output."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -7,7 +7,7 @@ from typing import Any
 
 from rest_framework.exceptions import ValidationError
 
-CLOCK_SKEW = timedelta(minutes=5)  # that a client's clock may be ahead of ours
+CLOCK_SKEW = timedelta(minutes=5)  # how far a client's clock may be ahead of the server's
 INSTANT_TEXT = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}(:[0-9]{2}([.,][0-9]{1,9})?)?(Z|[+-][0-9]{2}:?[0-9]{2})"
 )
@@ -28,6 +28,6 @@ def format_instant(value: datetime) -> str:
     return _text(value.astimezone(UTC))
 
 
-@lru_cache(128)  # the actions of a list without times of their own share one
+@lru_cache(128)  # actions of a list that were sent without a time have the same one
 def _text(utc: datetime) -> str:
     return utc.isoformat(timespec="microseconds")[: -len("+00:00")] + "Z"

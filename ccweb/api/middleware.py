@@ -1,4 +1,4 @@
-"""What is decided before a view: who is served at all, how large a request may be, the Content-Security-Policy."""
+"""Middlewares of the API: loopback only with DEBUG, checks of headers and size, the Content-Security-Policy."""
 
 from collections.abc import Callable
 
@@ -14,7 +14,7 @@ from ccweb.api.routes import paths_of
 from ccweb.request.client_address import is_loopback
 
 GetResponse = Callable[[HttpRequest], HttpResponse]
-PROBES = ("healthz", "readyz", "metrics")  # the last one has a rule of its own
+PROBES = ("healthz", "readyz", "metrics")  # /metrics checks the client address itself
 CLOSED = "DEBUG is on, so only clients on this machine are answered. Turn DEBUG off to serve others, with API keys."
 CSP_HEADER = "Content-Security-Policy"
 CSP_OF_JSON = "default-src 'none'; frame-ancestors 'none'"
@@ -22,20 +22,19 @@ MAX_URL_BYTES = 4096
 
 
 class RequestGuard:
-    """Refuse, before parsing a body, what is malformed or too large for /api."""
+    """Refuses malformed and oversized requests to /api before the body is parsed."""
 
     def __init__(self, get_response: GetResponse) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        """The refusal as problem+json, or the answer."""
         if request.path.startswith("/api/"):
             return refusal(request) or self.get_response(request)
         return self.get_response(request)
 
 
 def refusal(request: HttpRequest) -> HttpResponse | None:
-    """A problem for a wrong Host (400), chunked (411), encoded (415), oversized (413), over-long (414), else None."""
+    """A problem for a wrong Host (400), chunked (411), encoded (415) or large body (413), long URL (414); or None."""
     meta = request.META
     try:
         request.get_host()
@@ -56,10 +55,9 @@ def refusal(request: HttpRequest) -> HttpResponse | None:
 
 
 class ContentPolicy(CSPMiddleware):
-    """django-csp for pages only: it puts the policy together anew each time (0.3 ms), more than an answer may cost."""
+    """django-csp for pages only: it builds the policy on each response (0.3 ms), too slow for the API's responses."""
 
     def process_response(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
-        """The same response with the header."""
         kind = response.get("Content-Type", "")
         if kind.startswith("text/html"):
             return super().process_response(request, response)
@@ -69,16 +67,15 @@ class ContentPolicy(CSPMiddleware):
 
 
 class LoopbackOnly:
-    """While the API is open (DEBUG), refuses every client that is not on this machine, probes excepted.
+    """While the API is open (DEBUG), refuses every client that is not on this machine, except on PROBES.
 
-    A forgotten DEBUG is not an open API, and shows its error pages to nobody.
+    So a server that runs with DEBUG by mistake neither opens the API nor shows its error pages to other machines.
     """
 
     def __init__(self, get_response: GetResponse) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        """403 for the others, or the answer."""
         refuses = settings.API_IS_OPEN and not is_loopback(request.META["REMOTE_ADDR"])
         if refuses and request.path not in paths_of(*PROBES):
             return plain_problem(403, CLOSED)

@@ -1,4 +1,4 @@
-"""Rows that every request and every write door consult."""
+"""API keys, which requests are checked against, and erased users, which write functions are checked against."""
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
@@ -24,34 +24,34 @@ def check_scopes(scopes: Iterable[str]) -> None:
 
 
 class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
-    """Keys by what may be done with them."""
+    """Queries of API keys."""
 
     def usable(self, now: datetime) -> Self:
         """Neither revoked nor expired."""
         return self.filter(Q(expiry_date=None) | Q(expiry_date__gt=now), revoked=False)
 
     def touch_last_used(self, prefix: str, now: datetime) -> int:
-        """Set last_used_at unless it is less than a minute old; how many rows were written, 0 or 1."""
+        """Set last_used_at unless it is less than LAST_USE_EVERY old; returns the rows written, 0 or 1."""
         old = Q(last_used_at=None) | Q(last_used_at__lt=now - LAST_USE_EVERY)
         return self.filter(old, prefix=prefix).update(last_used_at=now)
 
 
 class ApiKeyManager(BaseAPIKeyManager.from_queryset(ApiKeyQuerySet)):  # type: ignore[misc]
-    """Makes keys; only their SHA-512 is stored, which is enough for 256 random bits."""
+    """Generates keys; only their SHA-512 is stored, which is enough for 256 random bits."""
 
     key_generator = KeyGenerator(secret_key_length=SECRET_CHARACTERS)
 
     def assign_key(self, obj: "ApiKey") -> str:
-        """Give the row a new key and return it; nobody can read it again."""
+        """Assign a new key to the row and return it; it cannot be read again."""
         key: str = super().assign_key(obj)
-        obj.id = obj.prefix  # the library puts the hash into the id, and so into the admin's addresses and logs
+        obj.id = obj.prefix  # the library puts the hash into the id, and so into URLs and logs of the admin
         return key
 
 
 class ApiKey(AbstractAPIKey):
     """A client's key: a hash, what it may do, until when, and when it was last used (to the minute).
 
-    To rotate: make a second key, move the client, revoke the first. A revoked key stays as a trace.
+    To rotate: create a second key, move the client, revoke the first. A revoked key stays as a record.
     """
 
     scopes = models.JSONField(validators=[check_scopes], help_text="What the key may do.")
@@ -64,7 +64,7 @@ class ApiKey(AbstractAPIKey):
 
 
 def create_key(*, name: str, scopes: Iterable[str], expires: datetime | None = None) -> tuple[ApiKey, str]:
-    """Make a key: its row and the key itself, which is not stored; ValidationError when the input is wrong."""
+    """Create a key; returns its row and the key itself, which is not stored. Raises ValidationError."""
     row = ApiKey(name=name, scopes=sorted(set(scopes)), expiry_date=expires)
     row.full_clean(exclude=["id", "prefix", "hashed_key"])
     if expires and expires <= timezone.now():
@@ -75,7 +75,7 @@ def create_key(*, name: str, scopes: Iterable[str], expires: datetime | None = N
 
 
 class ErasedUser(models.Model):
-    """A user whose data was erased; later events of his are refused with 410. See ccweb.events.erasure."""
+    """A user whose data was erased; later events of this user are refused with 410. See ccweb.events.erasure."""
 
     token = models.UUIDField(primary_key=True)
     erased_at = models.DateTimeField(auto_now_add=True)

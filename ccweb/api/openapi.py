@@ -1,4 +1,4 @@
-"""What every operation of the OpenAPI document has in common: keys, strict fields, the problems it may answer."""
+"""Extensions of drf-spectacular for all operations: API keys, strict fields, problem responses."""
 
 from collections.abc import Iterable
 from http import HTTPStatus
@@ -6,33 +6,33 @@ from typing import Any
 
 from drf_spectacular.extensions import OpenApiAuthenticationExtension, OpenApiSerializerFieldExtension
 
-KEY_DESCRIPTION = "`Api-Key <key>`, with the blank; `manage.py create_api_key` makes one."
+KEY_DESCRIPTION = "`Api-Key <key>`, with the space; `manage.py create_api_key` creates a key."
 Document = dict[str, Any]
 ALWAYS = (400, 401, 403, 406, 429, 503)
 WITH_BODY = (411, 413, 415)
 PROBLEMS = sorted((*ALWAYS, *WITH_BODY, 404, 409, 410))
 TEXT = {"type": "string"}
-FAULT = {
+FIELD_ERROR = {
     "type": "object",
     "required": ["pointer", "code", "detail"],
     "properties": {"pointer": TEXT, "code": TEXT, "detail": TEXT},
 }
 PROBLEM = {
     "type": "object",
-    "description": "RFC 9457; `errors` names each fault of invalid input by JSON Pointer.",
+    "description": "RFC 9457; `errors` lists each error of invalid input by JSON Pointer.",
     "required": ["type", "title", "status", "detail"],
     "properties": {
         "type": TEXT,
         "title": TEXT,
         "status": {"type": "integer"},
         "detail": TEXT,
-        "errors": {"type": "array", "items": FAULT},
+        "errors": {"type": "array", "items": FIELD_ERROR},
     },
 }
 
 
 def describe_answers(result: Document, **context: Any) -> Document:
-    """drf-spectacular's postprocessing hook: the document with problems described."""
+    """A postprocessing hook of drf-spectacular: adds the problem responses."""
     components = result.setdefault("components", {})
     components.setdefault("schemas", {}).update(Problem=PROBLEM)
     for name, schema in components["schemas"].items():
@@ -56,7 +56,7 @@ def _describe(path: str, method: str, operation: Document) -> None:
 
 
 def add_problems(operation: Document, codes: Iterable[int]) -> None:
-    """Say that an operation may answer with problems of these statuses."""
+    """Add problem responses with these statuses to an operation."""
     for code in sorted(codes):
         operation["responses"].setdefault(str(code), {"$ref": f"#/components/responses/{_name(code)}"})
 
@@ -76,13 +76,12 @@ def _problem(code: int) -> Document:
 
 
 class ApiKeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
-    """The Authorization header; OpenAPI has no name of its own for the scheme Api-Key."""
+    """The Authorization header; OpenAPI has no type for the scheme Api-Key."""
 
     target_class = "ccweb.api.authentication.ApiKeyAuthentication"
     name = "ApiKey"
 
     def get_security_definition(self, auto_schema: Any) -> dict[str, str]:
-        """As components.securitySchemes shows it."""
         return {"type": "apiKey", "in": "header", "name": "Authorization", "description": KEY_DESCRIPTION}
 
 
@@ -93,17 +92,16 @@ class StaffSessionScheme(OpenApiAuthenticationExtension):  # type: ignore[no-unt
     name = "StaffSession"
 
     def get_security_definition(self, auto_schema: Any) -> dict[str, str]:
-        """As components.securitySchemes shows it."""
         return {"type": "apiKey", "in": "cookie", "name": "sessionid"}
 
 
 class StrictFieldSchema(OpenApiSerializerFieldExtension):  # type: ignore[no-untyped-call]
-    """Strict fields describe themselves."""
+    """The schemas that strict fields declare."""
 
     target_class = "ccweb.api.fields.StrictField"
     match_subclasses = True
 
     def map_serializer_field(self, auto_schema: Any, direction: str) -> dict[str, Any]:
         """The field's JSON Schema; direction is "request" or "response"."""
-        taken, answered = self.target.openapi, self.target.openapi_out
-        return dict(answered if direction == "response" and answered else taken)
+        schema_in, schema_out = self.target.openapi, self.target.openapi_out
+        return dict(schema_out if direction == "response" and schema_out else schema_in)

@@ -1,4 +1,4 @@
-"""Keyset pages: constant cost at any depth, stable while rows arrive."""
+"""Keyset pagination: constant cost at any depth, stable while rows are inserted."""
 
 import base64
 import binascii
@@ -18,13 +18,13 @@ from rest_framework.views import APIView
 from ccweb.api.problems import field_error
 
 PAGE_SIZE, MAX_PAGE_SIZE = 100, 1000
-Order = list[tuple[str, bool]]  # columns and whether they descend
+Ordering = list[tuple[str, bool]]  # columns and whether they descend
 
 
 class KeysetPagination(BasePagination):
     """{next, previous, results}, ordered by the queryset's own columns (none of them nullable) and the primary key.
 
-    A cursor names the order, the row to go on from and the direction.
+    A cursor holds the direction, the order, and the column values of the row to continue from.
     """
 
     def paginate_queryset(self, queryset: Any, request: Request, view: APIView | None = None) -> list[Any]:
@@ -33,7 +33,7 @@ class KeysetPagination(BasePagination):
         self.order = _order(queryset)
         backwards, position = _read_cursor(request.query_params.get("cursor"), queryset.model, self.order)
         size = _page_size(request.query_params.get("page_size"))
-        order = [(column, downwards != backwards) for column, downwards in self.order]
+        order = [(column, descends != backwards) for column, descends in self.order]
         if position:
             queryset = queryset.filter(_beyond(order, position))
         rows = list(queryset.order_by(*_terms(order))[: size + 1])
@@ -44,7 +44,7 @@ class KeysetPagination(BasePagination):
         return self.rows
 
     def get_paginated_response(self, data: Any) -> Response:
-        """The page with links to its neighbours, null where there is none."""
+        """The page with links to the next and previous page, null where there is none."""
         return Response(
             {
                 "next": self._link("next", -1) if self.has_next else None,
@@ -60,7 +60,6 @@ class KeysetPagination(BasePagination):
         return replace_query_param(self.url, "cursor", base64.urlsafe_b64encode(token.encode()).decode())
 
     def get_paginated_response_schema(self, schema: dict[str, Any]) -> dict[str, Any]:
-        """The page for OpenAPI."""
         link = {"type": "string", "format": "uri", "nullable": True}
         return {
             "type": "object",
@@ -69,7 +68,6 @@ class KeysetPagination(BasePagination):
         }
 
     def get_schema_operation_parameters(self, view: APIView) -> list[dict[str, Any]]:
-        """cursor and page_size for OpenAPI."""
         size = {"type": "integer", "minimum": 1, "maximum": MAX_PAGE_SIZE, "default": PAGE_SIZE}
         return [
             {"name": "cursor", "in": "query", "required": False, "schema": {"type": "string"}},
@@ -77,7 +75,7 @@ class KeysetPagination(BasePagination):
         ]
 
 
-def _order(queryset: QuerySet) -> Order:
+def _order(queryset: QuerySet) -> Ordering:
     """The queryset's ordering, ended by the primary key in the direction of the last column."""
     terms = [str(term) for term in queryset.query.order_by or queryset.model._meta.ordering]
     order = [(term.lstrip("-"), term.startswith("-")) for term in terms]
@@ -86,8 +84,8 @@ def _order(queryset: QuerySet) -> Order:
     return order[: known.index(key) + 1] if key in known else [*order, (key, order[-1][1])]
 
 
-def _terms(order: Order) -> list[str]:
-    return [("-" if downwards else "") + column for column, downwards in order]
+def _terms(order: Ordering) -> list[str]:
+    return [("-" if descends else "") + column for column, descends in order]
 
 
 def _page_size(text: str | None) -> int:
@@ -98,7 +96,7 @@ def _page_size(text: str | None) -> int:
     raise field_error("page_size", f"It must be from 1 to {MAX_PAGE_SIZE}.", "range")
 
 
-def _read_cursor(text: str | None, model: type[Model], order: Order) -> tuple[bool, list[Any]]:
+def _read_cursor(text: str | None, model: type[Model], order: Ordering) -> tuple[bool, list[Any]]:
     if text is None:
         return False, []
     try:
@@ -108,12 +106,12 @@ def _read_cursor(text: str | None, model: type[Model], order: Order) -> tuple[bo
         if direction not in ("next", "previous") or terms != ",".join(_terms(order)) or not all(map(_fits, position)):
             raise ValueError(text)
     except (ValueError, TypeError, ArithmeticError, binascii.Error, FieldError, AttributeError, RecursionError):
-        raise field_error("cursor", "This cursor is not one of ours.", "format") from None
+        raise field_error("cursor", "This cursor is not valid here.", "format") from None
     return direction == "previous", position
 
 
 def _fits(value: Any) -> bool:
-    """Whether a column can be compared with it: what is beyond 64 bits or UTC, or NUL, would be a database error."""
+    """Whether the database accepts the value: beyond 64 bits, beyond UTC's range or with NUL it raises an error."""
     if isinstance(value, datetime):
         return value.tzinfo is not None and bool(value.astimezone(UTC))
     if isinstance(value, (int, Decimal)):
@@ -121,11 +119,11 @@ def _fits(value: Any) -> bool:
     return value is not None and "\0" not in str(value)
 
 
-def _beyond(order: Order, position: list[Any]) -> Q:
-    """The rows after a position: beyond it in one column, level with it in those before."""
+def _beyond(order: Ordering, position: list[Any]) -> Q:
+    """The rows after a position: beyond it in one column and equal in all columns before."""
     rows = Q()
-    level: dict[str, Any] = {}
-    for (column, downwards), value in zip(order, position, strict=True):
-        rows |= Q(**level, **{f"{column}__{'lt' if downwards else 'gt'}": value})
-        level[column] = value
+    equal: dict[str, Any] = {}
+    for (column, descends), value in zip(order, position, strict=True):
+        rows |= Q(**equal, **{f"{column}__{'lt' if descends else 'gt'}": value})
+        equal[column] = value
     return rows

@@ -1,4 +1,4 @@
-"""JSON as RFC 8259 means it: no duplicate keys, no NaN, no NUL, no lone surrogates, bounded depth and numbers."""
+"""A strict JSON parser (RFC 8259): no duplicate keys, NaN, NUL or lone surrogates; limited depth and numbers."""
 
 import json
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ MAX_FLOAT_CHARACTERS = 64
 
 
 class TooLarge(APIException):
-    """413: the body is beyond the limit; nothing of it was stored."""
+    """413: the body is larger than the limit; none of it was stored."""
 
     status_code = 413
     default_code = "too_large"
@@ -26,7 +26,7 @@ class TooLarge(APIException):
 
 
 class StrictJSONParser(BaseParser):
-    """application/json in UTF-8, strictly; ParseError (400) says what is wrong."""
+    """Parses application/json in UTF-8; the detail of a ParseError (400) says what is wrong."""
 
     media_type = "application/json"
 

@@ -1,6 +1,6 @@
-"""Exact limits: fixed clock windows, counted for all processes in Redis by one atomic call.
+"""Exact rate limits: fixed clock windows, counted for all processes in Redis by one atomic script.
 
-DRF's throttles read, compare and write in three steps, so under load they let several times the limit through.
+DRF's throttles read, compare and write in three steps, so under load they allow several times the limit.
 """
 
 import collections
@@ -16,9 +16,12 @@ from ccweb.redis.circuit_breaker import DependencyUnavailable
 from ccweb.redis.client import Call, CommandRefused, run_script, run_scripts
 
 logger = logging.getLogger(__name__)
-COUNTED_LOCALLY = Counter("ccweb_limits_counted_locally", "Requests counted by one process alone, Redis being away.")
-# Of ARGV[1] requests that are alike, lets through as many as all of KEYS have room for, and counts those in each.
-# Returns how many, and the counts. The rest of ARGV: for each key its limit and its seconds to live.
+COUNTED_LOCALLY = Counter(
+    "ccweb_limits_counted_locally", "Requests counted by one process alone because Redis did not answer."
+)
+# KEYS: the counters of the limits. ARGV: the number of equal requests, then for each key its limit and its seconds to
+# live. Allows as many of the requests as all limits permit and adds them to each counter. Returns how many passed, and
+# the counts.
 CONSUME = """
 local passed = tonumber(ARGV[1])
 local counts = {}
@@ -46,7 +49,7 @@ LOCAL_KEYS = 10_000
 
 
 class Limit(NamedTuple):
-    """At most `most` in each window of `seconds`, for one `who`."""
+    """At most `most` requests in each window of `seconds` for one client `who`."""
 
     name: str
     who: str
@@ -54,12 +57,12 @@ class Limit(NamedTuple):
     seconds: int = 60
 
     def counter(self, now: float) -> str:
-        """The name of the counter of the window that `now` (Unix seconds) is in."""
+        """The Redis key of the counter for the window that contains `now` (Unix seconds)."""
         return f"ccweb:limit:{self.name}:{self.who}:{int(now) // self.seconds}"
 
 
 class LimitStatus(NamedTuple):
-    """Whether a request passed, and where its limits stand; `local` when this process alone counted."""
+    """Whether a request passed, and the counts of its limits; `local` when only this process counted."""
 
     passed: bool
     limits: Sequence[Limit]
@@ -68,36 +71,36 @@ class LimitStatus(NamedTuple):
     local: bool
 
     def left(self) -> list[int]:
-        """How many more pass in this window, a limit each."""
+        """How many more requests pass in this window, for each limit."""
         return [max(0, limit.most - count) for limit, count in zip(self.limits, self.counts, strict=True)]
 
     def reset(self, limit: Limit) -> int:
-        """Whole seconds, at least 1, until a window ends."""
+        """Whole seconds, at least 1, until the limit's window ends."""
         return limit.seconds - int(self.at) % limit.seconds
 
 
 def consume(limits: Sequence[Limit]) -> LimitStatus:
-    """Count one request in all limits, or in none when one of them is used up; Redis away is counted locally."""
+    """Count one request in all limits, or in none when one is exceeded; counts locally when Redis is unavailable."""
     return consume_each([limits])[0][0]
 
 
 def consume_each(requests: Sequence[Sequence[Limit]], *calls: Call) -> tuple[list[LimitStatus], list[Any]]:
-    """The same for several requests, and what Redis answers to other scripts by the same round trip; nothing when away.
+    """Count several requests and run other scripts in the same round trip; returns statuses and the scripts' replies.
 
-    Requests with the same limits are counted by one call; of those the first ones pass.
+    Requests with the same limits are counted by one call; the first ones pass. No replies when Redis is unavailable.
     """
     now = time.time()
-    groups = [EqualRequests(limits, alike, now) for limits, alike in collections.Counter(map(tuple, requests)).items()]
+    groups = [EqualRequests(limits, count, now) for limits, count in collections.Counter(map(tuple, requests)).items()]
     try:
         found = run_scripts([*(each.call() for each in groups), *calls])
     except DependencyUnavailable as error:
         found = [error] * len(groups)
-    statuses = {each.limits: each.statuses(said) for each, said in zip(groups, found, strict=False)}
+    statuses = {each.limits: each.statuses(reply) for each, reply in zip(groups, found, strict=False)}
     return [next(statuses[tuple(limits)]) for limits in requests], found[len(groups) :]
 
 
 class EqualRequests(NamedTuple):
-    """A number of requests that are alike: at one moment, in the same limits."""
+    """A number of requests that arrive at the same time and count in the same limits."""
 
     limits: tuple[Limit, ...]
     requests: int
@@ -105,19 +108,19 @@ class EqualRequests(NamedTuple):
 
     @property
     def counters(self) -> list[str]:
-        """The names of the counters, a limit each."""
+        """The Redis keys of the counters, one for each limit."""
         return [limit.counter(self.at) for limit in self.limits]
 
     def call(self) -> Call:
-        """For Redis."""
-        # Twice the window: servers whose clocks differ a little still meet in the same counter.
+        """The call of CONSUME."""
+        # Expire after twice the window: servers whose clocks differ slightly still use the same counter.
         arguments = [n for limit in self.limits for n in (limit.most, 2 * limit.seconds)]
         return Call(CONSUME, self.counters, [self.requests, *arguments])
 
-    def statuses(self, said: Sequence[int] | Exception) -> Iterator[LimitStatus]:
-        """One for each request, from what CONSUME returned; counted here when Redis is away or refuses."""
-        local = isinstance(said, Exception)
-        passed, *counts = LOCAL.consume(self) if isinstance(said, Exception) else said
+    def statuses(self, reply: Sequence[int] | Exception) -> Iterator[LimitStatus]:
+        """One status for each request, from the reply of CONSUME; counted locally when that is an error."""
+        local = isinstance(reply, Exception)
+        passed, *counts = LOCAL.consume(self) if isinstance(reply, Exception) else reply
         for later in reversed(range(passed)):
             yield LimitStatus(True, self.limits, [count - later for count in counts], self.at, local)
         for _ in range(self.requests - passed):
@@ -125,7 +128,7 @@ class EqualRequests(NamedTuple):
 
 
 def refund(status: LimitStatus) -> None:
-    """Undo a take: what it counted turned out to be harmless."""
+    """Undo `consume` for a request that should not count."""
     names = [limit.counter(status.at) for limit in status.limits]
     try:
         run_script(Call(REFUND, names))
@@ -134,28 +137,28 @@ def refund(status: LimitStatus) -> None:
 
 
 class LocalCounters:
-    """The same counting in this process alone, while Redis is away: a limit a process, never none."""
+    """Counts in this process alone while Redis is unavailable: each process then allows the full limit."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._counts: dict[str, tuple[int, float]] = {}  # count and the Unix second it may be forgotten
+        self._counts: dict[str, tuple[int, float]] = {}  # count, and its expiry in Unix seconds
         self._warned_until = 0.0
 
-    def consume(self, consume: EqualRequests) -> list[int]:
-        """As the script returns it: how many passed, then the counts."""
-        COUNTED_LOCALLY.inc(consume.requests)
+    def consume(self, group: EqualRequests) -> list[int]:
+        """How many passed, then the counts, as CONSUME returns them."""
+        COUNTED_LOCALLY.inc(group.requests)
         with self._lock:
-            self._warn(consume.at)
-            self._forget(consume.at)
-            counts = [self._counts.get(name, (0, 0.0))[0] for name in consume.counters]
-            room = min(limit.most - count for count, limit in zip(counts, consume.limits, strict=True))
-            passed = max(0, min(room, consume.requests))
-            for name, count, limit in zip(consume.counters, counts, consume.limits, strict=True):
-                self._counts[name] = count + passed, consume.at + limit.seconds
+            self._warn(group.at)
+            self._drop_expired(group.at)
+            counts = [self._counts.get(name, (0, 0.0))[0] for name in group.counters]
+            room = min(limit.most - count for count, limit in zip(counts, group.limits, strict=True))
+            passed = max(0, min(room, group.requests))
+            for name, count, limit in zip(group.counters, counts, group.limits, strict=True):
+                self._counts[name] = count + passed, group.at + limit.seconds
             return [passed, *(count + passed for count in counts)]
 
     def refund(self, names: list[str]) -> None:
-        """EqualRequests one off each."""
+        """Subtract one request from each counter."""
         with self._lock:
             for name in names:
                 count, until = self._counts.get(name, (0, 0.0))
@@ -164,10 +167,12 @@ class LocalCounters:
 
     def _warn(self, now: float) -> None:
         if now >= self._warned_until:
-            logger.warning("Redis is away: each process counts the limits alone, so more may pass than they say")
+            logger.warning(
+                "Redis does not answer: each process counts rate limits alone, so more requests may pass than allowed"
+            )
             self._warned_until = now + 60
 
-    def _forget(self, now: float) -> None:
+    def _drop_expired(self, now: float) -> None:
         if len(self._counts) >= LOCAL_KEYS:
             self._counts = {name: kept for name, kept in self._counts.items() if kept[1] > now}
 

@@ -1,6 +1,7 @@
-"""The limits of the API: THROTTLE_KEY for each key, THROTTLE_ADDRESS for each client address; both count.
+"""Rate limits of the API: THROTTLE_KEY for each key and THROTTLE_ADDRESS for each client address; both apply.
 
-A middleware, not a DRF throttle: what is refused later (401, 404, 405) counts too, which slows a guesser of keys down.
+A middleware, not a DRF throttle: requests that are refused later (401, 404, 405) count too, which slows down guessing
+keys.
 """
 
 from collections.abc import Callable, MutableMapping
@@ -17,17 +18,16 @@ from ccweb.api.rate_counters import Limit, LimitStatus, consume
 from ccweb.request.client_address import parse
 
 REFUSED = Counter("ccweb_limited_requests", "Requests beyond a limit.", ["limit"])
-IPV6_PREFIX = 64  # what one customer gets; whoever has 2^64 addresses must not have 2^64 limits
+IPV6_PREFIX = 64  # one customer's network: 2^64 addresses must not mean 2^64 limits
 
 
 class Limits:
-    """Counts every request under /api/, refuses with 429 beyond a limit, and says where the limits stand."""
+    """Counts every request under /api/, answers 429 beyond a limit, and adds the RateLimit headers."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        """429 as problem+json, or the answer; RateLimit headers on both."""
         if not request.path_info.startswith("/api/"):
             return self.get_response(request)
         status = consume(limits_of(request.META))
@@ -40,8 +40,8 @@ class Limits:
 def limits_of(meta: MutableMapping[str, Any]) -> tuple[Limit, ...]:
     """The limits that a request counts in, by its WSGI environment as ClientAddress leaves it.
 
-    A key is counted by the digest of what was sent, before anybody looks it up: only who has the whole key can use
-    its limit up.
+    A key is counted by the digest of what was sent, before it is looked up: only a client that has the whole key can
+    use up its limit.
     """
     by_address = Limit("address", network_of(meta["REMOTE_ADDR"]), settings.THROTTLE_ADDRESS)
     key = presented_key(meta)
@@ -49,13 +49,13 @@ def limits_of(meta: MutableMapping[str, Any]) -> tuple[Limit, ...]:
 
 
 def network_of(client: str) -> str:
-    """Who a client address counts as: an IPv6 address as its /64."""
+    """The network that a client address is counted as: the /64 of an IPv6 address, else the address itself."""
     address = parse(client)
     return str(ip_network((address, IPV6_PREFIX), strict=False)) if isinstance(address, IPv6Address) else client
 
 
 def too_many(status: LimitStatus) -> HttpResponse:
-    """429: nothing of this request was done, and it was not counted."""
+    """The 429 answer; the request was neither processed nor counted."""
     limit = binding(status)
     REFUSED.labels(limit.name).inc()
     wait = status.reset(limit)
@@ -69,9 +69,9 @@ def binding(status: LimitStatus) -> Limit:
 
 
 def rate_limit_headers(status: LimitStatus) -> dict[str, str]:
-    """The fields of draft-ietf-httpapi-ratelimit-headers-10, and of its older form, which is what most clients read.
+    """The headers of draft-ietf-httpapi-ratelimit-headers-10, and of its older form, which most clients read.
 
-    RateLimit-Local says that Redis is away and this process counted alone.
+    RateLimit-Local says that Redis did not answer and this process counted alone.
     """
     limits, left, tight = status.limits, status.left(), binding(status)
     headers = {

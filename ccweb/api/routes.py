@@ -1,4 +1,4 @@
-"""The URL configuration as data, for those who would otherwise have to name a route a second time."""
+"""The URL configuration as data, for modules that would otherwise repeat routes."""
 
 from collections.abc import Iterator
 from functools import cache
@@ -8,7 +8,7 @@ from rest_framework.viewsets import GenericViewSet
 
 
 def routes(resolver: URLResolver | None = None, prefix: str = "/") -> Iterator[tuple[str, URLPattern]]:
-    """Every route of the URL configuration with its pattern; the path as it is written there."""
+    """Every path of the URL configuration, as written there, with its URLPattern."""
     for pattern in (resolver or get_resolver()).url_patterns:
         route = prefix + str(pattern.pattern)
         if isinstance(pattern, URLResolver):

@@ -1,4 +1,4 @@
-"""The bases of our viewsets: what they have in common is here, what differs is three attributes there."""
+"""The base class of the viewsets."""
 
 from typing import Any, ClassVar
 
@@ -10,27 +10,27 @@ from ccweb.api.filters import PAGING, Filter, refuse_unknown_parameters
 
 
 class StrictViewSet(viewsets.GenericViewSet):
-    """A viewset that answers 400 to query parameters it does not know."""
+    """A viewset that answers 400 to unknown query parameters."""
 
     filters: ClassVar[dict[str, Filter]] = {}
-    orderings: ClassVar[tuple[str, ...]] = ()  # columns that are never null
+    orderings: ClassVar[tuple[str, ...]] = ()  # columns that `ordering` may name; none of them nullable
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
-        """Before any handler: authentication, permission, limits, then the parameters."""
+        """Check the query parameters after authentication and permissions."""
         super().initial(request, *args, **kwargs)
         known = [*self.filters, *PAGING, *(["ordering"] if self.orderings else [])] if self.action == "list" else []
-        if self.action:  # else the method is not allowed, whatever its parameters
+        if self.action:  # without an action the answer is 405
             refuse_unknown_parameters(request, known)
 
     def finalize_response(self, *args: Any, **kwargs: Any) -> Response:
-        """As DRF does; the request is let go once the answer is rendered."""
+        """Release references once the response is rendered."""
         response: Response = super().finalize_response(*args, **kwargs)
-        response.add_post_render_callback(_let_go)
+        response.add_post_render_callback(_release_references)
         return response
 
 
-def _let_go(response: Response) -> None:
-    """Part view, request and answer, which refer to each other: a list would live on until the collector comes."""
+def _release_references(response: Response) -> None:
+    """Break the cycle of view, request and response, which would keep a list in memory until garbage collection."""
     context = response.renderer_context  # type: ignore[attr-defined]  # set by DRF
     context["request"].parser_context.clear()
     context["view"].request = context["view"].response = None

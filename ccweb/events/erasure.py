@@ -1,7 +1,7 @@
-"""Who was erased, without saying who: erased users are kept as keyed digests of their ids.
+"""Erased users, stored as keyed digests of their ids.
 
-A digest tells whether a given user was erased, which refusing his later events needs, and names nobody to a reader of
-the database who lacks ERASURE_KEY.
+With the digest, later events of an erased user can be refused. It does not identify the user to a reader of the
+database who does not have ERASURE_KEY.
 """
 
 from collections.abc import Collection, Iterable
@@ -13,7 +13,7 @@ from django.conf import settings
 from ccweb.api.models import ErasedUser
 from ccweb.api.problems import Gone
 
-CHUNK = 10_000  # parameters of one query; both databases take more
+CHUNK = 10_000  # parameters of one query; both databases support more
 
 
 class UserErased(Exception):
@@ -39,7 +39,7 @@ def erased_among(user_ids: Iterable[int]) -> set[int]:
 
 
 def erased_among_many(user_ids: Collection[int]) -> set[int]:
-    """The same for tens of thousands: asks in the direction in which there is less to ask."""
+    """As erased_among, for tens of thousands of users: reads all digests when that is the smaller set."""
     count = ErasedUser.objects.count()
     if not 0 < count <= len(user_ids):
         return erased_among(user_ids) if count else set()
@@ -48,5 +48,5 @@ def erased_among_many(user_ids: Collection[int]) -> set[int]:
 
 
 def mark_erased(user_id: int) -> bool:
-    """Refuse every later event of the user; False when that was so already."""
+    """Refuse every later event of the user; False when the user was already marked."""
     return ErasedUser.objects.get_or_create(token=token_of(user_id))[1]

@@ -1,4 +1,4 @@
-"""The ids of events that come without one."""
+"""Event ids for events that are sent without one."""
 
 from uuid_utils import uuid7
 

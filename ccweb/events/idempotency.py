@@ -1,4 +1,4 @@
-"""Events are stored once: the event_id decides, and every event that was sent gets its verdict."""
+"""Idempotent recording: an event is stored once per event_id, and each event that was sent gets a verdict."""
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
@@ -13,22 +13,22 @@ from ccweb.events.erasure import erased_among
 Event = dict[str, Any]  # event_id is text: a UUID in its canonical form
 Status = Literal["accepted", "duplicate", "conflict", "erased"]
 MAX_TRIES = 3
-DEADLOCK = "40P01"
+DEADLOCK = "40P01"  # SQLSTATE deadlock_detected
 
 
 class Insert(Protocol):
-    """Stores events; on SQLite `fresh` makes no difference."""
+    """A function that stores events; `fresh` has no effect on SQLite."""
 
     def __call__(self, events: Sequence[Event], /, *, fresh: bool) -> dict[str, int]:
-        """Store, in order, those whose event_id is new and whose user is not erased; the ids of the new rows.
+        """Store, in order, events whose event_id is new and whose user is not erased; returns row ids by event_id.
 
-        The event_ids of fresh events were made for them just now.
+        The event_ids of fresh events were generated just now.
         """
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What became of one event; `event` holds its stored fields when it was accepted or is a duplicate."""
+    """The outcome of one event; `event` holds its stored fields when it was accepted or is a duplicate."""
 
     status: Status
     event: Event
@@ -37,45 +37,45 @@ class Verdict:
 def record_once(
     *, model: type[models.Model], sent: Sequence[Event], defaults: Callable[[], Event], insert: Insert
 ) -> list[Verdict]:
-    """Store the events that are new and judge all of them, in order.
+    """Store the events that are new and return the verdicts of all, in order.
 
-    `sent` holds the cleaned fields that the client sent, `defaults()` makes the others. An event is a duplicate when
+    `sent` holds the cleaned fields that the client sent; `defaults()` returns the others. An event is a duplicate when
     every field that was sent equals the stored one. Raises DatabaseError when nothing is known to be stored.
     """
     events = [defaults() | fields for fields in sent]
-    ours: dict[str, Event] = {}  # stored by this call
+    stored: dict[str, Event] = {}  # by this call
     erased: set[int] = set()
     store = partial(insert, fresh=not any("event_id" in fields for fields in sent))
     for _ in range(MAX_TRIES):
-        first = _first(e for e in events if e["event_id"] not in ours and e["user_id"] not in erased)
-        new = _through_deadlocks(store, list(first.values())) if first else {}
+        first = _first(e for e in events if e["event_id"] not in stored and e["user_id"] not in erased)
+        new = _with_retries(store, list(first.values())) if first else {}
         for key, row_id in new.items():
             first[key]["id"] = row_id
-            ours[key] = first[key]
-        if len(ours) == len(sent):
+            stored[key] = first[key]
+        if len(stored) == len(sent):
             return [Verdict("accepted", event) for event in events]
-        # Read in a second statement: ON CONFLICT DO NOTHING does not show the row of a racing transaction.
-        known = ours | _stored(model, {event["event_id"] for event in events} - ours.keys())
+        # Read by a second statement: ON CONFLICT DO NOTHING does not return the row of a concurrent transaction.
+        known = stored | _stored(model, {event["event_id"] for event in events} - stored.keys())
         erased = erased_among({event["user_id"] for event in events})
         if all(e["event_id"] in known or e["user_id"] in erased for e in events):
-            return _verdicts(sent, events, known, set(ours), erased)
+            return _verdicts(sent, events, known, set(stored), erased)
     raise OperationalError("an event with this event_id is being deleted and sent again; try again")
 
 
 def _first(events: Iterable[Event]) -> dict[str, Event]:
-    """The first one of each event_id."""
+    """The first event of each event_id."""
     first: dict[str, Event] = {}
     for event in events:
         first.setdefault(event["event_id"], event)
     return first
 
 
-def _through_deadlocks(store: Callable[[Sequence[Event]], dict[str, int]], events: Sequence[Event]) -> dict[str, int]:
+def _with_retries(store: Callable[[Sequence[Event]], dict[str, int]], events: Sequence[Event]) -> dict[str, int]:
     for _ in range(MAX_TRIES - 1):
         try:
             return store(events)
         except OperationalError as error:
-            # Two lists with the same event_ids in opposite order; the database undid this one.
+            # Two lists had the same event_ids in opposite order; the database rolled this one back.
             if sqlstate(error) != DEADLOCK or connection.in_atomic_block:
                 raise
     return store(events)

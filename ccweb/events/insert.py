@@ -1,4 +1,4 @@
-"""INSERT .. ON CONFLICT (event_id) DO NOTHING, or without, for one event or a thousand, on both databases."""
+"""Inserts events, from one to a thousand, with INSERT .. ON CONFLICT (event_id) DO NOTHING, on both databases."""
 
 from collections.abc import Sequence
 from typing import Any, cast
@@ -16,15 +16,15 @@ ARRAY_TYPES = {
     "DecimalField": "numeric",
     "DateTimeField": "timestamptz",
 }
-FEW = 32  # events up to which the statement goes through libpq itself; for more psycopg's binary arrays are quicker
+FEW = 32  # up to so many events libpq is used directly; for more, psycopg's binary arrays are faster
 
 
 class PostgreSQLInsert:
     """One statement for any number of events: it stores the new ones whose users are not erased.
 
     Its parameters are the events column by column, then `parameters`. `common` are columns in which all events have
-    the same value. `extra` names further text columns of what was sent, `then` are further common table expressions
-    that read it from {new}; `also` is a scalar subquery that runs once when something was stored.
+    the same value. `extra` names further text columns of the input; `then` are further common table expressions that
+    read them from {new}; `also` is a scalar subquery that runs once when an event was stored.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class PostgreSQLInsert:
         types = ["uuid"] + [ARRAY_TYPES[model._meta.get_field(c).get_internal_type()] for c in columns]
         self._types = [f"{name}[]" for name in [*types, *("text" for _ in self._extra)]]
         self._few = {fresh: self._statement("%s", fresh) for fresh in (False, True)}
-        # Arrays go in binary, because as text psycopg escapes each quote of a payload by a regular expression.
+        # Arrays are sent in binary: as text, psycopg escapes each quote of a payload by a regular expression.
         self._many = {fresh: self._statement("%b", fresh) for fresh in (False, True)}
 
     def run(
@@ -53,10 +53,10 @@ class PostgreSQLInsert:
         *,
         fresh: bool,
     ) -> dict[str, int]:
-        """Execute it: the ids of the stored rows by event_id. `extra` are the values of the further columns.
+        """Execute the statement; returns the ids of the stored rows by event_id. `extra` are values of those columns.
 
-        Fresh events have an event_id that was made for them just now: not to ask whether there is such a row already
-        takes 0.8 of the time. Raises IntegrityError, with nothing stored, should there be one.
+        Fresh events have an event_id that was generated just now: without a check for an existing row the statement
+        takes 0.8 of the time. Raises IntegrityError, with nothing stored, if such a row exists.
         """
         tokens = [token_of(event["user_id"]) for event in events]
         columns = [[event[column] for event in events] for column in self._columns]
@@ -83,7 +83,7 @@ class PostgreSQLInsert:
 
 
 def sqlite_insert(model: type[models.Model], columns: Sequence[str], events: Sequence[Event]) -> dict[str, int]:
-    """The same on SQLite, a statement an event; call it inside a transaction."""
+    """As PostgreSQLInsert on SQLite, one statement for each event; call it inside a transaction."""
     fields = [cast(models.Field, model._meta.get_field(column)) for column in columns]
     sql = (
         f"INSERT INTO {model._meta.db_table} ({', '.join(columns)}) SELECT {', '.join(['%s'] * len(columns))} "

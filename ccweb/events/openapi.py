@@ -1,8 +1,8 @@
-"""What the OpenAPI document says about the routes that record events: replays, verdicts, lists."""
+"""OpenAPI of the routes that record events: replays, verdicts, lists."""
 
 from typing import Any
 
-from ccweb.api.openapi import FAULT, Document, add_problems
+from ccweb.api.openapi import FIELD_ERROR, Document, add_problems
 from ccweb.api.routes import creating_viewsets
 from ccweb.events.viewsets import MAX_LIST, RecordingMixin
 
@@ -14,12 +14,12 @@ VERDICT = {
         "index": COUNT,
         "status": {"type": "string", "enum": ["accepted", "duplicate", "conflict", "invalid", "erased"]},
         "event_id": {"type": "string", "nullable": True},
-        "errors": {"type": "array", "items": FAULT},
+        "errors": {"type": "array", "items": FIELD_ERROR},
     },
 }
 VERDICTS = {
     "type": "object",
-    "description": "What became of each event of a list, in its order.",
+    "description": "The outcome of each event of a list, in the order of the list.",
     "required": ["accepted", "duplicates", "refused", "items"],
     "properties": {
         "accepted": COUNT,
@@ -31,7 +31,7 @@ VERDICTS = {
 
 
 def describe_recording(result: Document, **context: Any) -> Document:
-    """drf-spectacular's postprocessing hook: the document with the answers to events, one or a list, described."""
+    """A postprocessing hook of drf-spectacular: adds the responses to one event and to a list."""
     result["components"]["schemas"]["Verdicts"] = VERDICTS
     for path, view in creating_viewsets().items():
         if issubclass(view, RecordingMixin):
@@ -59,7 +59,7 @@ def _describe_list(operation: Document) -> None:
     verdicts = {"$ref": "#/components/schemas/Verdicts"}
     body, stored = operation["requestBody"]["content"]["application/json"], responses["201"]["content"]
     one = body["schema"]
-    items = {"anyOf": [one, {}]}  # a bad one is judged alone: it never refuses its neighbours
+    items = {"anyOf": [one, {}]}  # an invalid item is refused alone, so the schema accepts it
     body["schema"] = {"oneOf": [one, {"type": "array", "minItems": 1, "maxItems": MAX_LIST, "items": items}]}
     both = {"oneOf": [stored["application/json"]["schema"], verdicts]}
     responses["201"]["content"] = {"application/json": {"schema": both}}

@@ -1,4 +1,4 @@
-"""POST of one event or of a list: the same for actions and visits, whose viewsets add three attributes."""
+"""POST of one event or of a list, for the viewsets of actions and visits."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -22,13 +22,13 @@ REASONS = {
 
 
 class RecordingMixin:
-    """POST of one event, or of a list where `takes_lists`, through the app's write door `record`."""
+    """POST of one event, or of a list if `takes_lists`, by the app's write function `record`."""
 
     record: Callable[[Sequence[Event]], list[Verdict]]
     takes_lists = False
 
     def create(self, request: Request) -> Response:
-        """201, 200, 409 or 410 for one; 201 or 207 with a verdict an item for a list."""
+        """201, 200, 409 or 410 for one event; 201 or 207 with a verdict for each item of a list."""
         if type(request.data) is list and self.takes_lists:
             return self._create_many(request.data)
         (verdict,) = self.record([self.clean(request.data)])
@@ -36,7 +36,7 @@ class RecordingMixin:
         return Response(body, status=status, headers=headers, content_type=PROBLEM_JSON if status >= 400 else None)
 
     def clean(self, data: Any) -> Event:
-        """The fields that the client sent; ValidationError."""
+        """The cleaned fields that the client sent; raises ValidationError."""
         return shared(self.serializer_class).run_validation(data)  # type: ignore[attr-defined]
 
     def outcome(self, verdict: Verdict) -> tuple[int, dict[str, Any], dict[str, str]]:
@@ -76,7 +76,7 @@ class RecordingMixin:
 
 @cache
 def shared(serializer: type[StrictSerializer]) -> StrictSerializer:
-    """One for all requests: it keeps nothing between two calls, and making one copies every field."""
+    """One instance for all requests: it has no state, and creating one copies every field."""
     return serializer()
 
 

@@ -1,9 +1,9 @@
-"""Django's admin with our site in it."""
+"""The configuration of the admin app with this project's site."""
 
 from django.contrib.admin.apps import AdminConfig
 
 
 class StaffConfig(AdminConfig):
-    """Every app registers with django.contrib.admin as usual; its site is ours."""
+    """Makes StaffSite the default admin site, with which every app registers as usual."""
 
     default_site = "ccweb.staff.site.StaffSite"

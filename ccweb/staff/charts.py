@@ -1,4 +1,4 @@
-"""Charts as SVG made here: shapes and colours for the eye, the same numbers as text beside them."""
+"""Data for SVG charts; the templates also show the same numbers as text."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -7,7 +7,7 @@ WIDTH, HEIGHT = 640, 180
 
 
 class Area(NamedTuple):
-    """One band of a stacked chart: its label, its place in the palette, and the polygon in SVG points."""
+    """One band of a stacked area chart: its label, its index in the palette, and the polygon as SVG points."""
 
     label: str
     colour: int
@@ -15,11 +15,11 @@ class Area(NamedTuple):
 
 
 def stacked_areas(series: dict[str, Sequence[int]]) -> list[Area]:
-    """Bands stacked from the bottom, in the order of the dict; every sequence has one number a moment."""
+    """Bands stacked from the bottom, in the order of the dict; every sequence has one number for each moment."""
     length = max((len(numbers) for numbers in series.values()), default=0)
     if length == 0:
         return []
-    if length == 1:  # one moment is drawn as a level, not as nothing
+    if length == 1:  # a single moment is drawn as a horizontal band
         series, length = {label: [*numbers, *numbers] for label, numbers in series.items()}, 2
     top = max(map(sum, zip(*series.values(), strict=True))) or 1
     floor = [0] * length
@@ -38,20 +38,20 @@ def _line(levels: Sequence[int], top: int) -> list[str]:
 
 
 def bars(counts: dict[Any, float]) -> list[dict[str, Any]]:
-    """Rows {label, count, percent}; percent of the greatest, for the width of a bar."""
+    """Rows {label, count, percent}; percent of the largest count, for the width of a bar."""
     greatest = max(counts.values(), default=0) or 1
     return [{"label": label, "count": n, "percent": round(100 * n / greatest, 1)} for label, n in counts.items()]
 
 
 def ruler(figure: float, cuts: Sequence[float]) -> dict[str, Any]:
-    """A figure beside its cut points on a line from 0 to 100: {"filled": length, "ticks": places}."""
+    """A value and its cut points on a scale from 0 to 100: {"filled": length, "ticks": positions}."""
     whole = max(figure, *cuts, 0.0) * 1.05 or 1.0
     places = sorted({round(100 * max(cut, 0.0) / whole, 1) for cut in cuts})
     return {"filled": round(100 * max(figure, 0.0) / whole, 1), "ticks": places}
 
 
 def shade(count: int, total: int) -> int:
-    """A step of the heat scale, 0 (nobody) to 5, by tenfold shares: rare groups stay visible beside common ones."""
+    """A step of the heat map's scale, 0 (no users) to 5, on a logarithmic scale so that small groups stay visible."""
     if not count:
         return 0
     steps = (0.5, 0.1, 0.01, 0.001)

@@ -1,4 +1,4 @@
-"""What staff need of Django on each request, kept away from the API, whose clients have keys and no sessions."""
+"""Django's middlewares for staff, skipped for the API, whose clients have keys and no sessions."""
 
 from typing import Any
 
@@ -13,24 +13,23 @@ FOR_STAFF_TOO = ("schema", "docs")
 
 
 class OutsideTheApi:
-    """A middleware that the API's requests pass by."""
+    """Skips a middleware for requests to the API, except the schema and its documentation page."""
 
     get_response: Any
 
     def __call__(self, request: HttpRequest) -> Any:
-        """What the middleware does, or at once the answer."""
         if request.path_info.startswith("/api/") and not request.path_info.startswith(paths_of(*FOR_STAFF_TOO)):
             return self.get_response(request)
         return super().__call__(request)  # type: ignore[misc]
 
 
 class Sessions(OutsideTheApi, SessionMiddleware):
-    """request.session"""
+    """Sets request.session."""
 
 
 class Authentication(OutsideTheApi, AuthenticationMiddleware):
-    """request.user"""
+    """Sets request.user."""
 
 
 class Messages(OutsideTheApi, MessageMiddleware):
-    """The lines above the admin's pages."""
+    """Messages on the admin's pages."""

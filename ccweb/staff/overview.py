@@ -1,4 +1,4 @@
-"""What the first page of the admin says: how the population moves and whether the system works."""
+"""The overview on the admin's index page: users by group over time, and the state of the system."""
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, time, timedelta
@@ -22,7 +22,7 @@ SCORES = (5, 4, 3, 2, 1)
 
 
 def overview(query: Mapping[str, str]) -> dict[str, Any]:
-    """The context of the page; `query` may hold the dates `from` and `to` (YYYY-MM-DD) of the matrix."""
+    """The context of the overview; `query` may hold the dates `from` and `to` (YYYY-MM-DD) of the matrix."""
     groups = RfmPolicy.objects.active().scoring_groups()
     return {
         "population": population(groups),
@@ -53,7 +53,7 @@ def population(groups: list[str]) -> dict[str, Any]:
 
 
 def heat_map(run: RfmRun | None) -> list[dict[str, Any]]:
-    """Users by recency (rows) and frequency score (cells), best first, as a run has counted them."""
+    """Users by recency score (rows) and frequency score (cells), best first, as counted by a run."""
     counts = {(r, f): n for r, f, n in (run.scores if run else None) or []}
     total = sum(counts.values())
     return [
@@ -80,7 +80,7 @@ def matrix(groups: list[str], query: Mapping[str, str]) -> dict[str, Any]:
 
 
 def hours() -> list[dict[str, Any]]:
-    """Actions delivered in each hour of this UTC day, beside the mean of the same hour of the seven days before."""
+    """Actions delivered in each hour of this UTC day, and the mean of the same hour of the seven days before."""
     midnight = timezone.now().replace(hour=0, minute=0, second=0, microsecond=0)
     counts = dict(HourlyCount.objects.filter(hour__gte=midnight - timedelta(days=USUAL_DAYS)).values_list())
     rows = []
@@ -102,12 +102,12 @@ def visits() -> list[dict[str, Any]]:
 
 
 def parts() -> list[dict[str, Any]]:
-    """The state of what the system stands on: name, whether it is well, and a figure or reason."""
+    """The state of each component: its name, whether it is healthy, and a number or the reason."""
     waiting, age = OutboxMessage.objects.backlog()
     quarantined = OutboxMessage.objects.quarantined().count()
-    led = is_led("relay")
+    has_leader = is_led("relay")
     return [
-        {"name": "Relay", "well": led, "text": "one leads" if led else "nobody delivers"},
+        {"name": "Relay", "well": has_leader, "text": "running" if has_leader else "no relay is running"},
         {
             "name": "Outbox",
             "well": age < 60,

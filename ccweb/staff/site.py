@@ -1,4 +1,4 @@
-"""The staff's site: Django's admin, with an overview in front and a page for every user."""
+"""The admin site: Django's admin with an overview on its index page and a page for each user."""
 
 from typing import Any
 
@@ -25,26 +25,26 @@ class StaffSite(admin.AdminSite):
     login_form = LimitedLogin
 
     def get_urls(self) -> list[URLPattern | URLResolver]:
-        """Ours before Django's catch-all."""
-        ours = [
+        """Add the user pages, before Django's catch-all."""
+        user_pages = [
             path("users/", self.admin_view(self.find_user), name="find_user"),
             path("users/<user_id:user_id>/", self.admin_view(self.user), name="user"),
         ]
-        return [*ours, *super().get_urls()]
+        return [*user_pages, *super().get_urls()]
 
     def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:
-        """The overview above the list of tables."""
+        """Add the overview above the list of tables."""
         return super().index(request, {**overview(request.GET), **(extra_context or {})})
 
     def find_user(self, request: HttpRequest) -> HttpResponse:
-        """From the search field to the user's page."""
+        """Redirect from the search field to the user page."""
         if user_id := typed_user_id(request.GET.get("user_id", "")):
             return redirect("admin:user", user_id=user_id)
         messages.error(request, f"A user_id is a whole number from 1 to {MAX_USER_ID}.")
         return redirect("admin:index")
 
     def user(self, request: HttpRequest, user_id: int) -> HttpResponse:
-        """One user's story; whoever may view segments may read it."""
+        """The user page; needs the permission to view segments."""
         if not request.user.has_perm("segments.view_usersegment"):
             return self.login(request)
         context = {

@@ -1,4 +1,4 @@
-"""One user's story: where he stands and why, what comes next, what he did."""
+"""The user page: segment and scores, outlook, recommendation, timeline."""
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -20,7 +20,7 @@ SOON = timedelta(days=7)
 
 
 def user_context(user_id: int) -> dict[str, Any]:
-    """The context of the user's page; works for a user without a segment or without any trace."""
+    """The context of the user page; also for a user without a segment or without any events."""
     now = timezone.now()
     segment = UserSegment.objects.with_as_of().filter(pk=user_id).first()
     return {
@@ -34,7 +34,7 @@ def user_context(user_id: int) -> dict[str, Any]:
 
 
 def gauges(segment: UserSegment, scoring: Scoring) -> Iterator[dict[str, Any]]:
-    """Each dimension's figure, score, cut points, and in words how far it got."""
+    """Each dimension's value, score and cut points, with a text for each cut point and whether it is reached."""
     if segment.last_action_at is None:
         return
     dimensions = [
@@ -52,7 +52,7 @@ def gauges(segment: UserSegment, scoring: Scoring) -> Iterator[dict[str, Any]]:
 
 
 def _leaving(user_id: int, now: datetime) -> dict[str, Any]:
-    """The actions that leave the 30 days within a week."""
+    """Count and value of the actions that leave the 30-day window within SOON."""
     edge = now - WINDOW
     rows = UserAction.objects.filter(user_id=user_id, action_timestamp__gte=edge, action_timestamp__lt=edge + SOON)
     values = list(rows.values_list("value", flat=True))

@@ -1,4 +1,4 @@
-"""How the admin writes moments: in the order of their size, as the API and the logs do."""
+"""Date and time formats of the admin: ISO 8601 order, as in the API and the logs."""
 
 DATE_FORMAT = "Y-m-d"
 DATETIME_FORMAT = "Y-m-d H:i:s"
