@@ -1,14 +1,14 @@
-"""The composition root: it may import any app, no app imports it."""
+"""The app `ccweb`, the composition root: it may import every app; no app imports it."""
 
 from django.apps import AppConfig
 
 
 class CcwebConfig(AppConfig):
-    """Settings, URLs, checks, the staff overview and the processes."""
+    """Settings, URLs, system checks, staff pages and processes."""
 
     name = "ccweb"
     verbose_name = "CC Webapp"
 
     def ready(self) -> None:
-        """Register our system checks."""
+        """Register the system checks."""
         from ccweb import checks  # noqa: F401

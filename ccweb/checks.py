@@ -1,7 +1,7 @@
-"""What is wrong with a deployment, found by manage.py check instead of at midnight.
+"""System checks of routes, settings and the database server.
 
-`check` finds routes that declare no scope; `check --deploy` also unsafe settings; `--database default` also what the
-database server does with a commit.
+`manage.py check` finds routes that declare no scope; `check --deploy` also unsafe settings; `--database default` also
+settings of the database server that lose commits.
 """
 
 from collections.abc import Iterator, Sequence
@@ -19,19 +19,19 @@ from ccweb.api.permissions import HasScope, IsKnown, needed_scope
 from ccweb.api.routes import routes
 
 Apps = Sequence[AppConfig] | None
-PUBLIC = ("home", "favicon", "api", "healthz", "readyz", "metrics")  # /metrics asks for the address itself
+PUBLIC = ("home", "favicon", "api", "healthz", "readyz", "metrics")  # /metrics checks the client address itself
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 SECRET_KEY_CHARACTERS = 50
 
 
 @register(Tags.security)
 def check_routes(app_configs: Apps, **kwargs: Any) -> list[CheckMessage]:
-    """E001 to E003: every route of the API says who may use it, and no other route is public."""
+    """E001 to E003: every route of the API declares its scopes, and no other route is public."""
     return [message for route, pattern in routes() for message in _route(route, pattern)]
 
 
 def handled_methods(callback: Any) -> list[str]:
-    """The methods that a DRF view answers otherwise than with 405."""
+    """The methods for which a DRF view has a handler."""
     names = getattr(callback, "actions", None) or dir(callback.cls)
     return [method for method in METHODS if method.lower() in names]
 
@@ -41,7 +41,7 @@ def _route(route: str, pattern: URLPattern) -> Iterator[CheckMessage]:
     view = getattr(callback, "cls", None)
     if view is None:
         if not route.startswith(("/api/", "/admin/")) and pattern.name not in PUBLIC:
-            hint = "Put it under /api/, or its name into PUBLIC."
+            hint = "Move it under /api/, or add its name to PUBLIC."
             yield Error(f"{route} is a public route.", hint=hint, id="ccweb.E003")
         return
     if view.permission_classes not in ([HasScope], [IsKnown]):
@@ -50,7 +50,7 @@ def _route(route: str, pattern: URLPattern) -> Iterator[CheckMessage]:
     if view.permission_classes == [HasScope]:
         for method in handled_methods(callback):
             if needed_scope(view, method) is None:
-                hint = f'Add to {view.__name__}: scopes = {{"{method}": "..."}}; until then no key may do it.'
+                hint = f'Add to {view.__name__}: scopes = {{"{method}": "..."}}; until then every key is refused.'
                 yield Error(f"{method} {route} declares no scope.", hint=hint, id="ccweb.E001")
 
 
@@ -60,13 +60,13 @@ def check_debug(app_configs: Apps, **kwargs: Any) -> list[CheckMessage]:
     if settings.DEBUG:
         return [Error("DEBUG is on: only loopback clients are served.", hint="Set DEBUG=0.", id="ccweb.E004")]
     if settings.API_IS_OPEN:
-        return [Error("The API asks nobody for a key.", hint="API_IS_OPEN must be what DEBUG is.", id="ccweb.E005")]
+        return [Error("The API does not require a key.", hint="API_IS_OPEN must equal DEBUG.", id="ccweb.E005")]
     return []
 
 
 @register(Tags.security, deploy=True)
 def check_secret_keys(app_configs: Apps, **kwargs: Any) -> list[CheckMessage]:
-    """E006: a key that can be guessed signs sessions for everybody."""
+    """E006: with a short key, an attacker could guess it and sign sessions."""
     keys = {"SECRET_KEY": [settings.SECRET_KEY], "SECRET_KEY_FALLBACKS": settings.SECRET_KEY_FALLBACKS}
     hint = "python -c 'import secrets; print(secrets.token_urlsafe(50))'"
     return [
@@ -78,18 +78,22 @@ def check_secret_keys(app_configs: Apps, **kwargs: Any) -> list[CheckMessage]:
 
 @register(Tags.security, deploy=True)
 def check_cache(app_configs: Apps, **kwargs: Any) -> list[CheckMessage]:
-    """E007: limits counted in a process's own memory are as many limits as processes."""
+    """E007: with a cache in the memory of each process, each process would apply its own limits."""
     if "redis" in str(settings.CACHES["default"]["BACKEND"]).lower():
         return []
     return [Error("The cache is not Redis, so limits are not exact.", hint="See CACHES.", id="ccweb.E007")]
 
 
 @register(Tags.security, deploy=True)
-def check_doors(app_configs: Apps, **kwargs: Any) -> list[CheckMessage]:
-    """E008: neither session cookies (CSRF) nor the browsable API on any route that uses scopes."""
+def check_session_authentication(app_configs: Apps, **kwargs: Any) -> list[CheckMessage]:
+    """E008: no route of the API accepts session cookies (CSRF) or renders the browsable API."""
     unsafe = (SessionAuthentication, BrowsableAPIRenderer)
     return [
-        Error(f"{route} uses {kind.__name__}.", hint="Keep DRF's defaults of the settings.", id="ccweb.E008")
+        Error(
+            f"{route} uses {kind.__name__}.",
+            hint="Keep the defaults of REST_FRAMEWORK in the settings.",
+            id="ccweb.E008",
+        )
         for route, view in ((route, getattr(pattern.callback, "cls", None)) for route, pattern in routes())
         if view is not None
         for kind in (*view.authentication_classes, *view.renderer_classes)
@@ -99,7 +103,7 @@ def check_doors(app_configs: Apps, **kwargs: Any) -> list[CheckMessage]:
 
 @register(Tags.database)
 def check_durability(app_configs: Apps, databases: Sequence[str] | None = None, **kwargs: Any) -> list[CheckMessage]:
-    """W001, W002: PostgreSQL must keep what it has acknowledged; warnings, so that migrate is not stopped."""
+    """W001, W002: PostgreSQL must keep acknowledged commits; warnings, so that they do not stop migrate."""
     messages: list[CheckMessage] = []
     for alias in _postgresql(databases):
         with connections[alias].cursor() as cursor:
@@ -120,18 +124,18 @@ def _loses(setting: str, event: str, number: str) -> CheckMessage:
 def check_direct_connection(
     app_configs: Apps, databases: Sequence[str] | None = None, **kwargs: Any
 ) -> list[CheckMessage]:
-    """W003: behind a pooler such as PgBouncer the session's locks do not last, and there may be two relays.
+    """W003: through a pooler such as PgBouncer session locks are not kept, so there may be two relays.
 
-    A pooler greets the client with a process id of its own, not with that of the server process that answers.
+    A pooler sends its own process id on connection, not that of the server process that executes the query.
     """
     messages: list[CheckMessage] = []
     for alias in _postgresql(databases):
         with connections[alias].cursor() as cursor:
             cursor.execute("SELECT pg_backend_pid()")
-            answering = cursor.fetchone()[0]
-        if connections[alias].connection.info.backend_pid != answering:
-            hint = "relay_actions and run_scheduler need a DATABASE_URL that leads to PostgreSQL itself."
-            messages.append(Warning("DATABASE_URL leads to a connection pooler.", hint=hint, id="ccweb.W003"))
+            server_pid = cursor.fetchone()[0]
+        if connections[alias].connection.info.backend_pid != server_pid:
+            hint = "relay_actions and run_scheduler need a DATABASE_URL that connects to PostgreSQL directly."
+            messages.append(Warning("DATABASE_URL connects to a connection pooler.", hint=hint, id="ccweb.W003"))
     return messages
 
 

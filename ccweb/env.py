@@ -1,4 +1,4 @@
-"""Typed readers of the environment that fail loudly: a malformed value stops the start with one line."""
+"""Typed readers of environment variables: a malformed value stops the start with a one-line error."""
 
 import json
 import os
@@ -21,7 +21,7 @@ def _refuse(name: str, expected: str) -> NoReturn:
 
 
 def load_local_files(root: Path) -> dict[str, Any]:
-    """Read `.env` into the environment (which wins) and return what `make run` wrote to var/run.json."""
+    """Read `.env` into the environment, which has precedence; returns var/run.json, written by `make run`."""
     if os.environ.get("CCWEB_IGNORE_LOCAL"):
         return {}
     if (root / ".env").exists():
@@ -56,13 +56,13 @@ def whole(name: str, default: int, *, least: int = 0, most: int = 2**31 - 1) -> 
 
 
 def one_of(name: str, default: str, choices: Collection[str]) -> str:
-    """One of the texts, in capitals or not."""
+    """One of the choices, which are in upper case; the value may be in any case."""
     value = text(name, default).upper()
     return value if value in choices else _refuse(name, f"one of {', '.join(choices)}")
 
 
 def hosts(name: str, default: str) -> list[str]:
-    """Host names as ALLOWED_HOSTS takes them: no scheme, no port, no path."""
+    """Host names for ALLOWED_HOSTS: no scheme, no port, no path."""
     values = names(name, default)
     if not all(HOST.fullmatch(value) for value in values):
         _refuse(name, "host names such as api.example.com, without scheme and port, separated by commas")
@@ -70,12 +70,12 @@ def hosts(name: str, default: str) -> list[str]:
 
 
 def names(name: str, default: str = "") -> list[str]:
-    """A comma-separated list; blanks around names are dropped."""
+    """A comma-separated list; spaces around names are removed."""
     return [part.strip() for part in text(name, default).split(",") if part.strip()]
 
 
 def per_minute(name: str, default: int) -> int:
-    """A rate written `600/min`; returns the count of requests per minute."""
+    """A rate written as `600/min`; returns requests per minute."""
     value = text(name, f"{default}/min")
     match = re.fullmatch(r"([1-9][0-9]{0,8})/min", value)
     return int(match[1]) if match else _refuse(name, "a rate such as 600/min")
@@ -90,7 +90,7 @@ def url(name: str, default: str, *schemes: str) -> str:
 
 
 def addresses(name: str, default: str) -> str:
-    """host:port[,host:port] as Kafka clients take it."""
+    """host:port[,host:port], the format of Kafka clients."""
     value = text(name, default)
     if not re.fullmatch(r"[^\s,:]+:[0-9]{1,5}(,[^\s,:]+:[0-9]{1,5})*", value):
         _refuse(name, "host:port, or several separated by commas")

@@ -1,4 +1,4 @@
-"""Is the process alive, and can it work? One small function for each dependency, which takes half a second at most."""
+"""/healthz (liveness) and /readyz (readiness), with one function for each dependency."""
 
 import socket
 import struct
@@ -14,8 +14,8 @@ from django_redis import get_redis_connection
 
 from ccweb.request.deadline import within
 
-CAP_SECONDS = 0.5  # seconds
-# Kafka's ApiVersions, version 0, correlation id 1, no client id: every broker answers it, even before a login.
+CAP_SECONDS = 0.5  # limit of each check
+# An ApiVersions request of Kafka, version 0, correlation id 1, no client id: brokers answer it even before a login.
 API_VERSIONS = struct.pack(">ihhih", 10, 18, 0, 1, -1)
 
 State = dict[str, Any]
@@ -27,10 +27,10 @@ def healthz(request: HttpRequest) -> HttpResponse:
 
 
 def readyz(request: HttpRequest) -> HttpResponse:
-    """Readiness: 503 without the database; without Redis or Kafka the system works on, so 200 and "degraded"."""
+    """Readiness: 503 without the database; 200 and "degraded" without Redis or Kafka, which are optional."""
     with ThreadPoolExecutor(2) as pool:
         redis, kafka = pool.submit(state, ask_redis), pool.submit(state, ask_kafka)
-        # Here and not in the pool, whose threads would open connections and leave them.
+        # Not in the pool, whose threads would open database connections and leave them open.
         states = {"database": state(ask_database), "redis": redis.result(), "kafka": kafka.result()}
     if states["database"]["status"] != "ok":
         overall = "down"
@@ -41,12 +41,12 @@ def readyz(request: HttpRequest) -> HttpResponse:
 
 
 def state(ask: Callable[[], None]) -> State:
-    """{status, ms}, and what went wrong by the kind of error: its text may name hosts and users."""
+    """{status, ms} and, on failure, the class of the error: its text may contain hosts and users."""
     begun = time.perf_counter()
     try:
         ask()
         found = {"status": "ok"}
-    except Exception as error:  # noqa: BLE001 - whatever goes wrong is the answer
+    except Exception as error:  # noqa: BLE001 - every error is reported in the answer
         found = {"status": "away", "error": type(error).__name__}
     return found | {"ms": round((time.perf_counter() - begun) * 1000, 1)}
 
@@ -59,14 +59,14 @@ def ask_database() -> None:
 
 
 def ask_redis() -> None:
-    """PING_INTERVAL_SECONDS; raises RedisError. The client's own timeouts are shorter than the cap."""
+    """PING; raises RedisError. The client's own timeouts are shorter than CAP_SECONDS."""
     get_redis_connection().ping()
 
 
 def ask_kafka() -> None:
-    """ApiVersions to the brokers of KAFKA_BROKER until one answers; raises OSError with what the last one did.
+    """Send ApiVersions to the brokers of KAFKA_BROKER until one answers; raises the last OSError.
 
-    A bare socket, because Kafka's client would keep threads and connections for it.
+    It uses a plain socket, because Kafka's client would keep threads and connections.
     """
     deadline = time.monotonic() + CAP_SECONDS
     addresses = settings.KAFKA_BROKER.split(",")

@@ -1,4 +1,4 @@
-"""Log lines: JSON for machines in production, plain text with DEBUG on. Neither ever shows an API key or a password."""
+"""Logging: JSON in production, plain text with DEBUG on, both without API keys and passwords."""
 
 import json
 import logging
@@ -18,7 +18,7 @@ from ccweb.request.request_id import REQUEST_LOG, request_id
 
 SECRETS = (
     (re.compile(r"(?i)(api-key\s+)[^\s'\",]+"), r"\1[hidden]"),
-    (re.compile(r"\b[A-Za-z0-9]{8}\.[A-Za-z0-9]{32,}\b"), "[hidden]"),  # a key without its introduction
+    (re.compile(r"\b[A-Za-z0-9]{8}\.[A-Za-z0-9]{32,}\b"), "[hidden]"),  # a key without "Api-Key"
     (re.compile(r"(://[^\s:/@]*:)[^\s/@]+@"), r"\1[hidden]@"),  # a password in a URL
 )
 
@@ -31,37 +31,35 @@ def hide_secrets(text: str) -> str:
 
 
 class LineFormatter(logging.Formatter):
-    """For people: time (local), level, logger, message; a traceback below."""
+    """Plain text: time (local), level, logger, message, and a traceback below."""
 
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s")
 
     def format(self, record: logging.LogRecord) -> str:
-        """The line."""
         return hide_secrets(super().format(record))
 
 
 def _encode(members: dict[str, Any]) -> str:
     try:
         return orjson.dumps(members, default=str).decode()
-    except TypeError:  # half of a surrogate pair, or a number beyond 64 bits
+    except TypeError:  # a lone surrogate, or a number beyond 64 bits
         return json.dumps(members, default=str)
 
 
 class JSONFormatter(logging.Formatter):
-    """For machines: an object a line with time (UTC), level, logger, message, request_id, traceback.
+    """One JSON object a line with time (UTC), level, logger, message, request_id, traceback.
 
     `extra={"fields": {...}}` of a log call adds members.
     """
 
     def format(self, record: logging.LogRecord) -> str:
-        """The line."""
         message = record.getMessage()
         members = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="microseconds"),
             "level": record.levelname,
             "logger": record.name,
-            # What a request's line is made of, method, route and status, holds no secret.
+            # The line of a request holds only method, route and status, so no secret.
             "message": message if record.name == REQUEST_LOG else hide_secrets(message),
             "process": record.process,
         }
@@ -73,20 +71,19 @@ class JSONFormatter(logging.Formatter):
 
 
 class OnlyTracebacks(logging.Filter):
-    """Drops Django's line about each 4xx and 5xx: ccweb.requests has one already, and only a traceback says more."""
+    """Drops Django's lines about 4xx and 5xx answers without a traceback: ccweb.requests logs them already."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether there is a traceback."""
         return bool(record.exc_info)
 
 
 class Console(logging.StreamHandler):
-    """Writes lines at once, or, where `gather` was called, what is no warning a moment later and many by one call.
+    """Writes each line immediately; after `gather`, lines below WARNING are buffered and written together.
 
-    A call a line costs a busy web process a fifth of its time, because it gives up the interpreter's lock each time.
+    One write for each line takes a fifth of a busy web process's time, because each releases the interpreter's lock.
     """
 
-    EVERY = 0.1  # seconds, which is what a kill -9 may cost of the lines that are no warnings
+    FLUSH_INTERVAL_SECONDS = 0.1  # a kill -9 loses the lines below WARNING of this time
 
     def __init__(self) -> None:
         super().__init__()
@@ -94,14 +91,14 @@ class Console(logging.StreamHandler):
         self._gathers = False
 
     def gather(self) -> None:
-        """Start to gather lines; ends with the process, which then writes what is left."""
+        """Start to buffer lines; the rest is written when the process ends."""
         self._gathers = True
         threading.Thread(target=self._run, name="log", daemon=True).start()
-        Finalize(None, self.flush, exitpriority=0)  # atexit never runs in the workers of granian
-        os.register_at_fork(after_in_child=self._gather_no_more)
+        Finalize(None, self.flush, exitpriority=0)  # atexit does not run in the workers of granian
+        os.register_at_fork(after_in_child=self._stop_gathering)
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Called with the handler's lock held; a record that cannot be written is reported, not raised."""
+        """Called with the handler's lock held; errors are passed to handleError, not raised."""
         try:
             self._gathered.append(self.format(record))
             if not self._gathers or record.levelno >= logging.WARNING:
@@ -110,26 +107,26 @@ class Console(logging.StreamHandler):
             self.handleError(record)
 
     def flush(self) -> None:
-        """Write what was gathered."""
+        """Write the buffered lines."""
         with self.lock:  # type: ignore[union-attr]  # every handler has one
             lines, self._gathered = self._gathered, []
             for piece in _pieces(lines):
                 self.stream.write(piece)
                 super().flush()
 
-    def _gather_no_more(self) -> None:
-        """A fork copies neither the thread nor the right to write what its parent gathered."""
+    def _stop_gathering(self) -> None:
+        """In a forked child there is no flushing thread, and the parent writes the buffered lines."""
         self._gathered, self._gathers = [], False
 
     def _run(self) -> None:
         pause = threading.Event()
-        while not pause.wait(self.EVERY):
-            with suppress(OSError):  # nobody reads our lines any more, so there is nobody to tell
+        while not pause.wait(self.FLUSH_INTERVAL_SECONDS):
+            with suppress(OSError):  # the reader of the pipe has ended, so the error cannot be reported either
                 self.flush()
 
 
 def _pieces(lines: Iterable[str]) -> Iterator[str]:
-    """Whole lines, together short enough for a pipe to take them at once: another process's come before or after."""
+    """Join whole lines up to PIPE_BUF bytes, which a pipe writes atomically, not mixed with other processes' lines."""
     piece, size = "", 0
     for line in lines:
         length = len(line.encode(errors="backslashreplace")) + 1
@@ -142,7 +139,7 @@ def _pieces(lines: Iterable[str]) -> Iterator[str]:
 
 
 def gather_lines() -> None:
-    """Have this process's consoles gather their lines."""
+    """Start buffering in the Console handlers of this process."""
     for handler in logging.getLogger().handlers:
         if isinstance(handler, Console):
             handler.gather()

@@ -1,4 +1,4 @@
-"""/metrics: what the operator's alerts read, of all worker processes together."""
+"""/metrics: Prometheus metrics of all worker processes and of the database."""
 
 import logging
 import os
@@ -33,7 +33,7 @@ def metrics(request: HttpRequest) -> HttpResponse:
 
 
 def _registry() -> CollectorRegistry:
-    """This process's own metrics when it is alone, else those of all workers; and what the database knows."""
+    """The metrics of all workers, or of this process if it has no folder to share; and those of the database."""
     registry = CollectorRegistry()
     if folder := os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
         _forget_dead_workers(folder)
@@ -45,34 +45,33 @@ def _registry() -> CollectorRegistry:
 
 
 class AllWorkers(Collector):
-    """What the workers of this server have counted, the dead ones too."""
+    """The metrics of all workers of this server, including those that have ended."""
 
     def __init__(self, folder: str) -> None:
         self._folder = Path(folder)
 
     def collect(self) -> Iterable[Metric]:
-        """Their metrics, added up; a file that a starting worker has only just created is empty and left out."""
+        """Merge the files of all workers; empty files, which a starting worker has just created, are skipped."""
         files = [str(file) for file in self._folder.glob("*.db") if file.exists() and file.stat().st_size]
         merged: Iterable[Metric] = MultiProcessCollector.merge(files, accumulate=True)  # type: ignore[no-untyped-call]
         return merged
 
 
 def _forget_dead_workers(folder: str) -> None:
-    """What they counted stays; what they were, such as a gauge of the moment, goes."""
+    """Remove the live gauges of workers that have ended; their counters stay."""
     for pid in {file.stem.rpartition("_")[2] for file in Path(folder).glob("gauge_live*.db")}:
         if not Path(f"/proc/{pid}").exists():
             mark_process_dead(pid, folder)  # type: ignore[no-untyped-call]
 
 
 class DeploymentCollector(Collector):
-    """Outbox, relay and RFM as the database tells them; `ccweb_database_up 0` alone when it does not answer."""
+    """Gauges of outbox, relay and RFM from the database; only `ccweb_database_up 0` when it does not answer."""
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
-        """The gauges."""
         try:
             gauges = [*outbox(), *relay(), *rfm()]
         except DatabaseError as error:
-            logger.warning("no gauges of the database: %s", error)
+            logger.warning("the gauges of the database are missing: %s", error)
             gauges = []
         yield GaugeMetricFamily("ccweb_database_up", "Whether the database answered this scrape.", float(bool(gauges)))
         yield from gauges

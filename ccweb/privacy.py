@@ -1,4 +1,4 @@
-"""What is held about one user: export all of it, erase all of it. This is the map of user data."""
+"""Export and erasure of one user's data. STORES lists all tables with user data."""
 
 import json
 import time
@@ -23,11 +23,11 @@ from segments.rfm.run_lock import Busy, only_run
 from visits.models import SiteVisit
 
 TIMEOUT_SECONDS = 120.0
-LOCK_WAIT = "500ms"  # while the erasure waits for a lock, every writer behind it waits too
+LOCK_WAIT = "500ms"  # while the erasure waits for a lock, all later writers wait too
 
 
 class Store(NamedTuple):
-    """A table with rows of users. Pseudonymous rows stay for the counts, under a number that names nobody."""
+    """A table with rows of users. Erasure keeps pseudonymous rows for statistics, under a random negative user_id."""
 
     model: type[models.Model]
     pseudonymous: bool = False
@@ -43,7 +43,7 @@ STORES = {
 
 
 def export_user(user_id: int) -> Iterator[tuple[str, Iterator[dict[str, Any]]]]:
-    """Everything held about a user: pairs of a store's name and its rows, one by one, oldest first."""
+    """All data of a user: pairs of a store's name and an iterator of its rows, oldest first."""
     for name, store in STORES.items():
         yield name, store.model._default_manager.filter(user_id=user_id).order_by("pk").values().iterator()
     yield "messages_not_yet_delivered", map(dict, _messages(user_id).values().iterator())
@@ -51,17 +51,16 @@ def export_user(user_id: int) -> Iterator[tuple[str, Iterator[dict[str, Any]]]]:
 
 
 def erase_user(user_id: int) -> Counter[str]:
-    """Delete or pseudonymise everything about a user and refuse his later events; returns rows by store.
+    """Delete or pseudonymise all data of a user and refuse their later events; returns the number of rows by store.
 
-    The tables change in one transaction, so that a killed erasure is simply run again. Raises Busy or
-    OperationalError when an RFM run or long writers hold the tables for more than TIMEOUT_SECONDS, and
-    DependencyUnavailable when Redis did not answer at the end; then the tables are erased and the streak expires
-    within two days.
+    The tables change in one transaction, so a killed erasure can be run again. Raises Busy or OperationalError when an
+    RFM run or long writers lock the tables for more than TIMEOUT_SECONDS, and DependencyUnavailable when Redis did not
+    answer at the end: then the tables are erased and the streak expires within two days.
     """
     deadline = time.monotonic() + TIMEOUT_SECONDS
     while True:
         try:
-            with only_run():  # a run that has read the user's actions would write his segment anew
+            with only_run():  # a run that has read the user's actions would write the segment again
                 receipt = _erase_rows(user_id)
             break
         except (Busy, OperationalError):
@@ -85,7 +84,7 @@ def _erase_rows(user_id: int) -> Counter[str]:
 
 
 def _wait_for_writers() -> None:
-    """Let no insert that has not seen the erasure commit after it; SQLite has one writer at a time anyway."""
+    """Wait for inserts that have not seen the erasure to commit; SQLite has a single writer and needs no lock."""
     if connection.vendor == "postgresql":
         tables = ", ".join(store.model._meta.db_table for store in STORES.values())
         with connection.cursor() as cursor:
@@ -103,7 +102,7 @@ def _messages(user_id: int) -> models.QuerySet[OutboxMessage]:
 
 
 def _announce(user_id: int) -> None:
-    """Consumers of user_actions learn by a message with the same key that they have to erase as well."""
+    """Tell consumers of user_actions, by a message with the same key, to erase the user as well."""
     payload = {"user_id": user_id, "erased_at": timezone.now().isoformat()}
     OutboxMessage.objects.create(
         topic=ERASURES, key=str(user_id), payload=json.dumps(payload), headers={"event_id": new_event_id()}
@@ -112,11 +111,13 @@ def _announce(user_id: int) -> None:
 
 
 def _scrub_staff_log(user_id: int) -> int:
-    """The admin's log of what staff did keeps who did what and when, no longer to whom."""
+    """Remove the user from the admin's log entries, which keep the member of staff, the action and the time."""
     types = ContentType.objects.get_for_models(UserSegment, UserAction)
     of_segment = LogEntry.objects.filter(content_type=types[UserSegment], object_id=str(user_id))
     of_actions = LogEntry.objects.filter(content_type=types[UserAction])
     logged = [int(pk) for pk in of_actions.values_list("object_id", flat=True) if pk]
-    his = [str(pk) for pk in UserAction.objects.filter(user_id=user_id, pk__in=logged).values_list("pk", flat=True)]
+    action_ids = [
+        str(pk) for pk in UserAction.objects.filter(user_id=user_id, pk__in=logged).values_list("pk", flat=True)
+    ]
     scrubbed = {"object_id": None, "object_repr": "an erased user", "change_message": ""}
-    return of_segment.update(**scrubbed) + of_actions.filter(object_id__in=his).update(**scrubbed)
+    return of_segment.update(**scrubbed) + of_actions.filter(object_id__in=action_ids).update(**scrubbed)

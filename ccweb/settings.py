@@ -1,4 +1,4 @@
-"""The whole configuration, top to bottom. Every value that differs between machines comes from the environment."""
+"""Django's settings. Every value that differs between deployments comes from an environment variable."""
 
 import logging
 from pathlib import Path
@@ -11,18 +11,18 @@ from redis.retry import Retry
 from ccweb import env
 
 BASE_DIR = Path(__file__).resolve().parent.parent
-EMBEDDED_SECRET_KEY = "embedded-key-that-only-serves-loopback-in-debug"  # noqa: S105  no secret is meant
-RUNNING = env.load_local_files(BASE_DIR)  # what `make run` started: addresses and ports
+EMBEDDED_SECRET_KEY = "embedded-key-that-only-serves-loopback-in-debug"  # noqa: S105  not a secret
+RUNNING = env.load_local_files(BASE_DIR)  # addresses and ports of what `make run` started
 
 # --- Security -----------------------------------------------------------------------------------
-# On by default, because nothing set means a first try on one's own machine; then only loopback is answered.
+# On by default for development on one machine; only clients on loopback are answered then.
 DEBUG = env.flag("DEBUG", True)
 API_IS_OPEN = DEBUG  # to loopback clients, without a key; see ccweb.api.middleware.LoopbackOnly
 SECRET_KEY = env.text("SECRET_KEY", EMBEDDED_SECRET_KEY if DEBUG else "")
-SECRET_KEY_FALLBACKS = env.names("SECRET_KEY_FALLBACKS")  # old keys, while sessions signed with them live
+SECRET_KEY_FALLBACKS = env.names("SECRET_KEY_FALLBACKS")  # old keys, as long as sessions signed with them are valid
 if not SECRET_KEY:
     raise ImproperlyConfigured("environment variable SECRET_KEY is missing: with DEBUG off it must be set")
-# Digests of erased users are made with it: whoever changes it forgets who was erased.
+# The key of the digests of erased users: after a change, earlier erasures are no longer recognised.
 ERASURE_KEY = env.text("ERASURE_KEY", SECRET_KEY)
 ALLOWED_HOSTS = env.hosts("ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]" if DEBUG else "")
 TRUSTED_PROXIES = env.networks("TRUSTED_PROXIES")  # besides loopback
@@ -30,14 +30,15 @@ METRICS_ALLOWED = env.networks("METRICS_ALLOWED")  # besides loopback
 THROTTLE_KEY = env.per_minute("THROTTLE_KEY", 600)
 THROTTLE_ADDRESS = env.per_minute("THROTTLE_ADDRESS", 1200)
 
-# HTTPS only, once DEBUG is off. X-Forwarded-Proto reaches Django from trusted proxies only (ccweb.api.proxies).
+# HTTPS only, once DEBUG is off. X-Forwarded-Proto is accepted from trusted proxies only
+# (ccweb.request.client_address).
 HTTPS = not DEBUG
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 SECURE_SSL_REDIRECT = HTTPS
-SECURE_REDIRECT_EXEMPT = ["^(healthz|readyz|metrics)$"]  # asked by machines next door, without TLS
+SECURE_REDIRECT_EXEMPT = ["^(healthz|readyz|metrics)$"]  # requested by probes in the same network, without TLS
 SECURE_HSTS_SECONDS = 365 * 24 * 3600 if HTTPS else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = HTTPS
-CONTENT_SECURITY_POLICY = {  # of pages; ccweb.api.headers has the one of JSON
+CONTENT_SECURITY_POLICY = {  # of pages; the one of JSON is in ccweb.api.middleware
     "DIRECTIVES": {
         "default-src": ["'self'"],
         "img-src": ["'self'", "data:"],  # the icons of Swagger UI
@@ -48,7 +49,7 @@ CONTENT_SECURITY_POLICY = {  # of pages; ccweb.api.headers has the one of JSON
     }
 }
 
-# Staff: sessions live in the database, so that losing Redis logs nobody out.
+# Staff sessions are stored in the database, so that a loss of Redis ends no session.
 SESSION_COOKIE_NAME, CSRF_COOKIE_NAME = ("__Host-sid", "__Host-csrf") if HTTPS else ("sessionid", "csrftoken")
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
 SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Strict"
@@ -84,8 +85,8 @@ INSTALLED_APPS = [
     "visits",
 ]
 MIDDLEWARE = [
-    "ccweb.server.request_log.RequestLog",  # first: it sees every answer
-    "ccweb.request.client_address.ClientAddress",  # before all that ask who the client is
+    "ccweb.server.request_log.RequestLog",  # first, so that it sees every answer
+    "ccweb.request.client_address.ClientAddress",  # before all that read the client address
     "ccweb.api.middleware.LoopbackOnly",
     "django.middleware.security.SecurityMiddleware",
     "ccweb.api.middleware.ContentPolicy",
@@ -117,7 +118,7 @@ TEMPLATES = [
 
 # --- Database -----------------------------------------------------------------------------------
 SQLITE: dict[str, Any] = {
-    # IMMEDIATE: a transaction that will write waits at its start instead of failing at its first write.
+    # IMMEDIATE: a transaction that will write waits for the lock at its start instead of failing at its first write.
     "transaction_mode": "IMMEDIATE",
     "timeout": 20,
     # FULL: an acknowledged action survives a power cut, not only a killed process.
@@ -138,13 +139,13 @@ DATABASES = {
         "OPTIONS": (POSTGRESQL if IS_POSTGRESQL else SQLITE) | DATABASE.get("OPTIONS", {}),
         "CONN_MAX_AGE": None if IS_POSTGRESQL else 0,
         "CONN_HEALTH_CHECKS": True,
-        **({"ENGINE": "ccweb.db.postgresql"} if IS_POSTGRESQL else {}),  # Django's, which fails in time
+        **({"ENGINE": "ccweb.db.postgresql"} if IS_POSTGRESQL else {}),  # Django's backend with deadlines
     }
 }
-SILENCED_SYSTEM_CHECKS = ["models.W040"]  # SQLite ignores INCLUDE columns, which is all right there
+SILENCED_SYSTEM_CHECKS = ["models.W040"]  # SQLite ignores INCLUDE columns, which does no harm
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
-# --- Redis: optional and disposable; its own timeouts, no client retries (the default cost 4 s a call) ----
+# --- Redis: optional; short timeouts, no retries by the client (the default took 4 s a call) -----
 REDIS_URL = env.url("REDIS_URL", RUNNING.get("redis_url", "redis://127.0.0.1:6379/0"), "redis", "rediss", "unix")
 REDIS_OPTIONS: dict[str, Any] = {
     "socket_connect_timeout": 0.05,
@@ -181,16 +182,16 @@ REST_FRAMEWORK: dict[str, Any] = {
     "DEFAULT_FILTER_BACKENDS": ["ccweb.api.filters.StrictFilters"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "EXCEPTION_HANDLER": "ccweb.api.problems.problem_response",
-    "DEFAULT_METADATA_CLASS": None,  # OPTIONS is 405: the description of the API is /api/schema
+    "DEFAULT_METADATA_CLASS": None,  # OPTIONS is 405: the API is described by /api/schema
     "UNAUTHENTICATED_USER": None,
     "URL_FORMAT_OVERRIDE": None,  # ?format= is an unknown parameter like any other
     "DATETIME_FORMAT": "%Y-%m-%dT%H:%M:%S.%fZ",
 }
 SPECTACULAR_SETTINGS = {
     "TITLE": "CC Webapp",
-    "DESCRIPTION": "Records what users do, sorts them into RFM groups, recommends rewards.",
+    "DESCRIPTION": "Records user actions, assigns users to RFM groups, recommends rewards.",
     "VERSION": "1",
-    "COMPONENT_SPLIT_REQUEST": True,  # a value is taken as a number too, but always answered as a string
+    "COMPONENT_SPLIT_REQUEST": True,  # a value may be sent as a number, but is always answered as a string
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
         "ccweb.api.openapi.describe_answers",
@@ -208,11 +209,11 @@ USE_TZ = True
 LANGUAGE_CODE = "en-us"
 FORMAT_MODULE_PATH = "ccweb.formats"
 STATIC_URL = "/static/"
-WHITENOISE_USE_FINDERS = True  # served from the packages at once: no collectstatic step to forget
+WHITENOISE_USE_FINDERS = True  # static files are served from the packages, without collectstatic
 
 # --- Logs ---------------------------------------------------------------------------------------
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
-# Found out for every record, shown by none of ours (Python's logging HOWTO, "Optimization").
+# Collected for every record but used by none of our formatters (Python's logging HOWTO, "Optimization").
 logging.logThreads = logging.logMultiprocessing = False
 logging._srcfile = None
 LOGGING = {
@@ -222,9 +223,9 @@ LOGGING = {
     "filters": {"tracebacks": {"()": "ccweb.logs.OnlyTracebacks"}},
     "handlers": {"console": {"class": "ccweb.logs.Console", "formatter": "line" if DEBUG else "json"}},
     "loggers": {
-        "django": {"handlers": [], "level": "INFO"},  # Django's own handlers would write everything again
+        "django": {"handlers": [], "level": "INFO"},  # with Django's own handlers every line would be written twice
         "django.request": {"filters": ["tracebacks"]},
-        "django.security.DisallowedHost": {"level": "CRITICAL"},  # an answer of 400, counted and logged as such
+        "django.security.DisallowedHost": {"level": "CRITICAL"},  # answered with 400, which is counted and logged
     },
     "root": {"handlers": ["console"], "level": env.one_of("LOG_LEVEL", "INFO", LOG_LEVELS)},
 }

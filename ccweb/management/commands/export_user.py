@@ -1,4 +1,4 @@
-"""manage.py export_user: the right of access."""
+"""manage.py export_user: the right of access (GDPR, article 15)."""
 
 import json
 from argparse import ArgumentParser
@@ -13,16 +13,15 @@ from ccweb.privacy import export_user
 
 
 class Command(BaseCommand):
-    """Write everything that is held about one user to stdout, as one JSON object."""
+    """Writes all data of one user to stdout, as one JSON object."""
 
-    help = "Print everything that is held about a user as one JSON object of lists; the summary goes to stderr."
+    help = "Print all data of a user as one JSON object of lists; the summary goes to stderr."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """USER_ID."""
         parser.add_argument("user_id", type=user_id_argument)
 
     def handle(self, *, user_id: int, **options: Any) -> None:
-        """Stream the stores, row by row: a user may have a million actions."""
+        """Write the stores row by row: a user may have a million actions."""
         self.stdout.write(f'{{"user_id": {user_id}')
         total = 0
         for name, rows in export_user(user_id):

@@ -1,4 +1,4 @@
-"""manage.py up: the whole system in one terminal, what `make run` calls."""
+"""manage.py up: the whole system in one terminal; `make run` calls it."""
 
 import os
 import shlex
@@ -18,7 +18,7 @@ from ccweb.embedded.run_state import AlreadyRunning, end_leftovers, only_one
 from ccweb.embedded.supervisor import StopRequested, Supervisor
 
 BANNER = """
-CC Webapp runs. Ctrl-C stops everything.
+CC Webapp is running. Ctrl-C stops all processes.
 
   admin    {url}/admin/   {login}
   API      {url}/api/docs
@@ -26,14 +26,14 @@ CC Webapp runs. Ctrl-C stops everything.
 
 Send an action:
   curl -i {url}/api/actions -H 'Content-Type: application/json'{key} -d '{action}'
-and see it arrive, in another terminal:
+Read it from Kafka, in another terminal:
   {python} manage.py consume_actions
 """
 ACTION = '{"user_id": 7, "action_type": "purchase", "value": "19.99"}'
 
 
 class Command(BaseCommand):
-    """Start the parts, prepare the database, start the processes, watch them until Ctrl-C."""
+    """Starts Valkey and the broker, prepares the database, starts the processes, supervises them until Ctrl-C."""
 
     help = (
         "Runs the web server, the relay and the scheduler (the Procfile), with a Valkey and a Kafka-protocol broker of "
@@ -43,7 +43,7 @@ class Command(BaseCommand):
 
     def handle(self, **options: Any) -> None:
         if os.environ.get("MAKELEVEL"):
-            end_with_parent(os.getppid())  # a killed `make run` must not leave a running system behind
+            end_with_parent(os.getppid())  # after a kill of `make run` no process must keep running
         folder = settings.BASE_DIR / "var"
         (folder / "log").mkdir(parents=True, exist_ok=True)
         try:
@@ -60,7 +60,7 @@ class Command(BaseCommand):
         supervisor = Supervisor(settings.BASE_DIR, settings.PORT, self._say)
         try:
             supervisor.start_parts()
-            settings.REDIS_URL = supervisor.redis_url  # read before it had an address; the demo's streaks go there
+            settings.REDIS_URL = supervisor.redis_url  # for the demo's streaks; the settings were read before
             password = self._prepare(folder)
             supervisor.start_workers()
             self._say(banner(supervisor.url, folder / "log", password))
@@ -71,7 +71,7 @@ class Command(BaseCommand):
             supervisor.stop()
 
     def _prepare(self, folder: Path) -> str | None:
-        """Migrate; on the first start of the embedded database load the demo. Returns the admin password."""
+        """Migrate; load the demo into an empty embedded database. Returns the admin's password if it is known."""
         call_command("migrate", verbosity=0, interactive=False)
         if not os.environ.get("DATABASE_URL") and (run := load_demo()):
             self._say(f"loaded real purchases (the CDNOW sample, moved to today): {run.groups}")
@@ -80,13 +80,13 @@ class Command(BaseCommand):
         return password
 
     def _say(self, text: str) -> None:
-        with suppress(OSError):  # the terminal is gone; the logs are not
+        with suppress(OSError):  # the terminal was closed; the log files are still written
             self.stdout.write(text)
             self.stdout.flush()
 
 
 def banner(url: str, logs: Path, password: str | None) -> str:
-    """What a person needs to know once everything runs."""
+    """The text that is shown once all processes run."""
     return BANNER.format(
         url=url,
         logs=f"{shown(logs)}/",
@@ -98,5 +98,5 @@ def banner(url: str, logs: Path, password: str | None) -> str:
 
 
 def shown(path: Path) -> str:
-    """A path as seen from where the person stands."""
+    """A path relative to the current directory if it is inside, else absolute."""
     return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
