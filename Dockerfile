@@ -1,4 +1,4 @@
-# One image for all processes: the command is a line of the Procfile. Runs as nobody in particular, writes nothing but
+# One image for all processes: the command is a line of the Procfile. It runs as an unprivileged user and writes only to
 # /tmp (start it with --read-only --tmpfs /tmp).
 FROM python:3.11-slim AS build
 COPY requirements.txt .

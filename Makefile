@@ -1,43 +1,43 @@
-# Everything starts from a bare checkout: each target makes .venv itself, with Python 3.11.
+# Every target works from a clean checkout: it creates .venv itself, with Python 3.11.
 MAKEFLAGS += --no-print-directory
 
 python := .venv/bin/python
 pytest := $(python) -m pytest
-local  := CCWEB_IGNORE_LOCAL=1 DEBUG=1 DATABASE_URL=sqlite://:memory:  # neither .env nor a running system
+local  := CCWEB_IGNORE_LOCAL=1 DEBUG=1 DATABASE_URL=sqlite://:memory:  # without .env and without a running system
 
-help: ## this list
+help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z -]+:.*## /{printf "make %-22s %s\n", $$1, $$2}' Makefile
 
-run: .venv/runs ## the whole system on embedded parts, http://127.0.0.1:8000 (PORT= another)
+run: .venv/runs ## the whole system with embedded servers, http://127.0.0.1:8000 (PORT=8001 for another port)
 	@exec $(python) manage.py up
 
-test: test-sqlite test-postgresql ## the suite on SQLite, then with the real processes on PostgreSQL
+test: test-sqlite test-postgresql ## all tests on SQLite, then with the real processes on PostgreSQL
 
-test-sqlite: .venv/tests ## all that can run on SQLite
+test-sqlite: .venv/tests ## the tests that can run on SQLite
 	$(pytest) -n 2 -m 'not stack and not browser and not long'
 
-test-postgresql: .venv/tests ## what needs a database again, and the real processes
+test-postgresql: .venv/tests ## the tests that use a database, on PostgreSQL, and those with real processes
 	$(pytest) -n 2 -m 'not long and not pure' --database postgresql
 
-test-long: .venv/tests ## what takes too long for every day
+test-long: .venv/tests ## the slow tests
 	$(pytest) -m long --database postgresql
 
-faults: .venv/tests ## every fault, the long ones too; writes docs/promises.md (FAULT_MINUTES=1 shorter, FAULT_SEED=n again)
+faults: .venv/tests ## all fault tests; writes docs/promises.md (FAULT_MINUTES=1: shorter, FAULT_SEED=n: repeat)
 	FAULT_FIGURES=1 $(pytest) tests/faults -v -m '' --database postgresql
 
-lint: .venv/tests ## style, types, migrations, Django's own checks
+lint: .venv/tests ## style, types, migrations, Django's system checks
 	$(python) -m ruff check .
 	$(python) -m mypy .
 	$(local) $(python) manage.py makemigrations --check --dry-run
 	$(local) $(python) manage.py check
 
-bench: .venv/bench ## ours, the peer and the floors side by side; writes docs/benchmarks.md (QUICK=1: three minutes)
+bench: .venv/bench ## all benchmarks, with peer and floor; writes docs/benchmarks.md (QUICK=1: three minutes)
 	@exec $(python) -m tests.benchmarks
 
 bench-rfm bench-http: bench-%: .venv/bench ## one part of the benchmarks
 	@exec $(python) -m tests.benchmarks $*
 
-screenshots: .venv/tests ## pictures of the admin
+screenshots: .venv/tests ## screenshots of the admin
 	@exec $(python) -m tests.browser.screenshots
 
 .venv/bin/pip:
