@@ -140,9 +140,13 @@ def pytest_xdist_setupnodes(specs: Sequence[Any]) -> None:
 
 
 @pytest.hookimpl(tryfirst=True)  # before -m and xdist look at the marks
-def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Marks as pure what needs no second pass: it starts none of our processes, and pytest-django lets no test without
-    its mark or fixtures reach a database. And notes the group of each test for the scheduler."""
+    its mark or fixtures reach a database. And notes the group of each test for the scheduler.
+
+    Groups that start processes come first, so that no worker is left with a long one at the end; the rest stays as
+    pytest-django has sorted it, whose transactional tests take from the database what the others need.
+    """
     groups = {}
     for item in items:
         fixtures = set(getattr(item, "fixturenames", ()))
@@ -152,8 +156,17 @@ def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
             item.add_marker(pytest.mark.xdist_group(GROUPS[name]))
         if group := item.get_closest_marker("xdist_group"):
             groups[item.nodeid] = group.args[0]
+    last = {groups.get(item.nodeid) for item in items if is_transactional(item)}
+    items.sort(key=lambda item: groups.get(item.nodeid) in {None, *last})
     if worker := os.environ.get("PYTEST_XDIST_WORKER"):
         Path(os.environ["CCWEB_TEST_SERVICES"], f"groups.{worker}").write_text(json.dumps(groups))
+
+
+def is_transactional(item: pytest.Item) -> bool:
+    """Whether it leaves Django's database empty, even of what the migrations have put there."""
+    mark = item.get_closest_marker("django_db")
+    fixtures = {"transactional_db", "live_server"} & set(getattr(item, "fixturenames", ()))
+    return bool(fixtures or mark and mark.kwargs.get("transaction"))
 
 
 class ByGroup(LoadScopeScheduling):
@@ -166,6 +179,7 @@ class ByGroup(LoadScopeScheduling):
         self._groups: dict[str, str] = {}
         for noted in Path(os.environ["CCWEB_TEST_SERVICES"]).glob("groups.*"):
             self._groups |= json.loads(noted.read_text())
+        self.config.option.loadscopereorder = False
         super().schedule()
 
     def _split_scope(self, nodeid: str) -> str:
