@@ -9,7 +9,7 @@ import pytest
 from tests.conftest import WORKER
 from tests.support.deployment import Stack
 from tests.support.pytest_plugin import POSTGRES_URL, shared
-from tests.support.servers import create_database, need
+from tests.support.servers import beside, create_database, need
 
 
 @pytest.fixture(scope="session")
@@ -19,7 +19,7 @@ def stack(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory)
         url = f"sqlite:///{tmp_path_factory.mktemp('stack')}/db.sqlite3"
     else:
         url = create_database(POSTGRES_URL.format(shared("postgresql")), f"stack_{uuid.uuid4().hex}")
-    servers = {"redis_url": os.environ["REDIS_URL"], "kafka_broker": need(lambda: shared(f"kafka-{WORKER}"))}
+    servers = {"redis_url": beside(os.environ["REDIS_URL"], 1), "kafka_broker": need(lambda: shared(f"kafka-{WORKER}"))}
     with Stack(database_url=url, **servers, RELAY_IN_WEB="0") as stack:
         stack.manage("migrate")
         stack.web.start()

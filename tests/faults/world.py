@@ -17,7 +17,7 @@ from tests.support.deployment import Program, Stack
 from tests.support.kafka_mock import MockCluster
 from tests.support.kafka_topics import read_topic
 from tests.support.os_processes import wait_for
-from tests.support.servers import Kafka, Postgres, create_database
+from tests.support.servers import Kafka, Postgres, beside, create_database
 
 TOPIC = "topic_user_actions"
 FURTHEST = "SELECT coalesce(max(id), 0) FROM outbox"
@@ -38,7 +38,7 @@ class World:
         self.stack = self._things.enter_context(
             Stack(
                 database_url=create_database(postgres.url, f"ccweb_{uuid.uuid4().hex[:8]}"),
-                redis_url=os.environ["REDIS_URL"],
+                redis_url=beside(os.environ["REDIS_URL"], 2),
                 kafka_broker=kafka.address,
                 RELAY_IN_WEB="0",
                 THROTTLE_KEY="99999999/min",

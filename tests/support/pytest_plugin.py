@@ -21,17 +21,16 @@ from xdist.scheduler import LoadScopeScheduling
 
 from tests.support.os_processes import wait_for
 from tests.support.programs import Missing
-from tests.support.servers import PATIENT, Kafka, Postgres, Redis, Service
+from tests.support.servers import PATIENT, REDIS_DATABASES, Kafka, Postgres, Redis, Service
 
 CLOSED = "127.0.0.1:9"  # nothing listens on the discard port: a test never meets a developer's server
 FETCH_SECONDS = 600  # the first Kafka on a machine is fetched
 POSTGRES_URL = "postgres://postgres@{}/postgres"
-REDIS_DATABASES = 64
 GROUPS = {"kafka_broker": "kafka", "world": "world", "chromium": "chromium"}  # by fixture
 NOT_PURE = {"django_db", "stack", "browser"}
 KINDS: dict[str, Callable[[], Service]] = {
     "postgresql": lambda: Postgres({"fsync": "off", "full_page_writes": "off"}),  # no test pulls the plug
-    "redis": lambda: Redis({"appendonly": "no", "databases": str(REDIS_DATABASES)}),
+    "redis": lambda: Redis({"appendonly": "no", "databases": str(3 * REDIS_DATABASES)}),
     "kafka": Kafka,
 }
 

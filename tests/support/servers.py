@@ -33,6 +33,7 @@ STOP_SECONDS = 60
 # Behind the URL of a Redis: our clients give it up after 100 ms, which is no outage but a busy machine. Where that is
 # what is tested, the URL goes without.
 PATIENT = "?socket_timeout=30&socket_connect_timeout=30"
+REDIS_DATABASES = 64  # one for the tests of each worker, and as many twice more: see beside()
 T = TypeVar("T")
 
 
@@ -56,6 +57,13 @@ def create_database(server: str, database: str, template: str = "template1") -> 
     with psycopg.connect(server, autocommit=True) as connection:
         connection.execute(f'CREATE DATABASE "{database}" TEMPLATE "{template}"')
     return f"{server.rpartition('/')[0]}/{database}"
+
+
+def beside(redis_url: str, times: int) -> str:
+    """Another database of the same Redis, for a deployment that outlives a test: its keeper writes streaks, too."""
+    base, _, last = redis_url.rpartition("/")
+    number, mark, more = last.partition("?")
+    return f"{base}/{int(number) + times * REDIS_DATABASES}{mark}{more}"
 
 
 class Service:
