@@ -139,7 +139,7 @@ class OutboxQuerySet(models.QuerySet["OutboxMessage"]):
         return bool(self.filter(pk=pk).update(quarantined_at=timezone.now(), error=reason))
 
     def quarantined(self) -> "OutboxQuerySet":
-        """CommandRefused by Kafka for good, until somebody re-sends them."""
+        """Rejected by Kafka; they stay here until they are re-sent."""
         return self.exclude(quarantined_at=None).order_by("id")
 
     def backlog(self) -> tuple[int, float]:

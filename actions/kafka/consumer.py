@@ -1,4 +1,4 @@
-"""OutboxCursor the topic as any consumer would, and printing it."""
+"""A Kafka consumer for the console: reads the topic as any consumer group does and prints its messages."""
 
 import json
 import threading

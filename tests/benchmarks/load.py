@@ -15,7 +15,7 @@ from tests.support.servers import Service
 
 CONNECTIONS = 16
 SCRIPT = Path(__file__).with_name("load.lua")
-CHECK_INTERVAL_SECONDS = os.sysconf("SC_CLK_TCK")
+CLOCK_TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 
 
 class Kind(NamedTuple):
@@ -53,7 +53,7 @@ def drive(url: str, kind: Kind, *, seconds: int, users: int, key: str, cpu_of: M
     """Send for `seconds` over 16 connections; RuntimeError when connections break or most requests are refused.
 
     The rate is connections / mean latency (Little's law): a run ends in the middle of lists, which counting would lose.
-    CommandRefused requests do not count.
+    Refused requests do not count.
     """
     pids = {name: service.pids() for name, service in cpu_of.items()}
     before = {name: cpu_seconds(pids[name]) for name in pids}
@@ -74,7 +74,7 @@ def drive(url: str, kind: Kind, *, seconds: int, users: int, key: str, cpu_of: M
 
 def cpu_seconds(pids: Iterable[int]) -> float:
     """User and system time of the processes so far."""
-    return sum(_ticks(pid) for pid in pids) / CHECK_INTERVAL_SECONDS
+    return sum(_ticks(pid) for pid in pids) / CLOCK_TICKS_PER_SECOND
 
 
 def _ticks(pid: int) -> int:

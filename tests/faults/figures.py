@@ -20,29 +20,27 @@ Recorder = Callable[[str, Any], None]  # pytest's record_property
 class Figure(TypedDict):
     """One line of the table; as plain values, because it travels between processes."""
 
-    field_error: str
+    fault: str
     counts: list[int]
     recovery: str
     notes: str
 
 
-def figure(field_error: str, found: Account | None, recovery: float | None, notes: str) -> Figure:
+def figure(fault: str, found: Account | None, recovery: float | None, notes: str) -> Figure:
     """`recovery` in seconds."""
     counts = (
         [found.sent, found.acked, found.missing, found.phantoms, found.duplicates, found.inversions] if found else []
     )
-    return Figure(
-        field_error=field_error, counts=counts, recovery="" if recovery is None else f"{recovery:.1f}", notes=notes
-    )
+    return Figure(fault=fault, counts=counts, recovery="" if recovery is None else f"{recovery:.1f}", notes=notes)
 
 
 def judge(
-    record: Recorder, field_error: str, found: Account, *, recovery: float, duplicates: int = 0, notes: str = ""
+    record: Recorder, fault: str, found: Account, *, recovery: float, duplicates: int = 0, notes: str = ""
 ) -> None:
     """Notes the figures, then asserts what every fault has to come to; `duplicates` are allowed at most."""
     doubt = f"{found.replayed} stored before their answer was lost" if found.replayed else ""
     bound = f"at most {duplicates} duplicates" if duplicates else ""
-    record(PROPERTY, figure(field_error, found, recovery, "; ".join(filter(None, (notes, doubt, bound)))))
+    record(PROPERTY, figure(fault, found, recovery, "; ".join(filter(None, (notes, doubt, bound)))))
     assert found.acked > 0
     assert (found.missing, found.phantoms, found.inversions, found.unknown, found.refused) == (0, 0, 0, 0, 0), found
     assert found.duplicates <= duplicates, found

@@ -60,7 +60,7 @@ class Load:
         """The requests that began in a period."""
         return [sample for sample in self.samples if sample.path == path and begin <= sample.begun < end]
 
-    def write_if_unchanged(self) -> None:
+    def check_stored_once(self) -> None:
         """Send what was not acknowledged again, then compare: each event is stored exactly once, and no other."""
         bound = time.monotonic() + BOUND
         while unknown := [event_id for event_id, status in self.sent.items() if status not in (200, 201)]:

@@ -24,9 +24,9 @@ pytestmark = pytest.mark.stack
 WAL_WRITER = "SELECT pid FROM pg_stat_activity WHERE backend_type = 'walwriter'"
 A_RELAY_THAT_ASKS_NOBODY = """
 import os
-from actions import kafka_settings
+from actions.kafka import config
 from actions.relay.relay import Relay
-kafka_settings.TRANSACTIONS["transactional.id"] = f"relay-{os.getpid()}"  # else Kafka would still fence one of them
+config.TRANSACTIONS["transactional.id"] = f"relay-{os.getpid()}"  # else Kafka would still fence one of them
 relay = Relay()
 relay.lead.lock.hold = lambda: True
 relay.run()
@@ -77,7 +77,7 @@ def test_an_asynchronous_commit_is_found_out(seed: int, record_property: Recorde
             postgres.kill()
             start_again(postgres)
             recovered(world, traffic, time.monotonic())
-        found = world.write_if_unchanged(traffic)
+        found = world.account_for(traffic)
     red(record_property, "synchronous_commit=off, PostgreSQL killed", found)
     assert found.missing_rows > 0
 
@@ -91,7 +91,7 @@ def test_two_relays_without_a_lead_are_found_out(failing: World, seed: int, reco
         with failing.traffic(seed, rate=300) as traffic:
             failing.wait_for_delivery()
             time.sleep(5)
-        found = failing.write_if_unchanged(traffic)
+        found = failing.account_for(traffic)
     red(record_property, "two relays without a lead", found)
     assert found.duplicates > 0
 

@@ -37,7 +37,7 @@ def test_a_killed_backend_loses_nothing(world: World, seed: int, record_property
                 pids = [row[0] for row in database.execute(SERVER_PROCESSES)]
             send(signal.SIGKILL, [choose.choice(pids)])
             recovery = max(recovery, recovered(world, traffic, time.monotonic()))
-    found = world.write_if_unchanged(traffic)
+    found = world.account_for(traffic)
     judge(record_property, f"16 backend killed x{scaled(10)}", found, recovery=recovery, duplicates=BATCH * scaled(10))
 
 
@@ -52,7 +52,7 @@ def test_a_killed_server_keeps_what_it_acknowledged(
             world.postgres.kill()
             start_again(world.postgres)
             recovery = max(recovery, recovered(world, traffic, time.monotonic()))
-    found = world.write_if_unchanged(traffic)
+    found = world.account_for(traffic)
     judge(
         record_property,
         f"17 PostgreSQL killed x{scaled(times)}",
@@ -74,7 +74,7 @@ def test_a_restarted_server_loses_nothing(world: World, seed: int, record_proper
     judge(
         record_property,
         "18 PostgreSQL restarted x3",
-        world.write_if_unchanged(traffic),
+        world.account_for(traffic),
         recovery=recovery,
         duplicates=3 * BATCH,
     )
@@ -108,7 +108,7 @@ def test_cut_connections_lose_nothing(world: World, seed: int, record_property: 
             cut(world)
             time.sleep(1)
         recovery = recovered(world, traffic, time.monotonic())
-    found = world.write_if_unchanged(traffic)
+    found = world.account_for(traffic)
     judge(
         record_property,
         f"29 connections cut for {scaled(20, 5)} s",

@@ -25,9 +25,9 @@ BATCH = 200
 TOO_LARGE = """INSERT INTO outbox (topic, key, payload, headers, created_at, error)
     VALUES (%s, '1', repeat('x', 2000000), '{}', now(), '')"""
 A_RELAY_WITH_A_SHORT_QUEUE = """
-from actions import kafka_settings
+from actions.kafka import config
 from actions.relay.relay import Relay
-kafka_settings.PRODUCER["queue.buffering.max.messages"] = 10
+config.PRODUCER["queue.buffering.max.messages"] = 10
 Relay().run()
 """
 
@@ -57,7 +57,7 @@ def test_an_outage_of_kafka_delays_and_loses_nothing(
     judge(
         record_property,
         f"8 Kafka killed, {seconds:.0f} s",
-        world.write_if_unchanged(traffic),
+        world.account_for(traffic),
         recovery=recovery,
         notes=notes,
     )
@@ -74,7 +74,7 @@ def test_a_moving_leader_stalls_and_loses_nothing(failing: World, seed: int, rec
         recovery = failing.wait_for_delivery()
         cluster.up(1)
         time.sleep(3)
-    found = failing.write_if_unchanged(traffic)
+    found = failing.account_for(traffic)
     judge(record_property, "9 one broker down, leader moves", found, recovery=recovery, duplicates=BATCH)
 
 
@@ -83,7 +83,7 @@ def test_transient_errors_cause_no_duplicates(failing: World, seed: int, record_
     with failing.traffic(seed) as traffic:
         failing.kafka.fail(PRODUCE, *[NOT_ENOUGH_REPLICAS, NOT_ENOUGH_REPLICAS_AFTER_APPEND, REQUEST_TIMED_OUT] * 17)
         recovery = failing.wait_for_delivery()
-    judge(record_property, "10 transient errors x51", failing.write_if_unchanged(traffic), recovery=recovery)
+    judge(record_property, "10 transient errors x51", failing.account_for(traffic), recovery=recovery)
 
 
 @pytest.mark.long
@@ -92,7 +92,7 @@ def test_a_refused_permission_is_waited_for(failing: World, seed: int, record_pr
         failing.kafka.fail(PRODUCE, *[TOPIC_AUTHORIZATION_FAILED] * 3)
         recovery = failing.wait_for_delivery()
     log = failing.relays[0].log.read_text()
-    found = failing.write_if_unchanged(traffic)
+    found = failing.account_for(traffic)
     judge(record_property, "12 permission refused x3", found, recovery=recovery, duplicates=3 * BATCH)
     assert "TOPIC_AUTHORIZATION_FAILED" in log, "no alarm"
 
@@ -106,7 +106,7 @@ def test_a_broker_slower_than_the_client_waits_loses_nothing(
         time.sleep(25)
         failing.kafka.slow(0)
         recovery = failing.wait_for_delivery()
-    found = failing.write_if_unchanged(traffic)
+    found = failing.account_for(traffic)
     judge(record_property, "13 answers take 12 s", found, recovery=recovery, duplicates=4 * BATCH)
 
 
@@ -118,7 +118,7 @@ def test_messages_that_kafka_never_takes_are_set_aside(world: World, seed: int, 
             with psycopg.connect(world.stack.database_url) as database:
                 database.execute(TOO_LARGE, [TOPIC])
         recovery = world.wait_for_delivery()
-    found = world.write_if_unchanged(traffic)
+    found = world.account_for(traffic)
     with psycopg.connect(world.stack.database_url) as database:
         aside = database.execute("DELETE FROM outbox WHERE quarantined_at IS NOT NULL").rowcount
     judge(record_property, "12 message too large x3", found, recovery=recovery, notes=f"{aside} set aside")
@@ -137,7 +137,7 @@ def test_a_full_queue_is_waited_for_without_spinning(failing: World, seed: int, 
             share = (cpu_seconds([relay.pid]) - begun) / 5
             failing.kafka.up()
             recovery = failing.wait_for_delivery()
-        found = failing.write_if_unchanged(traffic)
+        found = failing.account_for(traffic)
     notes = f"{share:.0%} of a processor while it waits"
     judge(record_property, "14 producer's queue full", found, recovery=recovery, duplicates=2 * BATCH, notes=notes)
     assert share < 0.5

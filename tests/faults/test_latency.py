@@ -52,7 +52,7 @@ def test_an_action_is_in_kafka_soon_after_its_answer(world: World, seed: int, re
         seconds = time.monotonic() - begun
         world.wait_for_delivery()
         time.sleep(1)
-    found = world.write_if_unchanged(traffic)
+    found = world.account_for(traffic)
     waits = [max(0.0, moments[s.event_id] - s.ended) for s in traffic.sent if s.event_id in moments]
     half, most = (f"{percentile(waits, share) * 1000:.0f} ms" for share in (0.5, 0.99))
     notes = f"{found.acked / seconds:.0f} requests/s; in Kafka {half} (median), {most} (99 %) after the answer"

@@ -40,13 +40,13 @@ def stop_a_relay(world: World, choose: random.Random) -> None:
 
 
 def freeze(choice: Callable[[World, random.Random], Service]) -> Fault:
-    def field_error(world: World, choose: random.Random) -> None:
+    def fault(world: World, choose: random.Random) -> None:
         victim = choice(world, choose)
         victim.freeze()
         time.sleep(choose.uniform(0.5, 2 * MOMENT))
         victim.thaw()
 
-    return field_error
+    return fault
 
 
 def kill_kafka(world: World, choose: random.Random) -> None:
@@ -101,5 +101,5 @@ def test_any_faults_in_any_order_lose_nothing(world: World, seed: int, record_pr
         recovery = time.monotonic() - healed
     notes = ", ".join(f"{name} {times}x" for name, times in done.most_common())
     bound = BATCH * done.total()
-    found = world.write_if_unchanged(traffic)
+    found = world.account_for(traffic)
     judge(record_property, f"40 random mix, {MINUTES:g} min", found, recovery=recovery, duplicates=bound, notes=notes)

@@ -31,9 +31,7 @@ def test_a_killed_web_worker_loses_nothing(world: World, seed: int, record_prope
             world.repair()
             recovery = max(recovery, traffic.wait_for_ack(killed) - killed)
             time.sleep(RESPAWN if times > 1 else 0)
-    judge(
-        record_property, f"1 web worker killed x{scaled(times)}", world.write_if_unchanged(traffic), recovery=recovery
-    )
+    judge(record_property, f"1 web worker killed x{scaled(times)}", world.account_for(traffic), recovery=recovery)
 
 
 @pytest.mark.parametrize("times", [2, pytest.param(20, marks=pytest.mark.long)])
@@ -47,13 +45,13 @@ def test_a_killed_relay_loses_nothing(world: World, seed: int, record_property: 
             takeover = max(takeover, replacement(world, victim))
             recovery = max(recovery, world.wait_for_delivery())
             victim.start()
-    found = world.write_if_unchanged(traffic)
-    field_error, bound, notes = (
+    found = world.account_for(traffic)
+    fault, bound, notes = (
         f"4 relay killed x{scaled(times)}",
         BATCH * scaled(times),
         f"next leader in {takeover:.1f} s",
     )
-    judge(record_property, field_error, found, recovery=recovery, duplicates=bound, notes=notes)
+    judge(record_property, fault, found, recovery=recovery, duplicates=bound, notes=notes)
 
 
 @pytest.mark.parametrize("seconds", [3, pytest.param(60, marks=pytest.mark.long)])
@@ -71,9 +69,9 @@ def test_a_frozen_relay_is_replaced_and_fenced(
         world.wait_for_delivery()
     assert world.leader() is not victim
     assert "the leader's database session has ended" in victim.log.read_text()
-    found = world.write_if_unchanged(traffic)
-    field_error, notes = f"5 relay frozen {scaled(seconds)} s", f"next leader in {takeover:.1f} s"
-    judge(record_property, field_error, found, recovery=recovery, duplicates=BATCH, notes=notes)
+    found = world.account_for(traffic)
+    fault, notes = f"5 relay frozen {scaled(seconds)} s", f"next leader in {takeover:.1f} s"
+    judge(record_property, fault, found, recovery=recovery, duplicates=BATCH, notes=notes)
 
 
 @pytest.mark.long
@@ -92,7 +90,7 @@ def test_a_stopped_relay_finishes_its_batch(world: World, seed: int, record_prop
     judge(
         record_property,
         f"6 relay stopped x{scaled(10)}",
-        world.write_if_unchanged(traffic),
+        world.account_for(traffic),
         recovery=recovery,
         notes=notes,
     )

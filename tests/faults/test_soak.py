@@ -41,7 +41,7 @@ def test_a_steady_load_leaves_no_trace_in_the_processes(world: World, seed: int,
         while time.monotonic() < end:
             time.sleep(min(10, MINUTES * 6))
             samples.append(sample(world))
-    found = world.write_if_unchanged(traffic)
+    found = world.account_for(traffic)
     tenth = max(1, len(samples) // 10)
     begun, ended = (Sample(*map(max, zip(*part, strict=True))) for part in (samples[:tenth], samples[-tenth:]))
     notes = ", ".join(

@@ -130,7 +130,7 @@ class World:
         with psycopg.connect(self.stack.database_url) as database:
             return len(database.execute("SELECT FROM outbox WHERE quarantined_at IS NULL").fetchall())
 
-    def write_if_unchanged(self, traffic: Traffic) -> Account:
+    def account_for(self, traffic: Traffic) -> Account:
         """The accounting, once everything is delivered; proves first that it sees."""
         canary = self.canary()
         self.wait_for_delivery()
