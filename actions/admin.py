@@ -1,4 +1,4 @@
-"""Actions and the outbox, for staff."""
+"""Admin of actions, outbox messages and hourly counts."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from ccweb.admin.model_admins import ReadOnlyAdmin
 
 @admin.register(UserAction)
 class UserActionAdmin(ReadOnlyAdmin):
-    """Operators may add an action, which is published like any other; nobody edits or deletes one."""
+    """Staff may add an action, which is published like any other. Actions are never edited or deleted here."""
 
     list_display = ("id", "user_id", "action_type", "value", "action_timestamp", "received_at")
     sortable_by = ("id",)  # any other order would sort the whole table
@@ -21,13 +21,12 @@ class UserActionAdmin(ReadOnlyAdmin):
     fields = ("user_id", "action_type", "value", "action_timestamp", "event_id")
 
     def has_add_permission(self, request: HttpRequest, *args: Any) -> bool:
-        """By the ordinary permission."""
         return request.user.has_perm("actions.add_useraction")
 
 
 @admin.register(OutboxMessage)
 class OutboxMessageAdmin(ReadOnlyAdmin):
-    """What Kafka has not confirmed yet."""
+    """Messages that Kafka has not confirmed yet."""
 
     list_display = ("id", "topic", "key", "created_at", "quarantined_at", "error")
     sortable_by = ("id",)
@@ -38,20 +37,20 @@ class OutboxMessageAdmin(ReadOnlyAdmin):
 
     @admin.action(description="Re-send selected quarantined messages", permissions=["resend"])
     def resend(self, request: HttpRequest, messages: OutboxQuerySet) -> None:
-        """They wait again, in their old place; Kafka may refuse them again."""
-        numbers = list(messages.quarantined().values_list("pk", flat=True))
-        first = messages[0]  # afterwards a filter of the list may not match any more
+        """Queue the selected messages again at their old position; Kafka may reject them again."""
+        ids = list(messages.quarantined().values_list("pk", flat=True))
+        first = messages[0]  # read now: afterwards a filter of the list may no longer match
         count = resend(messages)
-        self.log_change(request, first, f"Re-sent {count} quarantined messages: {numbers[:50]}.")
-        self.message_user(request, f"{count} messages wait for the relay again.")
+        self.log_change(request, first, f"Re-sent {count} quarantined messages: {ids[:50]}.")
+        self.message_user(request, f"{count} messages are queued for the relay again.")
 
     def has_resend_permission(self, request: HttpRequest) -> bool:
-        """By the permission to change, although nobody edits a message."""
+        """The change permission, which has no other use: messages are never edited."""
         return request.user.has_perm("actions.change_outboxmessage")
 
 
 @admin.register(HourlyCount)
 class HourlyCountAdmin(ReadOnlyAdmin):
-    """Delivered actions by the hour."""
+    """Delivered actions per hour."""
 
     list_display = ("hour", "actions")

@@ -1,13 +1,10 @@
-"""The actions app."""
+"""Configuration of the actions app: actions of users and the outbox that publishes them."""
 
 from django.apps import AppConfig
 
 
 class ActionsConfig(AppConfig):
-    """See the models for what actions are."""
-
     name = "actions"
 
     def ready(self) -> None:
-        """Connect the receivers."""
         from actions import receivers  # noqa: F401

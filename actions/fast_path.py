@@ -1,4 +1,4 @@
-"""POST of one action, past Django's handler."""
+"""Fast route of POST /api/actions for a single action, which bypasses Django's handler."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -18,14 +18,15 @@ def record_route() -> FastRoute:
 
 
 def _parse(environ: Environ) -> tuple[dict[str, Any], bool]:
-    """The cleaned fields of one action, and whether its event_id is the client's, which others may be storing too.
+    """The cleaned fields of one action, and whether the client sent the event_id.
 
-    Without one it gets its event_id here: what is tried again must not be stored as another action.
+    A client's event_id may be stored by another request at the same time. An action without one gets its event_id here,
+    so that a retry of the statement does not store a second action. Raises NotEligible for what Django has to answer.
     """
     length = environ.get("CONTENT_LENGTH") or "0"
     if environ.get("CONTENT_TYPE") != JSON or not (length.isdecimal() and 0 < int(length) <= MAX_OBJECT_BYTES):
         raise NotEligible
-    body = environ["wsgi.input"].getvalue()  # in memory (ccweb.server.request_body); Django can still read it
+    body = environ["wsgi.input"].getvalue()  # in memory (ccweb.server.request_body), so Django can still read it
     if len(body) < int(length) or not body.startswith(b"{"):
         raise NotEligible
     try:

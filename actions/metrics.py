@@ -1,4 +1,4 @@
-"""Outbox and relay as the database tells them, for /metrics."""
+"""Metrics of the outbox and the relay, read from the database for /metrics."""
 
 from collections.abc import Iterator
 
@@ -9,15 +9,15 @@ from ccweb.db.leader_election import is_led
 
 
 def outbox() -> Iterator[Gauge]:
-    """What Kafka has not confirmed yet."""
+    """Gauges of the messages that Kafka has not confirmed yet."""
     waiting, age = OutboxMessage.objects.backlog()
-    yield Gauge("ccweb_outbox_waiting", "Messages that wait for Kafka.", waiting)
-    yield Gauge("ccweb_outbox_oldest_seconds", "Age of the oldest message that waits, 0 when none does.", age)
+    yield Gauge("ccweb_outbox_waiting", "Messages that are not yet published to Kafka.", waiting)
+    yield Gauge("ccweb_outbox_oldest_seconds", "Age of the oldest unpublished message, 0 if there is none.", age)
     quarantined = OutboxMessage.objects.quarantined().count()
-    yield Gauge("ccweb_outbox_quarantined", "Messages set aside, because Kafka will never take them.", quarantined)
+    yield Gauge("ccweb_outbox_quarantined", "Quarantined messages, which Kafka rejects.", quarantined)
 
 
 def relay() -> Iterator[Gauge]:
-    """Whether any process delivers."""
-    text = "Relays that hold the lead: 1, or 0 when no process delivers."
+    """Whether a relay leads."""
+    text = "Relays that lead: 1, or 0 when no process publishes."
     yield Gauge("ccweb_relay_leaders", text, float(is_led("relay")))

@@ -1,4 +1,4 @@
-"""What users did, and what is still to be told to Kafka."""
+"""Actions of users, the outbox of messages to Kafka, and hourly counts of published actions."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -21,15 +21,15 @@ from ccweb.events.event_ids import new_event_id
 TOPIC = "topic_user_actions"
 ERASURES = "topic_user_erasures"
 CHANNEL = "outbox"  # of LISTEN/NOTIFY
-RELAY_IDLE_LOCK = 4_201_002  # an advisory lock, see recording.WAKE
-# An action's value as an integer. PostgreSQL adds these up in a fraction of the time that decimals take, and SQLite
-# exactly, where a sum of floats would fall short of 20.00.
+RELAY_IDLE_LOCK = 4_201_002  # an advisory lock, see WAKE in outbox.py
+# An action's value as an integer. PostgreSQL sums integers in a fraction of the time of decimals; SQLite sums them
+# exactly, where a sum of floats may be less than 20.00.
 CENTS = "CAST(ROUND(value * 100) AS bigint)"
 ACTION_TYPE = r"[A-Za-z][A-Za-z0-9_.:-]{0,63}"
 
 
 class UserAction(models.Model):
-    """One thing one user did. Stored once, never changed; user_id belongs to the web application."""
+    """One action of one user, stored once and never changed. The web application assigns user_id."""
 
     event_id = models.UUIDField(unique=True, default=new_event_id)
     user_id = models.BigIntegerField(validators=[MinValueValidator(1), MaxValueValidator(MAX_USER_ID)])
@@ -45,12 +45,12 @@ class UserAction(models.Model):
         db_table = "user_actions"
         ordering = ["-id"]
         indexes = [
-            # Everything the RFM aggregate reads, in one index; another one on the timestamp misleads the planner.
-            # Without the value beside its cents PostgreSQL would go to the table for it.
+            # All that the RFM aggregate reads, in one index; a second one on the timestamp misleads the planner.
+            # Without the value in INCLUDE, PostgreSQL would read it from the table.
             models.Index(
                 "user_id",
                 "action_timestamp",
-                RawSQL(CENTS, []),  # noqa: S611 - our own text
+                RawSQL(CENTS, []),  # noqa: S611 - a constant
                 include=["value"],
                 name="user_actions_rfm_cents",
             )
@@ -62,7 +62,7 @@ class UserAction(models.Model):
     def save(self, *args: Any, **kwargs: Any) -> None:
         """Store a new action and, by the post_save receiver, its outbox row in one transaction.
 
-        Raises ValidationError for a malformed action, an erased user, or an action that is stored already.
+        Raises ValidationError for an invalid action, an erased user, or an action that is already stored.
         """
         if not self._state.adding:
             raise ValidationError("A stored action is never changed.")
@@ -71,8 +71,9 @@ class UserAction(models.Model):
             super().save(*args, force_insert=True, **{k: v for k, v in kwargs.items() if k == "using"})
 
 
-# One statement, which ends without its client: in a transaction a frozen relay would keep the hour locked for the next.
-SETTLE = """
+# A single statement, which PostgreSQL completes without its client: a relay that froze inside a transaction would keep
+# the row of the hour locked for the next leader.
+DELETE_DELIVERED = """
 WITH delivered AS (DELETE FROM outbox WHERE id = ANY(%s) RETURNING topic, created_at)
 INSERT INTO hourly_counts (hour, actions)
 SELECT date_trunc('hour', created_at, 'UTC'), count(*) FROM delivered WHERE topic = %s GROUP BY 1
@@ -80,17 +81,17 @@ ON CONFLICT (hour) DO UPDATE SET actions = hourly_counts.actions + excluded.acti
 
 
 class HourlyCountQuerySet(models.QuerySet["HourlyCount"]):
-    """The counts as the relay keeps them."""
+    """Updates of the hourly counts, on databases other than PostgreSQL."""
 
     def add(self, counts: Mapping[datetime, int]) -> None:
-        """Add actions to the hours (UTC, whole)."""
+        """Add numbers of actions to hours (UTC, whole hours)."""
         for hour, actions in sorted(counts.items()):
             self.get_or_create(hour=hour)
             self.filter(hour=hour).update(actions=F("actions") + actions)
 
 
 class HourlyCount(models.Model):
-    """How many recorded actions were delivered, by the hour (UTC) of their arrival; user_actions is never scanned."""
+    """Number of delivered actions by the hour (UTC) in which they were queued; reading it scans no user_actions."""
 
     hour = models.DateTimeField(primary_key=True)
     actions = models.BigIntegerField(default=0)
@@ -106,7 +107,7 @@ class HourlyCount(models.Model):
 
 
 class Message(NamedTuple):
-    """An outbox row as the relay needs it: a model instance of each would cost a third more CPU."""
+    """An outbox row as the relay reads it; model instances would cost a third more CPU."""
 
     pk: int
     topic: str
@@ -119,40 +120,40 @@ def _decoded(headers: str) -> Any:
     try:
         return orjson.loads(headers)
     except ValueError:
-        return headers  # which the relay sets aside, as it does with all that Kafka will never take
+        return headers  # invalid: the relay quarantines the message
 
 
 class OutboxQuerySet(models.QuerySet["OutboxMessage"]):
-    """The outbox in the relay's words."""
+    """Queries of the relay."""
 
     def waiting(self) -> "OutboxQuerySet":
-        """Not yet in Kafka, in the order of delivery."""
+        """Messages that are not yet in Kafka and not quarantined, in the order of delivery."""
         return self.filter(quarantined_at=None).order_by("id")
 
     def batch(self, size: int, after: int = 0) -> list[Message]:
-        """The next to deliver after this id, at most so many."""
+        """The next waiting messages with an id greater than `after`, at most `size`."""
         rows = self.waiting().filter(pk__gt=after).values_list(*Message._fields[:-1], Cast("headers", TextField()))
         return [Message._make([*fields, _decoded(headers)]) for *fields, headers in rows[:size]]
 
     def quarantine(self, pk: int, reason: str) -> bool:
-        """Set a message aside, with the reason for people; False when it is gone, as an erased user's is."""
+        """Quarantine a message with the reason for staff; False when it is deleted, as by the erasure of its user."""
         return bool(self.filter(pk=pk).update(quarantined_at=timezone.now(), error=reason))
 
     def quarantined(self) -> "OutboxQuerySet":
-        """Rejected by Kafka; they stay here until they are re-sent."""
+        """Messages that Kafka rejected; staff may re-send them."""
         return self.exclude(quarantined_at=None).order_by("id")
 
     def backlog(self) -> tuple[int, float]:
-        """How many messages wait, and the age of the oldest in seconds (0 when none waits)."""
+        """The number of waiting messages and the age of the oldest in seconds (0 when there is none)."""
         found = self.waiting().order_by().aggregate(count=Count("id"), oldest=Min("created_at"))
         oldest: datetime | None = found["oldest"]
         return found["count"], (timezone.now() - oldest).total_seconds() if oldest else 0.0
 
     def delete_delivered(self, ids: Sequence[int]) -> None:
-        """Delete messages that Kafka has confirmed, and count their actions by the hour in which they were queued."""
+        """Delete messages that Kafka has confirmed, and add their actions to the hours in which they were queued."""
         if connection.vendor == "postgresql":
             with connection.cursor() as cursor:
-                cursor.execute(SETTLE, [list(ids), TOPIC])
+                cursor.execute(DELETE_DELIVERED, [list(ids), TOPIC])
             return
         with transaction.atomic():
             rows = self.filter(pk__in=ids)
@@ -162,7 +163,7 @@ class OutboxQuerySet(models.QuerySet["OutboxMessage"]):
 
 
 class OutboxMessage(models.Model):
-    """A message that is committed with its cause and not yet confirmed by Kafka."""
+    """A message to Kafka, committed together with the row it is about and deleted once Kafka has confirmed it."""
 
     topic = models.CharField(max_length=249)
     key = models.CharField(max_length=64)

@@ -1,4 +1,4 @@
-"""The message of an action, written with it in one transaction; the relay takes it to Kafka."""
+"""Transactional outbox: the message of an action is written in its transaction; the relay publishes it to Kafka."""
 
 import json
 from collections.abc import Iterable
@@ -14,12 +14,12 @@ QUEUE = """, queued AS (
     INSERT INTO outbox (topic, key, payload, headers, created_at, error)
     SELECT %s, user_id::text, payload, headers::jsonb, %s, ''
     FROM {new} ORDER BY n)"""
-# The relay holds this lock exclusively while it sleeps; NOTIFY serialises commits, so a busy relay gets none.
+# An idle relay holds this lock exclusively. NOTIFY serialises commits, so writers send none to a busy relay.
 WAKE = f"(SELECT CASE WHEN NOT pg_try_advisory_xact_lock_shared({RELAY_IDLE_LOCK}) THEN pg_notify('{CHANNEL}', '') END)"
 
 
 def queue_messages(actions: Iterable[Event]) -> None:
-    """Write the outbox rows of stored actions; call it in the transaction that stores them."""
+    """Write the outbox rows of stored actions; to be called in the transaction that stores them."""
     OutboxMessage.objects.bulk_create(
         OutboxMessage(
             topic=TOPIC,
@@ -33,7 +33,7 @@ def queue_messages(actions: Iterable[Event]) -> None:
 
 
 def wake_relay() -> None:
-    """Tell a sleeping relay of another process, when this transaction commits, that something waits."""
+    """Notify an idle relay of another process that messages are waiting, when this transaction commits."""
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:
             cursor.execute(f"SELECT {WAKE}")
@@ -41,7 +41,7 @@ def wake_relay() -> None:
 
 def payload_of(action: Event) -> str:
     """The message value: JSON with user_id, action_type, action_timestamp, event_id, value."""
-    # By hand: json.dumps takes several times as long. Only the type could hold something to escape, if a caller let it.
+    # Formatted by hand: json.dumps takes several times as long. Only action_type might contain characters to escape.
     return (
         f'{{"user_id": {action["user_id"]:d}, "action_type": {_quoted(action["action_type"])}, '
         f'"action_timestamp": "{format_instant(action["action_timestamp"])}", '
@@ -50,7 +50,7 @@ def payload_of(action: Event) -> str:
 
 
 def headers_of(action: Event) -> str:
-    """The headers of the message as JSON: event_id, and request_id when the action came with a request."""
+    """The headers of the message as JSON: event_id, and request_id when a request sent the action."""
     request = f', "request_id": {_quoted(action["origin"])}' if action["origin"] else ""
     return f'{{"event_id": "{action["event_id"]}"{request}}}'
 

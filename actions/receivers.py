@@ -1,4 +1,4 @@
-"""A new UserAction from the admin or the shell is queued and announced like one from the API."""
+"""Signal receiver: queues and announces a UserAction that the admin or the shell saved, as the API does."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ from ccweb.request.request_id import request_id
 
 @receiver(post_save, sender=UserAction)
 def queue_saved_action(instance: UserAction, created: bool, **kwargs: Any) -> None:
-    """Runs inside the transaction that UserAction.save opened."""
+    """Write the outbox row inside the transaction that UserAction.save opened."""
     if created:
         action = {field.attname: getattr(instance, field.attname) for field in UserAction._meta.concrete_fields}
         action["origin"] = request_id.get()

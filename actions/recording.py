@@ -1,4 +1,4 @@
-"""The one write door: an action and its outbox row are committed together, or not at all."""
+"""Write function of actions: an action and its outbox row are committed in one transaction."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
@@ -26,15 +26,15 @@ def record_actions(*, actions: Sequence[Event], origins: Sequence[str] = ()) -> 
     """Store and queue the actions that are new, in order; one verdict each.
 
     An action is a dict of cleaned fields; user_id and action_type are required. `origins` are the ids of the requests
-    that they came with, by default the current one for all. Raises DatabaseError (nothing is known to be stored; a
-    retry with the same event_ids is safe).
+    that sent them, by default that of the current request for all. Raises DatabaseError: some actions may be stored,
+    and a retry with the same event_ids is safe.
     """
     defaults = _defaults(timezone.now(), origins or repeat(request_id.get()))
     return record_once(model=UserAction, sent=actions, defaults=defaults.__next__, insert=_insert)
 
 
 def announce(actions: list[Event]) -> None:
-    """Tell the listeners (relay, streaks) once the actions are committed."""
+    """Send actions_recorded to its receivers (relay, streaks) once the actions are committed."""
     if actions:
         transaction.on_commit(partial(actions_recorded.send_robust, sender=UserAction, actions=actions))
 
@@ -52,7 +52,9 @@ def _defaults(now: datetime, origins: Iterable[str]) -> Iterator[Event]:
 
 def _insert(actions: Sequence[Event], *, fresh: bool) -> dict[str, int]:
     stored = _insert_postgresql(actions, fresh) if connection.vendor == "postgresql" else _insert_sqlite(actions)
-    announce([action for action in actions if action["event_id"] in stored])  # whatever becomes of the others' verdicts
+    announce(
+        [action for action in actions if action["event_id"] in stored]
+    )  # also when reading the verdicts of the others fails
     return stored
 
 

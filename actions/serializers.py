@@ -1,4 +1,4 @@
-"""One action as JSON, in and out."""
+"""Serializer of actions."""
 
 from drf_spectacular.utils import OpenApiExample, extend_schema_serializer
 
@@ -16,7 +16,7 @@ PURCHASE = {"user_id": 42, "action_type": "purchase", "value": "19.99"}
     ]
 )
 class ActionSerializer(StrictSerializer):
-    """An action: who did what, when, and what it was worth."""
+    """An action of a user: its type, value and time."""
 
     user_id = UserIdField()
     action_type = PatternField(ACTION_TYPE, "A letter, then letters, digits, _ . : - (1 to 64 characters).")

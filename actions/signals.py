@@ -1,8 +1,8 @@
-"""What other parts hear when actions are recorded.
+"""Django signals that are sent when actions are recorded.
 
-actions_recorded(sender=UserAction, actions=[dict, ..]) is sent after the commit, once for a whole list: it wakes the
-relay, which publishes them to Kafka. It is a hint, not a guarantee: the outbox rows are the guarantee.
-actions_imported(sender=UserAction) is sent at the end of a bulk import that stored something, also of a broken one.
+actions_recorded(sender=UserAction, actions=[dict, ..]) is sent after the commit, once per list. It wakes the relay. It
+may be lost with the process; that each action is published is guaranteed by the outbox rows, not by the signal.
+actions_imported(sender=UserAction) is sent at the end of a bulk import that stored actions, also of an interrupted one.
 """
 
 from django.dispatch import Signal

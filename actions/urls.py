@@ -1,4 +1,4 @@
-"""/api/actions"""
+"""URLs of /api/actions."""
 
 from django.urls import path
 

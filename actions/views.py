@@ -1,4 +1,4 @@
-"""/api/actions"""
+"""Views of /api/actions."""
 
 from collections.abc import Sequence
 
@@ -14,7 +14,7 @@ from ccweb.events.viewsets import RecordingMixin
 
 
 class ActionViewSet(RecordingMixin, mixins.ListModelMixin, mixins.RetrieveModelMixin, StrictViewSet):
-    """Record actions, one or a list, and read them back by arrival."""
+    """Record one action or a list of actions, and list actions in order of arrival, newest first."""
 
     queryset = UserAction.objects.all()
     serializer_class = ActionSerializer
@@ -24,5 +24,4 @@ class ActionViewSet(RecordingMixin, mixins.ListModelMixin, mixins.RetrieveModelM
     filters = {"user_id": by_user(), "action_type": by_text("action_type"), **by_period("action_timestamp")}
 
     def record(self, events: Sequence[Event]) -> list[Verdict]:
-        """The write door."""
         return record_actions(actions=events)

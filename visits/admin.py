@@ -1,4 +1,4 @@
-"""Site visits, for staff."""
+"""Admin of site visits."""
 
 from django.contrib import admin
 
@@ -8,8 +8,6 @@ from visits.models import SiteVisit
 
 @admin.register(SiteVisit)
 class SiteVisitAdmin(ReadOnlyAdmin):
-    """Who came from where."""
-
     list_display = ("id", "user_id", "source", "visit_timestamp")
     sortable_by = ("id",)  # any other order would sort the whole table
     search_fields = ("user_id",)

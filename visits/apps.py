@@ -1,9 +1,7 @@
-"""The visits app."""
+"""Configuration of the visits app: visits to the corporate site."""
 
 from django.apps import AppConfig
 
 
 class VisitsConfig(AppConfig):
-    """See the models for what visits are."""
-
     name = "visits"

@@ -1,4 +1,4 @@
-"""Visits to the corporate site."""
+"""Model of visits to the corporate site."""
 
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
@@ -9,7 +9,7 @@ from ccweb.events.event_ids import new_event_id
 
 
 class SiteVisit(models.Model):
-    """One visit of one user to the corporate site, and where he came from."""
+    """One visit of a user to the corporate site, and the source that led them there."""
 
     event_id = models.UUIDField(unique=True, default=new_event_id)
     user_id = models.BigIntegerField(validators=[MinValueValidator(1), MaxValueValidator(MAX_USER_ID)])
@@ -21,7 +21,9 @@ class SiteVisit(models.Model):
         ordering = ["-id"]
         indexes = [
             models.Index(fields=["user_id", "visit_timestamp"], name="site_visits_user"),
-            models.Index(fields=["visit_timestamp", "source"], name="site_visits_recent"),  # the overview's count
+            models.Index(
+                fields=["visit_timestamp", "source"], name="site_visits_recent"
+            ),  # for the counts of the admin's overview
         ]
 
     def __str__(self) -> str:

@@ -1,4 +1,4 @@
-"""The write door of site visits."""
+"""Write function of site visits."""
 
 from collections.abc import Sequence
 from functools import cache

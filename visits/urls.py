@@ -1,4 +1,4 @@
-"""/api/notify/site_visit and /api/site-visits"""
+"""URLs of /api/notify/site_visit and /api/site-visits."""
 
 from django.urls import path
 

@@ -1,4 +1,4 @@
-"""/api/notify/site_visit and /api/site-visits"""
+"""Views of /api/notify/site_visit and /api/site-visits."""
 
 from collections.abc import Sequence
 
@@ -14,7 +14,7 @@ from visits.serializers import VisitSerializer
 
 
 class VisitViewSet(RecordingMixin, mixins.ListModelMixin, StrictViewSet):
-    """Record a visit, and read them back by arrival."""
+    """Record a visit, and list visits in order of arrival, newest first."""
 
     queryset = SiteVisit.objects.all()
     serializer_class = VisitSerializer
@@ -22,5 +22,4 @@ class VisitViewSet(RecordingMixin, mixins.ListModelMixin, StrictViewSet):
     filters = {"user_id": by_user(), "source": by_text("source"), **by_period("visit_timestamp")}
 
     def record(self, events: Sequence[Event]) -> list[Verdict]:
-        """The write door."""
         return record_visits(visits=events)

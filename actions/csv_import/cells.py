@@ -1,4 +1,4 @@
-"""The API's rules for one cell of text: each function returns the canonical text or raises BadLine."""
+"""Validation of one CSV cell by the rules of the API: each function returns the canonical text or raises BadLine."""
 
 import re
 from datetime import UTC, datetime
@@ -20,15 +20,15 @@ class BadLine(Exception):
     """One line cannot be imported; the message says why."""
 
 
-def shown(text: str) -> str:
-    """Text of a file as a message may show it: quoted, escaped, at most 60 characters."""
+def quoted(text: str) -> str:
+    """Text of a file for an error message: quoted, escaped, at most 60 characters."""
     return ascii(text if len(text) <= 60 else text[:57] + "...")
 
 
 def user_id_of(text: str) -> str:
     """Decimal digits, 1 to 2^63-1; leading zeros are dropped."""
     if not (text.isascii() and text.isdigit() and len(text) < 40 and 1 <= int(text) <= MAX_USER_ID):
-        raise BadLine(f"user {shown(text)} is not a whole number from 1 to {MAX_USER_ID}")
+        raise BadLine(f"user {quoted(text)} is not a whole number from 1 to {MAX_USER_ID}")
     return text.lstrip("0")
 
 
@@ -38,7 +38,7 @@ def value_of(text: str) -> str:
     if not text:
         return "0.00"
     if not DECIMAL_TEXT.fullmatch(text):
-        raise BadLine(f"value {shown(text)} is not a number with at most 10 digits and 2 decimal places")
+        raise BadLine(f"value {quoted(text)} is not a number with at most 10 digits and 2 decimal places")
     return f"{Decimal(text) + 0:.2f}"  # + 0 turns -0 into 0
 
 
@@ -46,7 +46,7 @@ def value_of(text: str) -> str:
 def action_type_of(text: str) -> str:
     """A letter, then letters, digits, _ . : - (1 to 64 ASCII characters)."""
     if not ACTION_TYPE_TEXT.fullmatch(text):
-        raise BadLine(f"action_type {shown(text)} is not a letter followed by letters, digits, _ . : - (at most 64)")
+        raise BadLine(f"action_type {quoted(text)} is not a letter followed by letters, digits, _ . : - (at most 64)")
     return text
 
 
@@ -59,12 +59,12 @@ def instant_of(text: str) -> str:
         instant = datetime.fromisoformat(text)
         instant = instant.astimezone(UTC) if instant.tzinfo else instant.replace(tzinfo=UTC)
     except (ValueError, OverflowError):
-        raise BadLine(f"time {shown(text)} is not a date or time as ISO 8601 writes it") from None
+        raise BadLine(f"time {quoted(text)} is not an ISO 8601 date or time") from None
     return instant.isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def event_id_of(text: str) -> str:
     """A UUID with hyphens as 32 hexadecimal digits."""
     if not UUID_TEXT.fullmatch(text):
-        raise BadLine(f"event_id {shown(text)} is not a UUID")
+        raise BadLine(f"event_id {quoted(text)} is not a UUID")
     return text.replace("-", "").lower()

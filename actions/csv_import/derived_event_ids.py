@@ -1,18 +1,18 @@
-"""event_ids that are derived from what an action says, so that the same line of a file always gets the same one."""
+"""Deterministic event_ids, derived from the content of an action: the same line of a file always gets the same id."""
 
 from array import array
 from collections import Counter
 from hashlib import sha1
 from uuid import UUID
 
-# Changing it would make every file that was imported import again as new.
+# If this changed, a file that was imported before would be imported again as new actions.
 NAMESPACE = UUID("5c5f1a0e-2c1b-5d0e-9a51-6b1f7c2d3e40")
 PREFIX = NAMESPACE.bytes
 VARIANT = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}
 
 
 def uuid5_digits(name: str) -> str:
-    """UUIDv5 (RFC 9562) of the name in NAMESPACE, as 32 hexadecimal digits: uuid.uuid5 in a third of its time."""
+    """UUIDv5 (RFC 9562) of the name in NAMESPACE, as 32 hexadecimal digits, in a third of the time of uuid.uuid5."""
     digest = sha1(PREFIX + name.encode(), usedforsecurity=False).hexdigest()
     return f"{digest[:12]}5{digest[13:16]}{VARIANT[digest[16]]}{digest[17:32]}"
 
@@ -20,27 +20,27 @@ def uuid5_digits(name: str) -> str:
 class EventIds:
     """Derives the event_ids of one file: UUIDv5 of `user_id|time|value|action_type|n` for the n-th equal action.
 
-    The time is UTC with microseconds and Z, the value has 2 places, n counts from 0. It remembers 62 bits of each id in
-    about 16 bytes: a dict of ten million ids would take over a gigabyte.
+    The time is UTC with microseconds and Z, the value has 2 places, n counts from 0. Memory: 62 bits of each id
+    in about 16 bytes; a dict of ten million ids would take over a gigabyte.
     """
 
     def __init__(self) -> None:
         self._slots = array("Q", bytes(8 << 16))
         self._used = 0
-        self._again: Counter[int] = Counter()
+        self._repeats: Counter[int] = Counter()
 
     def next(self, user_id: str, instant: str, value: str, action_type: str) -> str:
-        """The event_id of the next action of the file that says this."""
-        says = f"{user_id}|{instant}|{value}|{action_type}|"
-        event_id = uuid5_digits(says + "0")
+        """The event_id of the next action of the file with this content, as 32 hexadecimal digits."""
+        content = f"{user_id}|{instant}|{value}|{action_type}|"
+        event_id = uuid5_digits(content + "0")
         key = int(event_id[16:], 16)
-        if self._place(key):
+        if self._insert(key):
             return event_id
-        self._again[key] += 1
-        return uuid5_digits(f"{says}{self._again[key]}")
+        self._repeats[key] += 1
+        return uuid5_digits(f"{content}{self._repeats[key]}")
 
-    def _place(self, key: int) -> bool:
-        """Remember a key, False when it is known: open addressing. The UUID's variant bits keep it from being 0."""
+    def _insert(self, key: int) -> bool:
+        """Add a key to the hash table (open addressing); False when it is there. The UUID's variant bits exclude 0."""
         slots, mask = self._slots, len(self._slots) - 1
         index = key & mask
         while found := slots[index]:
@@ -56,4 +56,4 @@ class EventIds:
     def _grow(self) -> None:
         old, self._slots, self._used = self._slots, array("Q", bytes(16 * len(self._slots))), 0
         for key in filter(None, old):
-            self._place(key)
+            self._insert(key)

@@ -1,4 +1,4 @@
-"""Bulk import: batches of lines, each in a transaction of its own; a rerun adds only what is missing."""
+"""Bulk import of actions: each batch of lines is one transaction, and a rerun adds only what is missing."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -19,8 +19,8 @@ from actions.signals import actions_imported
 from ccweb.events.erasure import erased_among_many
 from ccweb.events.idempotency import Event
 
-BATCH = 20_000  # what PostgreSQL sorts in memory
-PUBLISHED_BATCH = 1_000  # through the write door, whose arrays and verdicts are made for lists of requests
+BATCH = 20_000  # rows; PostgreSQL still sorts them in memory
+PUBLISHED_BATCH = 1_000  # rows for record_actions(), whose arrays and verdicts are sized for the lists of requests
 FIELDS = ("event_id", "user_id", "action_type", "value", "action_timestamp")
 LISTED = ", ".join(FIELDS)
 CREATE = f"CREATE TEMPORARY TABLE incoming AS SELECT id AS line, {LISTED} FROM user_actions WHERE false"
@@ -35,7 +35,7 @@ CONFLICT = "another action with this event_id is stored"
 
 @dataclass
 class Tally:
-    """What became of the lines of the batches that are committed."""
+    """Counts of the lines in the committed batches."""
 
     read: int = 0
     stored: int = 0
@@ -51,8 +51,8 @@ class Tally:
 def import_actions(*, rows: Iterable[Row | BadRow], publish: bool, report: Callable[[BadRow], None]) -> Iterator[Tally]:
     """Store the rows, batch by batch; yields the tally after each commit.
 
-    `publish` writes the outbox rows in the same transactions; `report` hears of every line that is left out as bad.
-    Raises DatabaseError; then the batches before stand, and a rerun adds the rest.
+    `publish` writes the outbox rows in the same transactions; `report` is called with every line that is left out as
+    bad. Raises DatabaseError; the batches before it are committed, and a rerun adds the rest.
     """
     tally = Tally()
     try:
@@ -65,7 +65,7 @@ def import_actions(*, rows: Iterable[Row | BadRow], publish: bool, report: Calla
 
 
 def _analyse() -> None:
-    """Let PostgreSQL know at once what autovacuum would find out in a minute: a batch may come sooner."""
+    """Update the planner's statistics now: an RFM run may start before autovacuum does so, about a minute later."""
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:
             cursor.execute("ANALYZE user_actions")
@@ -101,16 +101,16 @@ def _store(rows: Sequence[Row]) -> tuple[int, int, list[int]]:
     """How many rows were stored, how many belong to erased users, and the lines that conflict with stored actions."""
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(CREATE)
-        if connection.vendor == "postgresql":  # an erasure waits for this transaction, or is seen by it
+        if connection.vendor == "postgresql":  # an erasure waits for this transaction or is visible to it
             cursor.execute("LOCK TABLE user_actions IN ROW EXCLUSIVE MODE")
         gone = erased_among_many({int(row.user_id) for row in rows})
         kept = [row for row in rows if int(row.user_id) not in gone] if gone else rows
         _load(cursor, kept)
         cursor.execute(STORE, _prepared({"received_at": timezone.now()}))
         stored, conflicts = cursor.rowcount, []
-        if stored < len(kept) and any(row.given for row in kept):  # a derived one cannot stand for something else
+        if stored < len(kept) and any(row.given for row in kept):  # a derived id implies equal content
             if connection.vendor == "postgresql":
-                cursor.execute("ANALYZE incoming")  # else it reads all of user_actions for each batch
+                cursor.execute("ANALYZE incoming")  # else the plan reads all of user_actions for each batch
             cursor.execute(CONFLICTS)
             conflicts = [line for (line,) in cursor.fetchall()]
         cursor.execute("DROP TABLE incoming")
@@ -118,7 +118,7 @@ def _store(rows: Sequence[Row]) -> tuple[int, int, list[int]]:
 
 
 def _load(cursor: CursorWrapper, rows: Sequence[Row]) -> None:
-    """Put the rows into `incoming`."""
+    """Insert the rows into the temporary table `incoming`."""
     if connection.vendor == "postgresql":
         with cursor.copy(f"COPY incoming (line, {LISTED}) FROM STDIN") as copy:
             copy.write("".join([f"{a}\t{b}\t{c}\t{d}\t{e}\t{f}\n" for a, b, c, d, e, f, _ in rows]))

@@ -1,4 +1,4 @@
-"""A CSV file as a stream of actions and bad lines."""
+"""CSV parser: yields the valid rows and the bad lines of a file of actions."""
 
 import csv
 from collections.abc import Iterable, Iterator, Sequence
@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from django.utils import timezone
 
-from actions.csv_import.cells import BadLine, action_type_of, event_id_of, instant_of, shown, user_id_of, value_of
+from actions.csv_import.cells import BadLine, action_type_of, event_id_of, instant_of, quoted, user_id_of, value_of
 from actions.csv_import.derived_event_ids import EventIds
 from ccweb.api.instants import CLOCK_SKEW, format_instant
 
@@ -29,7 +29,7 @@ class Row(NamedTuple):
 
 
 class BadRow(NamedTuple):
-    """A line that is left out: `where` is "line 7", or "lines 7 to 9" when a quoted cell runs on."""
+    """A line that is left out: `where` is "line 7", or "lines 7 to 9" when a quoted cell contains line breaks."""
 
     where: str
     why: str
@@ -37,10 +37,10 @@ class BadRow(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Columns:
-    """Which columns to read, and how the rest is made up.
+    """The names of the columns to read, and the defaults of those that are missing.
 
-    value "" is the column `value` or, in a file without one, 0 for every line; action_type is one name for all lines,
-    and "" the column of that name.
+    `value=""` reads the column `value` or, in a file without one, uses 0 for every line. `action_type` is the type of
+    all lines; `""` reads the column of that name.
     """
 
     user: str = "user_id"
@@ -60,12 +60,12 @@ class ActionReader:
         self._event_ids = EventIds()
         self._latest = format_instant(timezone.now() + CLOCK_SKEW)
         self._header = self._read_header()
-        self._user = self._place(columns.user)
-        self._time = self._place(columns.time)
-        self._value = self._place(columns.value) if columns.value else self._place_if_any("value")
+        self._user = self._index(columns.user)
+        self._time = self._index(columns.time)
+        self._value = self._index(columns.value) if columns.value else self._optional_index("value")
         self._fixed_type = columns.action_type
-        self._type = None if columns.action_type else self._place("action_type", " (or say --action-type NAME)")
-        self._event_id = self._place_if_any("event_id")
+        self._type = None if columns.action_type else self._index("action_type", " (or use --action-type NAME)")
+        self._event_id = self._optional_index("event_id")
 
     def __iter__(self) -> Iterator[Row | BadRow]:
         while True:
@@ -90,15 +90,15 @@ class ActionReader:
             raise UnreadableFile("it is not UTF-8 text")
         return header
 
-    def _place(self, name: str, hint: str = "") -> int:
-        place = self._place_if_any(name)
-        if place is None:
-            raise UnreadableFile(f"it has no column {shown(name)}{hint}; it has {shown(', '.join(self._header))}")
-        return place
+    def _index(self, name: str, hint: str = "") -> int:
+        index = self._optional_index(name)
+        if index is None:
+            raise UnreadableFile(f"it has no column {quoted(name)}{hint}; it has {quoted(', '.join(self._header))}")
+        return index
 
-    def _place_if_any(self, name: str) -> int | None:
+    def _optional_index(self, name: str) -> int | None:
         if self._header.count(name) > 1:
-            raise UnreadableFile(f"it has the column {shown(name)} more than once")
+            raise UnreadableFile(f"it has the column {quoted(name)} more than once")
         return self._header.index(name) if name in self._header else None
 
     def _row(self, cells: Sequence[str]) -> Row:
@@ -107,7 +107,7 @@ class ActionReader:
         user_id = user_id_of(cells[self._user].strip())
         instant = instant_of(cells[self._time].strip())
         if instant > self._latest:
-            raise BadLine(f"time {shown(cells[self._time])} lies in the future")
+            raise BadLine(f"time {quoted(cells[self._time])} is in the future")
         value = "0.00" if self._value is None else value_of(cells[self._value].strip())
         action_type = self._fixed_type if self._type is None else action_type_of(cells[self._type].strip())
         given = "" if self._event_id is None else cells[self._event_id].strip()

@@ -12,7 +12,8 @@ from actions.kafka.config import CONSUMER, client
 from actions.models import TOPIC
 
 COMMIT_EVERY = 500  # messages between two commits, at most
-POLL_TIMEOUT_SECONDS = 0.5  # seconds
+POLL_TIMEOUT_SECONDS = 0.5
+REPORT_INTERVAL_SECONDS = 30.0  # between two reports of the same error
 
 
 def print_messages(
@@ -21,15 +22,15 @@ def print_messages(
     from_beginning: bool,
     limit: int | None,
     out: TextIO,
-    say: Callable[[str], None],
+    report: Callable[[str], None],
     stop: threading.Event,
 ) -> int:
-    """Print the messages' values, one JSON a line, flushed, until `stop` or the limit; returns how many.
+    """Print the messages' values, one JSON document per line, flushed, until `stop` or the limit; returns how many.
 
-    What is printed is committed; after a crash in between it is printed again. Raises BrokenPipeError when nobody
-    reads any more.
+    Offsets are committed after printing; messages whose offsets a crash left uncommitted are printed again. `report`
+    gets text about what blocks the consumer. Raises BrokenPipeError when the reader of `out` has closed it.
     """
-    reader = Reader(topic=TOPIC, group=group, from_beginning=from_beginning, trouble=Complaints(say).hear)
+    reader = Reader(topic=TOPIC, group=group, from_beginning=from_beginning, on_error=ErrorReporter(report).report)
     printed = uncommitted = 0
     try:
         while not stop.is_set() and printed != limit:
@@ -37,7 +38,7 @@ def print_messages(
             if value is not None:
                 out.write(json_line(value))
                 out.flush()
-                reader.keep_place()
+                reader.store_offset()
                 printed, uncommitted = printed + 1, uncommitted + 1
             if uncommitted and (value is None or uncommitted >= COMMIT_EVERY) and reader.commit():
                 uncommitted = 0
@@ -55,54 +56,55 @@ def json_line(value: bytes) -> str:
         return json.dumps({"not_json": value.decode(errors="backslashreplace")}) + "\n"
 
 
-class Complaints:
-    """Says what keeps the reader waiting, each thing at most twice a minute."""
+class ErrorReporter:
+    """Reports the errors that block the reader, each text at most twice a minute."""
 
-    def __init__(self, say: Callable[[str], None]) -> None:
-        self._say = say
-        self._said: dict[str, float] = {}
+    def __init__(self, report: Callable[[str], None]) -> None:
+        self._report = report
+        self._reported: dict[str, float] = {}  # text to time.monotonic()
 
-    def hear(self, trouble: str) -> None:
-        """Trouble in the words of the Kafka client."""
-        if time.monotonic() - self._said.get(trouble, -30.0) >= 30.0:
-            self._said[trouble] = time.monotonic()
-            self._say(f"waiting for Kafka: {trouble}")
+    def report(self, error: str) -> None:
+        """Report an error text of the Kafka client, unless it was reported in the last REPORT_INTERVAL_SECONDS."""
+        now = time.monotonic()
+        if now - self._reported.get(error, -REPORT_INTERVAL_SECONDS) >= REPORT_INTERVAL_SECONDS:
+            self._reported[error] = now
+            self._report(f"waiting for Kafka: {error}")
 
 
 class Reader:
-    """Reads a topic as a member of a group, waiting for what is not there yet: broker, topic, message."""
+    """Reads a topic as a member of a consumer group; a broker or topic that does not exist yet is waited for."""
 
-    def __init__(self, *, topic: str, group: str, from_beginning: bool, trouble: Callable[[str], None]) -> None:
-        """`trouble` is told in words what keeps it waiting."""
-        self._trouble = trouble
-        self._to_rewind = from_beginning
+    def __init__(self, *, topic: str, group: str, from_beginning: bool, on_error: Callable[[str], None]) -> None:
+        """`on_error` is called with the text of each error of the Kafka client."""
+        self._on_error = on_error
+        self._rewind_on_assign = from_beginning
         self._consumer = Consumer(
-            client(**CONSUMER) | {"group.id": group, "error_cb": lambda error: trouble(error.str())}
+            client(**CONSUMER) | {"group.id": group, "error_cb": lambda error: on_error(error.str())}
         )
         self._consumer.subscribe([topic], on_assign=self._assign)
 
     def read(self, seconds: float) -> bytes | None:
-        """The value of the next message, or None when none came in time."""
+        """The value of the next message, or None when none arrives within `seconds`."""
         message = self._consumer.poll(seconds)
         if message is None:
             return None
         if error := message.error():
-            self._trouble(error.str())
+            self._on_error(error.str())
             return None
         self._last = message
         return message.value() or b""
 
-    def keep_place(self) -> None:
-        """The message read last is done: the next commit covers it."""
+    def store_offset(self) -> None:
+        """Mark the last message as processed: the next commit includes it."""
         self._consumer.store_offsets(self._last)
 
     def commit(self) -> bool:
-        """Remember the place after the last read message; False when Kafka did not answer, then try again."""
+        """Commit the stored offsets; False when Kafka did not confirm, then call it again."""
         try:
             self._consumer.commit(asynchronous=False)
         except KafkaException as error:
             if error.args[0].code() != KafkaError._NO_OFFSET:
-                self._trouble(error.args[0].str())
+                self._on_error(error.args[0].str())
                 return False
         return True
 
@@ -111,8 +113,8 @@ class Reader:
         self._consumer.close()
 
     def _assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        if self._to_rewind:
-            self._to_rewind = False
+        if self._rewind_on_assign:
+            self._rewind_on_assign = False
             for partition in partitions:
                 partition.offset = OFFSET_BEGINNING
             consumer.assign(partitions)

@@ -1,8 +1,8 @@
-"""Sending batches to Kafka, and making the topics. Nothing connects on import.
+"""Transactional Kafka producer: publishes batches and creates topics. Importing it does not connect.
 
-A batch is one transaction of a fixed transactional.id: it arrives whole or not at all, and a new leader's first act
-fences a frozen predecessor for good. Measured on Apache Kafka 4.3 against a plain idempotent producer: 3.2 times as
-long until confirmed (median), 0.58 of the messages a second in batches of 200.
+A batch is one transaction of a fixed transactional.id: Kafka stores all of it or nothing, and the producer of a new
+leader fences that of a frozen predecessor. Measured on Apache Kafka 4.3 against a plain idempotent producer: 3.2 times
+the time until a batch is confirmed (median), 0.58 of the messages per second in batches of 200.
 """
 
 import logging
@@ -20,9 +20,9 @@ from django.conf import settings
 from actions.kafka.config import PRODUCER, TRANSACTIONAL_ID, TRANSACTIONS, client
 from actions.models import Message
 
-CALL_TIMEOUT_SECONDS = 0.4  # seconds: no call blocks for longer, so that the caller can show signs of life
-START_TIMEOUT_SECONDS = 10.0  # seconds that a reachable cluster gets to open transactions
-COMMIT_TIMEOUT_SECONDS = 300.0  # seconds of asking for the outcome of a commit before it counts as unknown
+CALL_TIMEOUT_SECONDS = 0.4  # no call blocks for longer, so that `heartbeat` is called often enough
+START_TIMEOUT_SECONDS = 10.0  # for a reachable cluster to initialise transactions
+COMMIT_TIMEOUT_SECONDS = 300.0  # then the outcome of a commit counts as unknown
 REJECTED = {
     KafkaError.MSG_SIZE_TOO_LARGE,
     KafkaError.RECORD_LIST_TOO_LARGE,
@@ -30,7 +30,7 @@ REJECTED = {
     KafkaError.INVALID_MSG_SIZE,
     KafkaError.INVALID_RECORD,
     KafkaError.INVALID_TIMESTAMP,
-    KafkaError.TOPIC_EXCEPTION,  # a name that no topic may have
+    KafkaError.TOPIC_EXCEPTION,  # an invalid topic name
     KafkaError._INVALID_ARG,
 }
 NOT_AUTHORIZED = {
@@ -42,34 +42,36 @@ NOT_AUTHORIZED = {
 }
 TOPIC_NAME = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9._-]{1,249}")
 NO_TRANSACTIONS = (
-    "Kafka gives no transactions (%s): delivering without. After a frozen relay up to one batch may come twice or out "
-    "of order. See transaction.state.log.replication.factor, and the right to the TransactionalId %s."
+    "Kafka does not support transactions here (%s): publishing without them. When a frozen relay resumes, up to one "
+    "batch may be duplicated or out of order. Check transaction.state.log.replication.factor and the permissions of "
+    "the TransactionalId %s."
 )
 logger = logging.getLogger(__name__)
 
 
 class NotDelivered(Exception):
-    """The batch is not confirmed; trying it again later is right."""
+    """Kafka has not confirmed the batch; it can be retried."""
 
 
 class NotAuthorized(NotDelivered):
-    """Kafka's permissions are wrong; somebody has to change them."""
+    """Kafka denied a permission; retries fail until an administrator grants it."""
 
 
 class RecordRejected(Exception):
-    """Kafka will never take a message of this batch."""
+    """Kafka rejects a message of this batch; a retry would fail again."""
 
 
 class TransactionalProducer:
-    """Takes batches to Kafka in order. Made by the process that uses it, thrown away after any error.
+    """Publishes batches in order. Create it in the process that uses it, and close it after any error.
 
-    `alive` is called at least every CALL_TIMEOUT_SECONDS seconds; what it raises ends the delivery.
+    `heartbeat` is called at least every CALL_TIMEOUT_SECONDS; an exception that it raises ends the call.
+    `fenced` is whether the producer uses transactions, so that Kafka fences those of earlier leaders.
     """
 
-    def __init__(self, alive: Callable[[], None]) -> None:
-        self._alive = alive
+    def __init__(self, heartbeat: Callable[[], None]) -> None:
+        self._heartbeat = heartbeat
         self._topics: set[str] = set()
-        self._heard: deque[KafkaError] = deque(maxlen=1)  # what the client last complained of
+        self._last_error: deque[KafkaError] = deque(maxlen=1)  # of the client, empty or one
         self._producer = self._new_producer(**TRANSACTIONS)
         self.fenced = self._open_transactions()
         if not self.fenced:
@@ -78,12 +80,12 @@ class TransactionalProducer:
     def publish(self, messages: Sequence[Message]) -> None:
         """Return when Kafka has confirmed all of them; raises RecordRejected, NotAuthorized or NotDelivered.
 
-        After an error none of them is in Kafka for a reader of committed messages, unless the courier is not fenced or
-        the outcome of the commit stayed unknown; then some may be.
+        After an error a consumer with isolation.level=read_committed sees none of them. Some may be visible when
+        `fenced` is False or the outcome of the commit is unknown.
         """
         failures: list[KafkaError] = []
 
-        def note(error: KafkaError | None, _: object) -> None:
+        def on_delivery(error: KafkaError | None, _: object) -> None:
             if error is not None:
                 failures.append(error)
 
@@ -93,35 +95,38 @@ class TransactionalProducer:
             if self.fenced:
                 self._producer.begin_transaction()
             for message in messages:
-                self._send(message, note)
+                self._send(message, on_delivery)
             while self._producer.flush(CALL_TIMEOUT_SECONDS):
-                self._alive()
+                self._heartbeat()
             if self.fenced:
-                self._commit()  # also after failures: it refuses, and knows the cause
+                self._commit()  # also after failures: it then raises the cause
         except (KafkaException, SystemError) as error:
-            # A fatal error that surfaces while the client calls us back comes wrapped by the interpreter.
+            # The interpreter wraps a fatal error that is raised inside a callback of the client.
             cause = error if isinstance(error, KafkaException) else error.__cause__
             if not isinstance(cause, KafkaException):
                 raise
             failures.insert(0, cause.args[0])
         if failures:
-            raise self._as_our_error(failures)
+            raise self._to_exception(failures)
 
     def create_topic(self, topic: str) -> None:
-        """Make the topic with KAFKA_PARTITIONS and KAFKA_REPLICATION when it is not there; warns where that fails."""
-        if not TOPIC_NAME.fullmatch(topic):  # the client would call it a topic that is not there yet
-            raise RecordRejected(f"no topic can be named {topic!r}")
+        """Create the topic with KAFKA_PARTITIONS and KAFKA_REPLICATION unless it exists; logs a warning on failure.
+
+        Raises RecordRejected for an invalid name.
+        """
+        if not TOPIC_NAME.fullmatch(topic):  # the client would report it as a topic that does not exist yet
+            raise RecordRejected(f"{topic!r} is not a valid topic name")
         self._topics.add(topic)
         try:
             cluster = self._producer.list_topics(timeout=CALL_TIMEOUT_SECONDS)
-            # The embedded broker has no controller: it makes a topic when somebody asks for it.
+            # The embedded broker has no controller: it creates a topic when a client asks for it.
             if topic in cluster.topics or cluster.controller_id not in cluster.brokers:
                 return
             wanted = NewTopic(topic, settings.KAFKA_PARTITIONS, settings.KAFKA_REPLICATION)
             admin = AdminClient(client())
             answer = admin.create_topics([wanted], request_timeout=START_TIMEOUT_SECONDS)[topic]
             while not wait([answer], CALL_TIMEOUT_SECONDS).done:
-                self._alive()
+                self._heartbeat()
             answer.result()
             logger.info("created topic %s with %d partitions", topic, settings.KAFKA_PARTITIONS)
         except KafkaException as error:
@@ -129,31 +134,39 @@ class TransactionalProducer:
                 logger.warning("topic %s could not be created: %s", topic, error.args[0].str())
 
     def close(self) -> None:
-        """Drop what is not sent. The next courier aborts what this one left open."""
+        """Discard unsent messages. The next producer aborts the transaction that this one left open."""
         self._producer.purge()
         self._producer.flush(0)
 
     def _new_producer(self, **more: Any) -> Producer:
-        return Producer(client(**PRODUCER, **more) | {"error_cb": self._heard.append})
+        return Producer(client(**PRODUCER, **more) | {"error_cb": self._last_error.append})
 
-    def _send(self, message: Message, note: Callable[[KafkaError | None, object], None]) -> None:
+    def _send(self, message: Message, on_delivery: Callable[[KafkaError | None, object], None]) -> None:
         while True:
             try:
                 headers = [(name, value.encode()) for name, value in message.headers.items()]
                 self._producer.produce(
-                    message.topic, message.payload.encode(), message.key.encode(), headers=headers, on_delivery=note
+                    message.topic,
+                    message.payload.encode(),
+                    message.key.encode(),
+                    headers=headers,
+                    on_delivery=on_delivery,
                 )
                 return
-            except BufferError:  # its queue is full
+            except BufferError:  # the queue of the client is full
                 self._producer.poll(CALL_TIMEOUT_SECONDS)
-                self._alive()
-            except (AttributeError, TypeError, ValueError) as error:  # not text, or text that is not Unicode
+                self._heartbeat()
+            except (
+                AttributeError,
+                TypeError,
+                ValueError,
+            ) as error:  # not a string, or a string that is not valid Unicode
                 raise RecordRejected(f"{type(error).__name__}: {error}") from error
 
     def _open_transactions(self) -> bool:
-        """Fence every earlier courier; False when this cluster gives no transactions.
+        """Initialise transactions, which fences every earlier producer; False when the cluster does not support them.
 
-        A lone broker with Kafka's default transaction.state.log.replication.factor=3 never does.
+        A single broker with Kafka's default transaction.state.log.replication.factor=3 never does.
         """
         begun, answered = time.monotonic(), 0.0
         while True:
@@ -162,13 +175,13 @@ class TransactionalProducer:
                 return True
             except KafkaException as error:
                 problem: KafkaError = error.args[0]
-            self._alive()
+            self._heartbeat()
             if self._reachable():
                 answered = answered or time.monotonic()
                 if not problem.retriable() or time.monotonic() - answered > START_TIMEOUT_SECONDS:
                     break
             elif not problem.retriable():
-                raise self._as_our_error([problem])
+                raise self._to_exception([problem])
             elif time.monotonic() - begun > START_TIMEOUT_SECONDS:
                 raise NotDelivered(f"no Kafka broker answers at {settings.KAFKA_BROKER}")
         logger.warning(NO_TRANSACTIONS, problem.str(), TRANSACTIONAL_ID)
@@ -181,7 +194,7 @@ class TransactionalProducer:
             return False
 
     def _commit(self) -> None:
-        """A repeated commit goes on where the last one stopped, so an outage leaves no doubt about its outcome."""
+        """Commit, repeated until the outcome is known: a repeated commit resumes the interrupted one."""
         deadline = time.monotonic() + COMMIT_TIMEOUT_SECONDS
         while True:
             try:
@@ -189,11 +202,11 @@ class TransactionalProducer:
             except KafkaException as error:
                 if not error.args[0].retriable() or time.monotonic() > deadline:
                     raise
-            self._alive()
+            self._heartbeat()
 
-    def _as_our_error(self, errors: list[KafkaError]) -> Exception:
+    def _to_exception(self, errors: list[KafkaError]) -> Exception:
         for kind, codes in ((RecordRejected, REJECTED), (NotAuthorized, NOT_AUTHORIZED)):
             for error in errors:
                 if error.code() in codes:
                     return kind(f"{error.name()}: {error.str()}")
-        return NotDelivered("; ".join(f"{error.name()}: {error.str()}" for error in [errors[0], *self._heard]))
+        return NotDelivered("; ".join(f"{error.name()}: {error.str()}" for error in [errors[0], *self._last_error]))

@@ -1,4 +1,4 @@
-"""How a relay with nothing to do learns that there is something, at next to no cost for the writers."""
+"""How an idle relay learns of new outbox rows: LISTEN/NOTIFY of PostgreSQL or polling, at little cost for writers."""
 
 import os
 import threading
@@ -12,77 +12,77 @@ from actions.signals import actions_recorded
 from ccweb.db.file_lock import FileLock
 from ccweb.db.leader_election import Lead, SessionLock
 
-IDLE_AFTER_SECONDS = 0.1  # seconds after the last row in which the relay polls instead of going to sleep
-POLL_INTERVAL_SECONDS = (
-    0.04  # seconds between two polls, in which a batch gathers: small ones cost as much as large ones
-)
+IDLE_AFTER_SECONDS = 0.1  # after the last row; until then the relay polls
+# Between two polls. Rows accumulate meanwhile: a small batch costs as much as a large one.
+POLL_INTERVAL_SECONDS = 0.04
 recorded_here = threading.Event()
 
 
-def _renew() -> None:
-    """A thread that the fork did not copy may have held the event's lock."""
+def _replace_event() -> None:
+    """Replace the event after a fork: a thread that the child does not have may have held its lock."""
     global recorded_here
     recorded_here = threading.Event()
 
 
-os.register_at_fork(after_in_child=_renew)
+os.register_at_fork(after_in_child=_replace_event)
 
 
 @receiver(actions_recorded)
-def note_recorded_actions(**kwargs: Any) -> None:
-    """Wake a relay thread of this process."""
+def wake_local_relay(**kwargs: Any) -> None:
+    """Wake the relay thread of this process."""
     recorded_here.set()
 
 
 class OutboxListener(Protocol):
-    """What the relay rests on."""
+    """What the relay waits on while there is nothing to publish."""
 
     def rows_found(self) -> None:
-        """There were rows: more may follow at once."""
+        """To be called after rows were read: more may follow soon."""
 
     def wait(self) -> None:
-        """Wait for rows, or for long enough to look again; at most 0.4 s."""
+        """Wait until rows may exist, at most 0.4 s."""
 
 
 def listener_for(lead: Lead) -> OutboxListener:
-    """The bell that goes with the kind of the lead's lock."""
+    """The listener for the kind of lock that elects the leader."""
     return NotifyListener(lead.lock) if isinstance(lead.lock, SessionLock) else PollingListener(lead.lock)
 
 
 class NotifyListener:
-    """LISTEN on the lead's session. NOTIFY makes commits queue up, so writers send it only to a relay that sleeps.
+    """LISTEN on the session of the leader's lock. NOTIFY serialises commits, so writers send it only to an idle relay.
 
-    Writers take RELAY_IDLE_LOCK shared for their transaction, the sleeping relay exclusively. It gets it when no write
-    is in flight, then reads the outbox once more before it waits: whoever writes after that finds it taken and rings.
+    A writer takes RELAY_IDLE_LOCK shared for its transaction, an idle relay takes it exclusively, which succeeds only
+    when no write is in progress. The relay then reads the outbox once more before it waits. A later writer does not get
+    the shared lock, and therefore sends NOTIFY.
     """
 
     def __init__(self, lock: SessionLock) -> None:
         self._lock = lock
-        self._session: object = None  # the one on which it listens
-        self._asleep = False
+        self._session: object = None  # the session that executed LISTEN
+        self._idle = False
         self._last_rows = time.monotonic()
 
     def rows_found(self) -> None:
         self._last_rows = time.monotonic()
-        if self._asleep:
+        if self._idle:
             self._execute(f"SELECT pg_advisory_unlock({RELAY_IDLE_LOCK})")
-            self._asleep = False
+            self._idle = False
 
     def wait(self) -> None:
         if self._session is not self._lock.session:
-            self._session, self._asleep = self._lock.session, False
+            self._session, self._idle = self._lock.session, False
             self._execute(f"LISTEN {CHANNEL}")
-        if self._asleep and self._lock.session is not None:
+        if self._idle and self._lock.session is not None:
             for _ in self._lock.session.notifies(timeout=0.4, stop_after=1):
                 pass
         elif time.monotonic() - self._last_rows < IDLE_AFTER_SECONDS:
             time.sleep(POLL_INTERVAL_SECONDS)
         else:
-            self._asleep = self._execute(f"SELECT pg_try_advisory_lock({RELAY_IDLE_LOCK})")
-            time.sleep(0 if self._asleep else 0.02)
+            self._idle = self._execute(f"SELECT pg_try_advisory_lock({RELAY_IDLE_LOCK})")
+            time.sleep(0 if self._idle else 0.02)
 
     def _execute(self, query: str) -> bool:
-        """The first column of the answer, if any."""
+        """Execute a query; whether the first column of its first row is true."""
         if self._lock.session is None:
             return False
         cursor = self._lock.session.execute(query)
@@ -91,9 +91,9 @@ class NotifyListener:
 
 
 class PollingListener:
-    """Rung by writers of this process; those of others are noticed by looking, ever less often while idle."""
+    """Woken by writers of this process; polls for rows of other processes, less often the longer it is idle."""
 
-    SHORTEST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.05, 0.25  # seconds
+    SHORTEST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.05, 0.25
 
     def __init__(self, lock: FileLock) -> None:
         self._pause = self.SHORTEST_PAUSE_SECONDS

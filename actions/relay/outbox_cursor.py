@@ -1,8 +1,8 @@
-"""How the relay reads the outbox: in order, and on from where no earlier row can appear any more.
+"""Cursor over the outbox: reads it in order, starting after the rows that cannot change any more.
 
-Until VACUUM comes, all that is gone lies before what waits: to read past it would take longer than to deliver. And what
-PostgreSQL knows of the outbox is that it is empty, which it is most of the time: left to itself it reads all of the
-table, by several processes, for the first rows of a long queue, and goes on to do so once a plan was made.
+Dead rows of delivered messages stay in front of the waiting ones until VACUUM; to scan them would take longer than to
+publish. PostgreSQL's statistics say that the outbox is empty, which it is most of the time. By its own choice the
+planner would therefore read the whole table, in parallel, for the first rows of a long queue, and keep that plan.
 """
 
 import time
@@ -12,29 +12,33 @@ from django.db import connection, transaction
 from actions.models import Message, OutboxMessage
 from ccweb.db.commit_order import OVERLAP
 
-LOOK_BACK_SECONDS = 1.0  # seconds, or ten times as long as a look takes, after which a row that waits again is found
+# Between two scans from the start, which find re-sent rows; at least ten times as long as such a scan takes.
+LOOK_BACK_SECONDS = 1.0
 BY_KEY = """SELECT set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan', 'off', true),
     set_config('max_parallel_workers_per_gather', '0', true),
     pg_snapshot_xmin(pg_current_snapshot())::text::bigint, pg_snapshot_xmax(pg_current_snapshot())::text::bigint"""
 
 
 class OutboxCursor:
-    """A place in the outbox, behind which nothing can appear but what is sent again.
+    """A position in the outbox: no new row can appear at or before it, only re-sent ones.
 
-    Rows are committed in another order than their ids were drawn in. So the place moves up to a row that was read only
-    once all transactions have ended that were open then, and after one more look at what they may have left before it.
-    A snapshot's end tells which those are only because the relay's own DELETE comes between: start anew after an error.
+    Rows are not committed in the order of their ids. The position therefore advances to a row that was read only when
+    all transactions that were open at that time have ended, and after one more read of the rows that they may have
+    inserted before it. The end of a snapshot identifies these transactions only because the relay's own DELETE runs
+    in between, so create a new cursor after an error.
     """
 
     def __init__(self) -> None:
-        self._after = 0  # the place: nothing waits up to this id
-        self._first = 0  # of the rows read last
-        self._goal: tuple[int, int] | None = None  # an id to move up to, and the transaction that all must have reached
+        self._after = 0  # the position: no row waits at or before this id
+        self._first = 0  # id of the first row of the last batch
+        self._goal: tuple[int, int] | None = (
+            None  # the next position, and the transaction id that the oldest open one must reach
+        )
         self._look_back_at = 0.0
 
     def batch(self, size: int) -> list[Message]:
-        """The next messages, at most so many; now and then, and when there seem to be none, from the very start."""
-        if connection.vendor != "postgresql":  # where a deleted row is gone at once
+        """The next messages, at most `size`. Reads from the start every LOOK_BACK_SECONDS and when no row is found."""
+        if connection.vendor != "postgresql":  # SQLite leaves no dead rows
             return OutboxMessage.objects.batch(size)
         with transaction.atomic():
             with connection.cursor() as cursor:
@@ -55,7 +59,7 @@ class OutboxCursor:
         if begun < self._look_back_at and (found := OutboxMessage.objects.batch(size, after=self._after)):
             return found
         found = OutboxMessage.objects.batch(size)
-        if not found or found[-1].pk > self._after:  # else there may be more of those that wait again
+        if not found or found[-1].pk > self._after:  # else more re-sent rows may follow
             ended = time.monotonic()
             self._look_back_at = ended + max(LOOK_BACK_SECONDS, 10 * (ended - begun))
         return found

@@ -1,7 +1,7 @@
-"""The relay: takes the outbox to Kafka, in order, batch by batch, as the only producer.
+"""Outbox relay: the leader publishes the outbox to Kafka in order, batch by batch, as the only producer.
 
-A row is deleted when Kafka has confirmed it. Whatever goes wrong in between, it is sent again: at least once, at most
-one batch twice per crash. Nothing expires; only a message that Kafka will never take is set aside (quarantined).
+A row is deleted when Kafka has confirmed it; after any error before that it is sent again. Delivery is at least once,
+with at most one batch of duplicates per crash. Messages do not expire; one that Kafka rejects is quarantined.
 """
 
 import logging
@@ -19,36 +19,37 @@ from actions.relay.outbox_cursor import OutboxCursor
 from ccweb.db.leader_election import Lead
 
 BATCH = 200
-ELECTION_INTERVAL_SECONDS = 0.25  # seconds between two tries to win the lead
-STOP_TIMEOUT_SECONDS = 8.0  # seconds that a stopping relay gives the batch in hand
-LOG_INTERVAL_SECONDS = 60.0  # seconds between two log lines of the same kind
+ELECTION_INTERVAL_SECONDS = 0.25  # between two attempts to become the leader
+STOP_TIMEOUT_SECONDS = 8.0  # for the current batch, when the relay is told to stop
+LOG_INTERVAL_SECONDS = 60.0  # between two log lines about the same type of error
 logger = logging.getLogger(__name__)
 
 
 class Stopped(Exception):
-    """The relay was told to stop, or has lost the lead, in the middle of a batch, which stays in the outbox."""
+    """The relay was told to stop, or lost leadership, during a batch, which stays in the outbox."""
 
 
 class Relay:
-    """One relay of a process; at most one in a deployment leads. Counts what it did since it was made."""
+    """A relay; at most one in a deployment leads. Its counters start at 0 when it is created."""
 
     def __init__(self) -> None:
         self.delivered = self.quarantined = self.errors = 0
         self.stop = threading.Event()
-        self.working = threading.Lock()  # free while the relay rests
+        self.working = threading.Lock()  # held during a step
         self.lead = Lead("relay")
         self._listener = listener_for(self.lead)
         self._producer: TransactionalProducer | None = None
-        self._term = 0  # of the lead that the courier belongs to
+        self._term = 0  # the term of leadership of the producer
         self._cursor = OutboxCursor()
-        self._confirmed: list[int] = []  # rows that Kafka has and the outbox still shows
-        self._stop_by = 0.0
-        self._alarmed: dict[str, float] = {}
+        self._confirmed: list[int] = []  # ids that Kafka has confirmed and that are still in the outbox
+        self._stop_by = 0.0  # time.monotonic() at which a stopping relay gives up its batch
+        self._logged: dict[str, float] = {}  # type of error to time.monotonic()
 
     def step(self) -> int:
-        """Deliver one batch if this process leads; returns how many rows no longer wait.
+        """Publish one batch if this process leads; returns how many rows are no longer waiting.
 
-        Raises NotDelivered when Kafka, DatabaseError or psycopg.Error when the database does not answer.
+        Raises NotDelivered when Kafka does not confirm, DatabaseError or psycopg.Error when the database does not
+        answer, and Stopped.
         """
         if not self.lead.hold():
             return 0
@@ -57,15 +58,15 @@ class Relay:
         batch = self._cursor.batch(BATCH)
         try:
             if batch:
-                self._deliver(batch)
+                self._publish(batch)
         except RecordRejected:
-            self._deliver_one_by_one(batch)
+            self._publish_one_by_one(batch)
         return len(batch)
 
     def run(self, *, until_empty: bool = False) -> None:
-        """Step until `stop` is set, or until nothing waits, whoever delivered it.
+        """Repeat step() until `stop` is set or, with `until_empty`, until no message is waiting.
 
-        Every error is logged, counted and followed by another try.
+        Every error is logged, counted and followed by a retry. Another relay may be the one that empties the outbox.
         """
         pause = 0.1
         while not self.stop.is_set():
@@ -76,14 +77,14 @@ class Relay:
                 pause = 0.1
             except Stopped:
                 continue
-            except Exception as error:  # noqa: BLE001 - logged and counted: the relay outlives everything
-                self._note(error)
+            except Exception as error:  # noqa: BLE001 - logged and counted: no error ends the relay
+                self._log_error(error)
                 self.stop.wait(pause)
                 pause = min(pause * 2, 5.0 if isinstance(error, NotAuthorized | DatabaseError) else 1.0)
         self.close()
 
     def close(self) -> None:
-        """Leave the lead to another relay."""
+        """Close the producer and release leadership."""
         self._drop_producer()
         self.lead.release()
 
@@ -92,7 +93,7 @@ class Relay:
             try:
                 return self.step()
             finally:
-                close_old_connections()  # also because an open SQLite connection survives no fork
+                close_old_connections()  # also because an open SQLite connection must not cross a fork
 
     def _anything_waits(self) -> bool:
         return OutboxMessage.objects.waiting().exists()
@@ -108,42 +109,42 @@ class Relay:
             self.stop.wait(ELECTION_INTERVAL_SECONDS)
 
     def _ready_producer(self) -> TransactionalProducer:
-        """The courier of this term of the lead; making it fences those of earlier leaders."""
+        """The producer of this term of leadership; creating it fences those of earlier leaders."""
         if self._term != self.lead.terms:
             self._drop_producer()
         if self._producer is None:
-            producer = TransactionalProducer(self._alive)
+            producer = TransactionalProducer(self._heartbeat)
             producer.create_topic(TOPIC)
             self._producer, self._term, self._cursor = producer, self.lead.terms, OutboxCursor()
         return self._producer
 
-    def _deliver(self, batch: Sequence[Message]) -> None:
+    def _publish(self, batch: Sequence[Message]) -> None:
         try:
             self._ready_producer().publish(batch)
         except BaseException as error:
             if self._producer and (self._producer.fenced or not isinstance(error, RecordRejected)):
-                self._drop_producer()  # the next one aborts what this one has begun
+                self._drop_producer()  # the next producer aborts the open transaction
             raise
         self._confirmed = [message.pk for message in batch]
         self._delete_confirmed()
         self.delivered += len(batch)
 
-    def _deliver_one_by_one(self, batch: Sequence[Message]) -> None:
+    def _publish_one_by_one(self, batch: Sequence[Message]) -> None:
         for message in batch:
             try:
-                self._deliver([message])
+                self._publish([message])
             except RecordRejected as error:
                 self._quarantine(message, str(error))
 
     def _quarantine(self, message: Message, reason: str) -> None:
         if OutboxMessage.objects.quarantine(message.pk, reason):
             self.quarantined += 1
-            logger.error("outbox row %d is quarantined, Kafka will never take it: %s", message.pk, reason)
+            logger.error("outbox row %d is quarantined, Kafka rejects it: %s", message.pk, reason)
         else:
-            logger.info("outbox row %d, which Kafka refused, is gone: its user was erased meanwhile", message.pk)
+            logger.info("outbox row %d, which Kafka rejects, was deleted meanwhile: its user was erased", message.pk)
 
     def _delete_confirmed(self) -> None:
-        """Also after a database outage, so that it causes no duplicates."""
+        """Delete the confirmed rows; after an outage of the database this prevents duplicates."""
         if self._confirmed:
             OutboxMessage.objects.delete_delivered(self._confirmed)
             self._confirmed = []
@@ -153,8 +154,8 @@ class Relay:
             self._producer.close()
             self._producer = None
 
-    def _alive(self) -> None:
-        """Called all through a delivery. Raises Stopped when the lead is lost or the time to stop has come."""
+    def _heartbeat(self) -> None:
+        """Renew leadership during a publish. Raises Stopped when it is lost or when the stop timeout has passed."""
         if not self.lead.hold():
             raise Stopped
         if self.stop.is_set():
@@ -162,14 +163,14 @@ class Relay:
             if self._producer is None or time.monotonic() > self._stop_by:
                 raise Stopped
 
-    def _note(self, error: Exception) -> None:
-        """Count an error, and log its kind at most once in LOG_INTERVAL_SECONDS seconds."""
+    def _log_error(self, error: Exception) -> None:
+        """Count an error, and log its type at most once in LOG_INTERVAL_SECONDS."""
         self.errors += 1
         kind, now = type(error).__name__, time.monotonic()
-        if now - self._alarmed.get(kind, -LOG_INTERVAL_SECONDS) < LOG_INTERVAL_SECONDS:
+        if now - self._logged.get(kind, -LOG_INTERVAL_SECONDS) < LOG_INTERVAL_SECONDS:
             return
-        self._alarmed[kind] = now
-        text = "the relay is held up (%s: %s); nothing is lost, it keeps trying"
+        self._logged[kind] = now
+        text = "the relay is blocked (%s: %s); no message is lost, it retries"
         if isinstance(error, NotDelivered | DatabaseError | psycopg.Error):
             level = logging.ERROR if isinstance(error, NotAuthorized) else logging.WARNING
             logger.log(level, text, kind, str(error).strip())
@@ -178,5 +179,5 @@ class Relay:
 
 
 def resend(messages: OutboxQuerySet) -> int:
-    """Let quarantined messages wait again, in their old place; returns how many."""
+    """Queue quarantined messages again, at their old position; returns how many."""
     return messages.quarantined().update(quarantined_at=None, error="")

@@ -1,4 +1,4 @@
-"""Our commands against a real Kafka, on either database."""
+"""A web process for the tests of the commands, with a real Kafka, on either database."""
 
 import os
 import uuid
@@ -14,7 +14,7 @@ from tests.support.servers import beside, create_database, need
 
 @pytest.fixture(scope="session")
 def stack(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """The web process without its relay thread, for all tests: each leaves the outbox empty."""
+    """The web process without its relay thread, shared by all tests: each leaves the outbox empty."""
     if pytestconfig.getoption("database") == "sqlite":
         url = f"sqlite:///{tmp_path_factory.mktemp('stack')}/db.sqlite3"
     else:

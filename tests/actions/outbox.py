@@ -1,4 +1,4 @@
-"""What the tests of the relay and the consumer do to a running stack."""
+"""Helpers of the tests of the relay and the consumer: record actions, read the outbox and the topic."""
 
 import contextlib
 import sqlite3
@@ -11,14 +11,14 @@ COUNT_WAITING = "SELECT count(*) FROM outbox WHERE quarantined_at IS NULL"
 
 
 def record(stack: Stack, *user_ids: int) -> list[str]:
-    """Posts an action of each user; returns the event ids."""
+    """Post an action for each user; returns the event ids."""
     answer = stack.call("POST", "/api/actions", [{"user_id": user, "action_type": "login"} for user in user_ids])
     assert answer.status == 201, answer.body
     return [item["event_id"] for item in answer.json()["items"]]
 
 
 def waiting(stack: Stack) -> int:
-    """How many messages wait in the outbox."""
+    """The number of messages that wait in the outbox."""
     kind, _, path = stack.database_url.partition("://")
     connection = sqlite3.connect(path) if kind == "sqlite" else psycopg.connect(stack.database_url)
     with contextlib.closing(connection):

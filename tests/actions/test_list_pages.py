@@ -27,7 +27,7 @@ def path_of(url: str) -> str:
     return url.partition("/api/")[2]
 
 
-def test_pages_lead_forward_and_back_by_arrival(recorded: list[dict]) -> None:
+def test_pages_link_forward_and_back_in_order_of_arrival(recorded: list[dict]) -> None:
     first = get("actions?page_size=10").json()
     second = get(path_of(first["next"])).json()
     third = get(path_of(second["next"])).json()
@@ -37,7 +37,7 @@ def test_pages_lead_forward_and_back_by_arrival(recorded: list[dict]) -> None:
     assert get(path_of(second["previous"])).json()["results"] == first["results"]
 
 
-def test_an_action_that_arrives_meanwhile_moves_no_page(recorded: list[dict]) -> None:
+def test_a_new_action_does_not_shift_the_pages(recorded: list[dict]) -> None:
     first = get("actions?page_size=10").json()
     post("actions", {"user_id": 1, "action_type": "late"})
     assert get(path_of(first["next"])).json()["results"] == recorded[10:20]
@@ -70,7 +70,7 @@ def test_filters_narrow_the_list(recorded: list[dict]) -> None:
         ("cursor=" + quote("WyJuZXh0IiwgIjEiLCAiOTk5OTk5OTk5OTk5OTk5OTk5OTk5OTkiXQ=="), {"/cursor": "format"}),
     ],
 )
-def test_a_parameter_that_is_wrong_is_named(query: str, expected: dict) -> None:
+def test_an_invalid_parameter_is_named(query: str, expected: dict) -> None:
     assert faults(get(f"actions?{query}")) == expected
 
 

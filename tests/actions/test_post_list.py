@@ -1,4 +1,4 @@
-"""POST /api/actions with a list: a verdict for every item, whatever its neighbours are."""
+"""POST /api/actions with a list: a verdict for every item, independent of the others."""
 
 import gc
 from typing import Any
@@ -20,7 +20,7 @@ def action(user_id: int, **more: object) -> dict:
     return {"user_id": user_id, "action_type": "login"} | more
 
 
-def test_a_good_list_is_stored_and_queued_in_its_order() -> None:
+def test_a_valid_list_is_stored_and_queued_in_its_order() -> None:
     answer = post("actions", [action(user) for user in (5, 3, 9, 3)])
     assert answer.status_code == 201
     body = answer.json()
@@ -32,7 +32,7 @@ def test_a_good_list_is_stored_and_queued_in_its_order() -> None:
 
 @pytest.mark.parametrize("size", [2, 40])
 def test_nothing_of_an_erased_user_is_stored_or_queued(size: int) -> None:
-    """In statements for a few events and for many, whose ids were all made by us."""
+    """With the statements for few and for many events, whose ids the server generated."""
     mark_erased(1)
     body = post("actions", [action(user) for user in range(1, size + 1)]).json()
     assert [item["status"] for item in body["items"]] == ["erased", *["accepted"] * (size - 1)]
@@ -41,7 +41,7 @@ def test_nothing_of_an_erased_user_is_stored_or_queued(size: int) -> None:
     assert [int(key) for key in OutboxMessage.objects.order_by("id").values_list("key", flat=True)] == expected
 
 
-def test_a_bad_item_never_refuses_its_neighbours() -> None:
+def test_an_invalid_item_does_not_affect_the_others() -> None:
     mark_erased(4)
     post("actions", action(2, event_id=ID))
     items = [action(1), {"user_id": "1"}, 3, action(3, event_id=ID), action(2, event_id=ID), action(4), action(5)]
@@ -72,7 +72,7 @@ def test_a_repeated_list_is_all_duplicates() -> None:
     assert UserAction.objects.count() == OutboxMessage.objects.count() == 50
 
 
-def test_an_erased_users_event_id_is_free_for_somebody_else_in_the_same_list() -> None:
+def test_another_user_may_use_the_event_id_of_an_erased_user_in_the_same_list() -> None:
     mark_erased(4)
     answer = post("actions", [action(4, event_id=ID), action(5, event_id=ID), action(6)])
     assert [item["status"] for item in answer.json()["items"]] == ["erased", "accepted", "accepted"]
@@ -81,7 +81,7 @@ def test_an_erased_users_event_id_is_free_for_somebody_else_in_the_same_list() -
 
 
 @pytest.mark.django_db(transaction=True)
-def test_what_is_stored_counts_for_the_streak_though_the_answer_is_unknown(redis_client: redis.Redis) -> None:
+def test_a_stored_action_counts_for_the_streak_though_the_response_is_an_error(redis_client: redis.Redis) -> None:
     post("actions", action(2, event_id=ID))
 
     def fail_to_read(execute: Any, sql: str, *rest: Any) -> Any:
@@ -100,7 +100,7 @@ def requests() -> set[int]:
     return {id(found) for found in gc.get_objects() if type(found) is Request}
 
 
-def test_a_list_does_not_live_on_until_the_collector_comes() -> None:
+def test_a_list_is_freed_without_the_garbage_collector() -> None:
     gc.collect()
     gc.disable()
     try:

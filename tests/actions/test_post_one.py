@@ -1,4 +1,4 @@
-"""POST /api/actions with one action: what is answered, stored and queued."""
+"""POST /api/actions with one action: the response, the stored row and the outbox row."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -37,7 +37,7 @@ def test_an_action_is_stored_and_queued_with_what_the_client_sent() -> None:
     assert message.headers["event_id"] == ID
 
 
-def test_what_is_left_out_gets_its_default() -> None:
+def test_omitted_fields_get_their_defaults() -> None:
     before = timezone.now()
     body = post("actions", {"user_id": 7, "action_type": "login"}).json()
     assert body["value"] == "0.00"
@@ -77,7 +77,7 @@ def test_the_same_event_id_with_other_content_is_a_conflict(other: dict) -> None
     assert OutboxMessage.objects.count() == 1
 
 
-def test_an_erased_user_is_refused() -> None:
+def test_an_action_of_an_erased_user_is_rejected() -> None:
     mark_erased(7)
     answer = post("actions", {"user_id": 7, "action_type": "login"})
     assert answer.status_code == 410
@@ -85,7 +85,7 @@ def test_an_erased_user_is_refused() -> None:
     assert not OutboxMessage.objects.exists()
 
 
-BAD = [
+INVALID = [
     ({}, {"/user_id": "required", "/action_type": "required"}),
     ({"user_id": "1"}, {"/user_id": "type"}),
     ({"user_id": 1.0}, {"/user_id": "type"}),
@@ -128,8 +128,8 @@ BAD = [
 ]
 
 
-@pytest.mark.parametrize(("change", "expected"), BAD)
-def test_bad_input_is_named_and_nothing_is_stored(change: dict, expected: dict) -> None:
+@pytest.mark.parametrize(("change", "expected"), INVALID)
+def test_invalid_input_is_named_and_nothing_is_stored(change: dict, expected: dict) -> None:
     good = {"user_id": 7, "action_type": "login"} if change else {}
     assert faults(post("actions", good | change)) == expected
     assert not UserAction.objects.exists()
@@ -143,7 +143,7 @@ def test_values_on_the_edge_are_stored(value: float | str) -> None:
     assert Decimal(answer.json()["value"]) == Decimal(str(value))
 
 
-def test_what_was_posted_can_be_read_back() -> None:
+def test_a_posted_action_can_be_read() -> None:
     body = post("actions", {"user_id": 7, "action_type": "login"}).json()
     assert get(f"actions/{body['event_id']}").json() == body
     assert get("actions").json() == {"next": None, "previous": None, "results": [body]}

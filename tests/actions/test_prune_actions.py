@@ -1,4 +1,4 @@
-"""manage.py prune_actions deletes what is old, in bounded steps, and never what RFM reads."""
+"""manage.py prune_actions: deletes old actions in bounded transactions, never those that RFM reads."""
 
 from datetime import timedelta
 from io import StringIO
@@ -33,7 +33,7 @@ def test_only_older_actions_are_deleted() -> None:
     assert sorted(UserAction.objects.values_list("user_id", flat=True)) == [1, 2, 3]
 
 
-def test_every_transaction_is_bounded_and_tells_its_progress(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_transaction_is_bounded_and_reports_progress(monkeypatch: pytest.MonkeyPatch) -> None:
     actions_of_ages(*[500] * 25)
     monkeypatch.setattr(pruning, "STRIDE", 10)
     steps = list(pruning.prune_actions(older_than_days=400))
@@ -41,7 +41,7 @@ def test_every_transaction_is_bounded_and_tells_its_progress(monkeypatch: pytest
     assert steps[-1][1] == 1
 
 
-def test_the_rfm_window_is_refused() -> None:
+def test_days_within_the_rfm_window_are_rejected() -> None:
     actions_of_ages(30.5)
     with pytest.raises(CommandError, match="at least 31 days"):
         prune(30)

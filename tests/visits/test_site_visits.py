@@ -37,7 +37,7 @@ def test_a_retry_is_replayed_and_other_content_is_a_conflict() -> None:
     assert SiteVisit.objects.count() == 1
 
 
-def test_an_erased_user_is_refused() -> None:
+def test_a_visit_of_an_erased_user_is_rejected() -> None:
     mark_erased(7)
     assert post("notify/site_visit", {"user_id": 7, "source": "ad"}).status_code == 410
     assert not SiteVisit.objects.exists()
@@ -59,7 +59,7 @@ def test_an_erased_user_is_refused() -> None:
         ({"user_id": 7, "source": "ad", "visit_timestamp": "2016-01-01T00:00:00Z"}, {"/visit_timestamp": "old"}),
     ],
 )
-def test_bad_input_is_named_and_nothing_is_stored(body: object, expected: dict) -> None:
+def test_invalid_input_is_named_and_nothing_is_stored(body: object, expected: dict) -> None:
     assert faults(post("notify/site_visit", body)) == expected
     assert not SiteVisit.objects.exists()
 

@@ -1,4 +1,4 @@
-"""manage.py consume_actions: see what is in Kafka."""
+"""manage.py consume_actions: print the messages of the topic."""
 
 import os
 import signal
@@ -13,26 +13,28 @@ from actions.kafka.consumer import print_messages
 
 
 def positive(text: str) -> int:
-    """A whole number from 1 on."""
+    """argparse type: a whole number of at least 1."""
     if not text.isdecimal() or int(text) < 1:
-        raise ArgumentTypeError("expected a whole number from 1 on")
+        raise ArgumentTypeError("expected a whole number of at least 1")
     return int(text)
 
 
 class Command(BaseCommand):
-    """A consumer for the console."""
-
-    help = "Print messages, one JSON a line, from the group's last commit on (the first time from the beginning)."
+    help = (
+        "Print messages, one JSON document per line, starting after the last commit of the consumer group "
+        "(a new group starts at the beginning)."
+    )
     requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """--from-beginning, --limit, --group."""
-        parser.add_argument("--from-beginning", action="store_true", help="print all again, whatever was committed")
-        parser.add_argument("--limit", type=positive, help="end after so many messages")
+        parser.add_argument(
+            "--from-beginning", action="store_true", help="print all messages, also those committed before"
+        )
+        parser.add_argument("--limit", type=positive, help="exit after this many messages")
         parser.add_argument("--group", default="ccweb-console", help="the consumer group (default: %(default)s)")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """SIGTERM, Ctrl-C and a closed pipe end it cleanly; all words go to stderr, so that stdout is pure JSON."""
+        """SIGTERM, Ctrl-C and a closed pipe end it with exit code 0; only JSON is written to stdout."""
         stop = threading.Event()
         for signum in (signal.SIGTERM, signal.SIGINT):
             signal.signal(signum, lambda *_: stop.set())
@@ -42,11 +44,13 @@ class Command(BaseCommand):
                 from_beginning=options["from_beginning"],
                 limit=options["limit"],
                 out=sys.stdout,
-                say=lambda text: self.stderr.write(f"consume_actions: {text}"),
+                report=lambda text: self.stderr.write(f"consume_actions: {text}"),
                 stop=stop,
             )
         except BrokenPipeError:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains at its exit
-            self.stderr.write("consume_actions: nobody reads any more")
+            os.dup2(
+                os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
+            )  # else Python reports the closed pipe at exit
+            self.stderr.write("consume_actions: stdout was closed by its reader")
         else:
             self.stderr.write(f"consume_actions: printed {printed}")

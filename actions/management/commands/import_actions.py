@@ -1,4 +1,4 @@
-"""manage.py import_actions: load a CSV file of actions."""
+"""manage.py import_actions: bulk import of actions from a CSV file."""
 
 import signal
 import sys
@@ -17,26 +17,30 @@ from actions.csv_import.importer import Tally, import_actions
 from actions.csv_import.reader import ActionReader, BadRow, Columns, UnreadableFile
 
 SHOWN_BAD_LINES = 1_000
-SECONDS_BETWEEN_LINES = 10
+PROGRESS_INTERVAL_SECONDS = 10
 
 
 class Command(BaseCommand):
-    """Parse, import, one summary line; bad lines go to stderr by number and do not change the exit code."""
+    """Prints one summary line; bad lines are reported on stderr by number and do not change the exit code."""
 
     help = (
-        "Load a CSV file of actions in bulk. A header line is required; the columns are user_id, action_timestamp, "
-        "value, action_type and event_id (the last may be missing: then the same line of the same file always gets "
-        "the same one) unless told otherwise. A rerun adds only what is missing. Nothing is published to Kafka "
-        "without --publish. The exit code is 0 unless the file cannot be read or no line of it is good."
+        "Import a CSV file of actions. A header line is required. The default columns are user_id, action_timestamp, "
+        "value, action_type and event_id. Without event_id it is derived from the content of the line, so that the "
+        "same file always gets the same ids. A rerun adds only what is missing. Nothing is published to Kafka "
+        "without --publish. The exit code is 0 unless the file cannot be read or none of its lines is valid."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("file", type=Path, help="UTF-8, comma-separated, with a header line")
         parser.add_argument("--user-column", default="user_id", metavar="C")
-        parser.add_argument("--time-column", default="action_timestamp", metavar="C", help="a zone left out is UTC")
-        parser.add_argument("--value-column", default="", metavar="C", help="default: value, or 0 where there is none")
-        parser.add_argument("--action-type", default="", metavar="NAME", help="of every line, instead of a column")
-        parser.add_argument("--publish", action="store_true", help="send the new actions to Kafka as well")
+        parser.add_argument(
+            "--time-column", default="action_timestamp", metavar="C", help="times without a zone are UTC"
+        )
+        parser.add_argument("--value-column", default="", metavar="C", help="default: value, or 0 in a file without it")
+        parser.add_argument(
+            "--action-type", default="", metavar="NAME", help="the type of all lines, instead of a column"
+        )
+        parser.add_argument("--publish", action="store_true", help="also publish the new actions to Kafka")
 
     def handle(self, *, file: Path, **options: Any) -> None:
         columns = Columns(
@@ -61,7 +65,7 @@ class Command(BaseCommand):
         self.left_out = 0
         previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:
-            # Undecodable bytes become lone surrogates, which no cell rule accepts: a bad line, not the end.
+            # Undecodable bytes become lone surrogates, which no cell rule accepts: only this line is bad.
             with file.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as lines:
                 reader = ActionReader(lines, columns)
                 with closing(Progress(file, lines)) as progress:
@@ -72,7 +76,7 @@ class Command(BaseCommand):
         except (DatabaseError, KeyboardInterrupt) as error:
             why = str(error).strip() or "interrupted"
             raise CommandError(
-                f"stopped half-way, at least this is done: {tally}. Run it again to add the rest. Cause: {why}"
+                f"the import was interrupted, committed at least: {tally}. Run it again to add the rest. Cause: {why}"
             ) from error
         finally:
             signal.signal(signal.SIGTERM, previous)
@@ -88,24 +92,24 @@ class Command(BaseCommand):
 
 
 class Progress:
-    """How far into the file the import is, on stderr: a bar on a terminal, else a line every ten seconds."""
+    """Progress on stderr: a bar on a terminal, otherwise a line every PROGRESS_INTERVAL_SECONDS."""
 
     def __init__(self, file: Path, lines: TextIO) -> None:
         self._source = lines.buffer
-        self._size = file.stat().st_size if lines.seekable() else 0  # a pipe has no size and no place
+        self._size = file.stat().st_size if lines.seekable() else 0  # a pipe has neither size nor position
         self._bar = tqdm(total=self._size or None, unit="B", unit_scale=True, disable=not sys.stderr.isatty())
-        self._due = time.monotonic() + SECONDS_BETWEEN_LINES
+        self._due = time.monotonic() + PROGRESS_INTERVAL_SECONDS
 
     def show(self, tally: Tally) -> None:
-        """Tell how far it is, if it is time to."""
+        """Update the bar, or print a line when the interval has passed."""
         done = self._source.tell() if self._size else 0
         self._bar.set_postfix_str(f"{tally.read} lines", refresh=False)
         self._bar.update(done - self._bar.n)
         if self._bar.disable and time.monotonic() > self._due:
-            self._due = time.monotonic() + SECONDS_BETWEEN_LINES
+            self._due = time.monotonic() + PROGRESS_INTERVAL_SECONDS
             share = f", {100 * done // self._size} % of the file" if self._size else ""
             sys.stderr.write(f"import_actions: {tally}{share}\n")
 
     def close(self) -> None:
-        """Leave the bar as it stands."""
+        """Close the bar, which stays on the terminal."""
         self._bar.close()

@@ -1,4 +1,4 @@
-"""manage.py prune_actions: retention."""
+"""manage.py prune_actions: retention of actions."""
 
 from argparse import ArgumentParser
 from typing import Any
@@ -10,23 +10,20 @@ from actions.pruning import LEAST_DAYS, prune_actions
 
 
 class Command(BaseCommand):
-    """Delete old actions in bounded transactions, with progress."""
-
     help = (
-        f"Delete actions older than DAYS (at least {LEAST_DAYS}: the RFM window is never touched). It may be stopped "
-        "and run again at any time. Event ids of deleted actions are forgotten: keep at least MAX_ACTION_AGE_DAYS."
+        f"Delete actions older than DAYS (at least {LEAST_DAYS}: the RFM window is kept). It may be interrupted and "
+        "run again at any time. A retry with the event_id of a deleted action is stored as a new action: keep at least "
+        "MAX_ACTION_AGE_DAYS."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """--older-than DAYS."""
         parser.add_argument("--older-than", type=int, required=True, metavar="DAYS")
 
     def handle(self, *, older_than: int, **options: Any) -> None:
-        """Prune and say how many rows are gone."""
         deleted = 0
         try:
             with tqdm(total=100, unit="%", desc="prune_actions", disable=None) as bar:
-                for deleted, share in prune_actions(older_than_days=older_than):  # noqa: B007 - the last one is told
+                for deleted, share in prune_actions(older_than_days=older_than):  # noqa: B007 - the last value is printed
                     bar.update(100 * share - bar.n)
         except ValueError as error:
             raise CommandError(f"--older-than: {error}") from None

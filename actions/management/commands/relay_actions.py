@@ -1,4 +1,4 @@
-"""manage.py relay_actions: take the outbox to Kafka."""
+"""manage.py relay_actions: publish the outbox to Kafka."""
 
 import signal
 from argparse import ArgumentParser
@@ -12,16 +12,13 @@ from actions.relay.relay import Relay
 
 
 class Command(BaseCommand):
-    """The relay as a process of its own."""
-
-    help = "Deliver what is not yet in Kafka, for ever, or with --once until nothing waits."
+    help = "Publish the outbox to Kafka continuously, or with --once until no message is waiting."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """--once."""
-        parser.add_argument("--once", action="store_true", help="end when nothing waits any more")
+        parser.add_argument("--once", action="store_true", help="exit when no message is waiting")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """SIGTERM and Ctrl-C finish the batch in hand, which takes at most 10 s."""
+        """SIGTERM and Ctrl-C end it after the current batch, within 10 s."""
         relay = Relay()
         for signum in (signal.SIGTERM, signal.SIGINT):
             signal.signal(signum, lambda *_: relay.stop.set())
@@ -31,7 +28,7 @@ class Command(BaseCommand):
 
 
 def waiting() -> str:
-    """How many messages are left, as far as the database tells."""
+    """The number of waiting messages, or "unknown" when the database does not answer."""
     try:
         return str(OutboxMessage.objects.waiting().count())
     except DatabaseError:  # the relay has logged it

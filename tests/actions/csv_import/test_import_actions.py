@@ -1,4 +1,4 @@
-"""Loading CSV files, through the command."""
+"""manage.py import_actions: bulk import of CSV files."""
 
 import fcntl
 import io
@@ -46,7 +46,7 @@ def load(file: Path, *options: str) -> tuple[str, str]:
     return out.getvalue().strip(), err.getvalue().strip()
 
 
-def refusal(file: Path, *options: str) -> str:
+def error_of(file: Path, *options: str) -> str:
     with pytest.raises(CommandError) as error:
         load(file, *options)
     assert "\n" not in str(error.value)
@@ -62,7 +62,7 @@ def test_the_whole_cdnow_file_is_loaded_once_however_often_it_is_imported() -> N
     assert OutboxMessage.objects.count() == 0
 
 
-def test_the_columns_have_the_names_of_the_contract_unless_told_otherwise(write: Write) -> None:
+def test_the_default_columns_have_the_names_of_the_api(write: Write) -> None:
     given = "0190b7a4-2f6c-7000-8000-00000000000A"
     file = write(
         f"action_type,value,event_id,user_id,action_timestamp\nbet,2.5,{given},9223372036854775807,2026-01-02\n"
@@ -96,7 +96,7 @@ def test_a_bare_date_is_midnight_and_a_time_without_zone_is_utc(write: Write, te
     assert UserAction.objects.get().action_timestamp == instant
 
 
-def test_an_event_id_is_the_uuidv5_of_what_the_line_says_and_its_number_among_equals(write: Write) -> None:
+def test_an_event_id_is_the_uuidv5_of_the_content_and_its_number_among_equal_lines(write: Write) -> None:
     load(write(HEADER + "7,2026-01-31,2.5,bet\n07,2026-01-31T00:00:00Z,2.50,bet\n"))
     names = [f"7|2026-01-31T00:00:00.000000Z|2.50|bet|{n}" for n in (0, 1)]
     found = UserAction.objects.order_by("id").values_list("event_id", flat=True)
@@ -111,7 +111,7 @@ def test_equal_lines_are_different_actions_and_overlapping_files_agree(write: Wr
     assert sorted(UserAction.objects.values_list("user_id", flat=True)) == [7, 7, 7, 8, 9]
 
 
-def test_equal_lines_far_apart_are_still_told_apart(write: Write) -> None:
+def test_equal_lines_far_apart_get_different_event_ids(write: Write) -> None:
     between = "".join(f"{user},2026-01-31,5,bet\n" for user in range(100, 45_000))
     file = write(HEADER + "7,2026-01-31,5,bet\n" + between + "7,2026-01-31,5,bet\n")
     assert load(file)[0].endswith("44902 lines read, 44902 stored, 0 already there, 0 bad")
@@ -127,10 +127,10 @@ def test_equal_lines_far_apart_are_still_told_apart(write: Write) -> None:
         ("7.0,2026-01-31,1,bet", "user '7.0' is not"),
         ("9223372036854775808,2026-01-31,1,bet", "user '9223372036854775808' is not"),
         (",2026-01-31,1,bet", "user '' is not"),
-        ("7,2026-02-30,1,bet", "time '2026-02-30' is not a date"),
-        ("7,31.01.2026,1,bet", "time '31.01.2026' is not a date"),
-        ("7,,1,bet", "time '' is not a date"),
-        ("7,2999-01-01,1,bet", "time '2999-01-01' lies in the future"),
+        ("7,2026-02-30,1,bet", "time '2026-02-30' is not an ISO 8601 date"),
+        ("7,31.01.2026,1,bet", "time '31.01.2026' is not an ISO 8601 date"),
+        ("7,,1,bet", "time '' is not an ISO 8601 date"),
+        ("7,2999-01-01,1,bet", "time '2999-01-01' is in the future"),
         ("7,2026-01-31,1.005,bet", "value '1.005' is not a number"),
         ("7,2026-01-31,1e3,bet", "value '1e3' is not a number"),
         ("7,2026-01-31,NaN,bet", "value 'NaN' is not a number"),
@@ -155,7 +155,7 @@ def test_a_bad_line_is_named_by_number_and_left_out(write: Write, line: str | by
     assert list(UserAction.objects.values_list("user_id", flat=True)) == [1]
 
 
-def test_a_quote_that_runs_over_lines_names_all_of_them(write: Write) -> None:
+def test_a_bad_row_with_line_breaks_in_quotes_names_all_its_lines(write: Write) -> None:
     out, err = load(write(HEADER + '1,2026-01-31,1,"bet\n2,2026-01-31,1,bet"\n3,2026-01-31,1,bet\n'))
     assert (out, err.split(":")[0]) == (
         "import_actions: 2 lines read, 1 stored, 0 already there, 1 bad",
@@ -220,7 +220,7 @@ def test_publish_queues_what_is_new_and_nothing_else(write: Write) -> None:
         ("", (), "it is empty; a header line is expected"),
         ("user,when\n7,2026-01-31\n", (), "it has no column 'user_id'; it has 'user, when'"),
         ("user_id;value\n", (), "it has no column 'user_id'; it has 'user_id;value'"),
-        ("user_id,action_timestamp,value\n", (), "it has no column 'action_type' (or say --action-type NAME)"),
+        ("user_id,action_timestamp,value\n", (), "it has no column 'action_type' (or use --action-type NAME)"),
         (HEADER, ("--value-column", "amount"), "it has no column 'amount'"),
         ("user_id,user_id,action_timestamp,action_type\n", (), "it has the column 'user_id' more than once"),
         ("user_id,action_timestamp\n".encode("utf-16"), (), "it is not UTF-8 text"),
@@ -231,20 +231,20 @@ def test_publish_queues_what_is_new_and_nothing_else(write: Write) -> None:
 def test_a_file_that_cannot_be_read_is_refused_in_one_line(
     write: Write, content: str | bytes, options: tuple[str, ...], why: str
 ) -> None:
-    assert why in refusal(write(content), *options)
+    assert why in error_of(write(content), *options)
     assert not UserAction.objects.exists()
 
 
 def test_a_missing_file_and_a_folder_are_refused_in_one_line(tmp_path: Path) -> None:
-    assert refusal(tmp_path / "no.csv") == f"cannot import {tmp_path}/no.csv: No such file or directory"
-    assert refusal(tmp_path) == f"cannot import {tmp_path}: Is a directory"
+    assert error_of(tmp_path / "no.csv") == f"cannot import {tmp_path}/no.csv: No such file or directory"
+    assert error_of(tmp_path) == f"cannot import {tmp_path}: Is a directory"
 
 
-def test_a_file_with_a_header_alone_is_nothing_to_do(write: Write) -> None:
+def test_a_file_with_only_a_header_imports_nothing(write: Write) -> None:
     assert load(write(HEADER)) == ("import_actions: 0 lines read, 0 stored, 0 already there, 0 bad", "")
 
 
-def test_an_import_that_is_stopped_says_how_far_it_came_and_a_rerun_completes_it(tmp_path: Path) -> None:
+def test_an_interrupted_import_reports_what_is_committed_and_a_rerun_completes_it(tmp_path: Path) -> None:
     environment = os.environ | {"DATABASE_URL": f"sqlite:///{tmp_path}/db.sqlite3"}
     manage = [sys.executable, "manage.py"]
     subprocess.run([*manage, "migrate", "-v0"], env=environment, check=True)
@@ -257,14 +257,16 @@ def test_an_import_that_is_stopped_says_how_far_it_came_and_a_rerun_completes_it
     with process, pipe.open("w") as end:
         end.writelines(lines)
         end.flush()
-        wait_for(lambda: nothing_waits_in(end), "it to read on after the first batch")
+        wait_for(lambda: is_drained(end), "the command to read on after the first batch")
         process.terminate()
         out, err = process.communicate()
     assert (process.returncode, out) == (1, "")
-    assert "stopped half-way, at least this is done: 20000 lines read, 20000 stored, 0 already there, 0 bad." in err
+    assert (
+        "the import was interrupted, committed at least: 20000 lines read, 20000 stored, 0 already there, 0 bad." in err
+    )
     done = subprocess.run([*manage, "import_actions", str(whole)], env=environment, capture_output=True, text=True)
     assert done.stdout == "import_actions: 21000 lines read, 1000 stored, 20000 already there, 0 bad\n"
 
 
-def nothing_waits_in(pipe: TextIO) -> bool:
+def is_drained(pipe: TextIO) -> bool:
     return fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)) == bytes(4)

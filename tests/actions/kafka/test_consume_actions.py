@@ -1,4 +1,4 @@
-"""manage.py consume_actions: what a person sees on the console, and what a pipe gets."""
+"""manage.py consume_actions: its output on the console and in a pipe."""
 
 import json
 import signal
@@ -25,7 +25,7 @@ def group() -> str:
 
 @pytest.fixture(scope="module")
 def relay(stack: Stack) -> Iterator[None]:
-    """Delivers what is recorded, for all tests."""
+    """Publishes the recorded actions, for all tests."""
     with start(stack, "relay_actions") as relay:
         yield
         relay.end()
@@ -58,14 +58,14 @@ def produce(stack: Stack, value: bytes) -> None:
     assert producer.flush(120) == 0
 
 
-def test_messages_are_printed_one_json_a_line(stack: Stack, ids: list[str], group: str) -> None:
+def test_messages_are_printed_as_one_json_document_per_line(stack: Stack, ids: list[str], group: str) -> None:
     done = stack.manage("consume_actions", "--limit", "2", "--group", group)
     lines = [json.loads(line) for line in done.stdout.splitlines()]
     assert [set(line) for line in lines] == [{"user_id", "action_type", "action_timestamp", "event_id", "value"}] * 2
     assert done.stderr.endswith("consume_actions: printed 2\n")
 
 
-def test_a_group_goes_on_where_it_stopped(stack: Stack, ids: list[str], group: str) -> None:
+def test_a_group_resumes_after_its_last_commit(stack: Stack, ids: list[str], group: str) -> None:
     with start(stack, "consume_actions", "--group", group) as consumer:
         seen = [json.loads(consumer.line())["event_id"]]
         while seen[-1] != ids[-1]:
@@ -99,10 +99,12 @@ def test_a_closed_pipe_ends_it_without_a_traceback(stack: Stack, ids: list[str],
         consumer.wait(120)
         assert consumer.returncode == 0
         assert consumer.stderr is not None
-        assert consumer.stderr.read() == "consume_actions: nobody reads any more\n"
+        assert consumer.stderr.read() == "consume_actions: stdout was closed by its reader\n"
 
 
-def test_what_is_not_json_is_shown_and_does_not_end_it(stack: Stack, ids: list[str], group: str) -> None:
+def test_a_message_that_is_not_json_is_printed_and_does_not_end_the_command(
+    stack: Stack, ids: list[str], group: str
+) -> None:
     produce(stack, b"two\nlines \xff")
     with start(stack, "consume_actions", "--group", group) as consumer:
         while "not_json" not in (line := consumer.line()):
@@ -111,7 +113,7 @@ def test_what_is_not_json_is_shown_and_does_not_end_it(stack: Stack, ids: list[s
         consumer.end()
 
 
-def test_without_a_broker_it_says_so_and_keeps_trying(stack: Stack, group: str) -> None:
+def test_without_a_broker_it_reports_that_and_retries(stack: Stack, group: str) -> None:
     with start(stack, "consume_actions", "--group", group, KAFKA_BROKER=CLOSED) as consumer:
         assert consumer.stderr is not None
         assert "waiting for Kafka" in consumer.stderr.readline()
@@ -119,8 +121,8 @@ def test_without_a_broker_it_says_so_and_keeps_trying(stack: Stack, group: str) 
 
 
 @pytest.mark.parametrize("limit", ["0", "-1", "many"])
-def test_a_limit_that_is_none_is_refused(stack: Stack, limit: str) -> None:
+def test_an_invalid_limit_is_rejected(stack: Stack, limit: str) -> None:
     with start(stack, "consume_actions", "--limit", limit) as consumer:
         err = consumer.communicate(timeout=120)[1]
     assert consumer.returncode == 2
-    assert "expected a whole number from 1 on" in err
+    assert "expected a whole number of at least 1" in err

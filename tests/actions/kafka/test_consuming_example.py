@@ -1,4 +1,4 @@
-"""The consumer of docs/consuming.md, run as it is printed."""
+"""The example consumer of docs/consuming.md, run unchanged."""
 
 import json
 import os

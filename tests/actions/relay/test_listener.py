@@ -1,4 +1,4 @@
-"""Writers ring for a sleeping relay and leave a busy one alone."""
+"""Writers notify an idle relay, and no busy one."""
 
 from collections.abc import Iterator
 
@@ -22,7 +22,7 @@ ACTION = {"user_id": 7, "action_type": "login"}
 
 @pytest.fixture
 def lead(monkeypatch: pytest.MonkeyPatch) -> Iterator[Lead]:
-    monkeypatch.setattr(leader_election, "SESSION_TIMEOUT_SECONDS", 600.0)  # else a busy machine costs it the lead
+    monkeypatch.setattr(leader_election, "SESSION_TIMEOUT_SECONDS", 600.0)  # else a busy machine may end its leadership
     lead = Lead("test")
     assert lead.hold()
     yield lead
@@ -37,54 +37,54 @@ def listener() -> Iterator[psycopg.Connection]:
         yield session
 
 
-def rings(listener: psycopg.Connection) -> int:
+def notifications(listener: psycopg.Connection) -> int:
     return len(list(listener.notifies(timeout=0.3)))
 
 
-def asleep(lead: Lead) -> NotifyListener:
+def idle_listener(lead: Lead) -> NotifyListener:
     assert isinstance(lead.lock, SessionLock)
     listener = NotifyListener(lead.lock)
-    wait_for(lambda: listener.wait() or listener._asleep, "the relay to fall asleep")
+    wait_for(lambda: listener.wait() or listener._idle, "the relay to become idle")
     return listener
 
 
-def test_a_busy_relay_is_not_rung_for(lead: Lead, listener: psycopg.Connection) -> None:
+def test_a_busy_relay_is_not_notified(lead: Lead, listener: psycopg.Connection) -> None:
     post("actions", ACTION)
-    assert rings(listener) == 0
+    assert notifications(listener) == 0
 
 
-def test_a_sleeping_relay_is_rung_for_whoever_writes(lead: Lead, listener: psycopg.Connection) -> None:
-    asleep(lead)
+def test_an_idle_relay_is_notified_of_a_write(lead: Lead, listener: psycopg.Connection) -> None:
+    idle_listener(lead)
     post("actions", ACTION)
-    assert rings(listener) == 1
+    assert notifications(listener) == 1
 
 
-def test_a_woken_relay_is_left_alone_again(lead: Lead, listener: psycopg.Connection) -> None:
-    asleep(lead).rows_found()
+def test_a_relay_that_found_rows_is_not_notified_again(lead: Lead, listener: psycopg.Connection) -> None:
+    idle_listener(lead).rows_found()
     post("actions", ACTION)
-    assert rings(listener) == 0
+    assert notifications(listener) == 0
 
 
-def test_a_relay_does_not_fall_asleep_while_a_write_is_in_flight(lead: Lead) -> None:
-    """Else it would sleep over rows that were written before and committed after it looked."""
+def test_a_relay_does_not_become_idle_while_a_write_is_in_progress(lead: Lead) -> None:
+    """Otherwise it would miss rows that were written before its last read and committed after it."""
     assert isinstance(lead.lock, SessionLock)
     listener = NotifyListener(lead.lock)
     connection.set_autocommit(False)
     post("actions", ACTION)
     for _ in range(50):
         listener.wait()
-    assert not listener._asleep
+    assert not listener._idle
     connection.commit()
     connection.set_autocommit(True)
-    wait_for(lambda: listener.wait() or listener._asleep, "the relay to fall asleep")
+    wait_for(lambda: listener.wait() or listener._idle, "the relay to become idle")
 
 
-def test_a_relay_that_won_the_lead_again_can_be_rung_for(lead: Lead, listener: psycopg.Connection) -> None:
-    listener = asleep(lead)
+def test_a_relay_that_leads_again_can_be_notified(lead: Lead, listener: psycopg.Connection) -> None:
+    listener = idle_listener(lead)
     lead.release()
     post("actions", ACTION)
     assert lead.hold()
-    assert rings(listener) == 0
-    wait_for(lambda: listener.wait() or listener._asleep, "the relay to fall asleep")
+    assert notifications(listener) == 0
+    wait_for(lambda: listener.wait() or listener._idle, "the relay to become idle")
     post("actions", ACTION)
-    assert rings(listener) == 1
+    assert notifications(listener) == 1

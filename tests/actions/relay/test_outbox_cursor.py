@@ -1,4 +1,4 @@
-"""The outbox is read along its key and in the order of commits, however much of it is gone already."""
+"""The outbox cursor reads by primary key and misses no late commit, whatever the number of dead rows."""
 
 from collections.abc import Iterator
 
@@ -17,9 +17,9 @@ INSERT = """INSERT INTO outbox (topic, key, payload, headers, created_at, error)
 
 
 @pytest.fixture(autouse=True)
-def dead_rows_are_a_matter_of_postgresql() -> None:
+def requires_postgresql() -> None:
     if connection.vendor != "postgresql":
-        pytest.skip("SQLite removes a deleted row at once")
+        pytest.skip("SQLite leaves no dead rows")
 
 
 @pytest.fixture
@@ -34,49 +34,49 @@ def queue(payload: str, pk: int | None = None) -> int:
 
 
 def skip_ids() -> None:
-    """As if others had drawn and committed so many."""
+    """As if other writers had used and committed these ids."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT setval('outbox_id_seq', nextval('outbox_id_seq') + %s)", [2 * OVERLAP])
 
 
-def publish(reading: OutboxCursor) -> list[str]:
-    """What the relay does with a batch."""
-    batch = reading.batch(200)
+def publish(cursor: OutboxCursor) -> list[str]:
+    """Read and delete a batch, as the relay does."""
+    batch = cursor.batch(200)
     OutboxMessage.objects.delete_delivered([message.pk for message in batch])
     return [message.payload for message in batch]
 
 
-def deliver_far_apart(reading: OutboxCursor) -> None:
+def publish_far_apart(cursor: OutboxCursor) -> None:
     for payload in ("a", "b", "c", "d"):
         skip_ids()
         queue(payload)
-        assert publish(reading) == [payload]
+        assert publish(cursor) == [payload]
 
 
 def test_a_row_that_is_committed_late_comes_before_what_its_user_sends_then(other: psycopg.Connection) -> None:
-    reading = OutboxCursor()
-    deliver_far_apart(reading)
+    cursor = OutboxCursor()
+    publish_far_apart(cursor)
     other.execute(INSERT, ["late"])
-    deliver_far_apart(reading)
+    publish_far_apart(cursor)
     other.commit()
     queue("then")
-    assert publish(reading) == ["late", "then"]
+    assert publish(cursor) == ["late", "then"]
 
 
-def test_a_row_that_waits_again_in_its_old_place_is_found_while_newer_ones_come() -> None:
-    reading, begin = OutboxCursor(), queue("begin")
-    publish(reading)
-    deliver_far_apart(reading)
+def test_a_row_that_is_queued_again_at_its_old_position_is_found_while_newer_ones_arrive() -> None:
+    cursor, begin = OutboxCursor(), queue("begin")
+    publish(cursor)
+    publish_far_apart(cursor)
     queue("again", pk=begin)
 
     def is_found() -> bool:
         queue("newer")
-        return "again" in publish(reading)
+        return "again" in publish(cursor)
 
     wait_for(is_found, "the old row")
 
 
-def test_the_next_rows_are_found_by_their_key_however_empty_the_outbox_was() -> None:
+def test_the_next_rows_are_read_by_primary_key_though_statistics_say_the_outbox_is_empty() -> None:
     scans = "SELECT seq_scan FROM pg_stat_xact_user_tables WHERE relname = 'outbox'"
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("ANALYZE outbox")  # which is empty

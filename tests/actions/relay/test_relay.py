@@ -1,4 +1,4 @@
-"""The relay's steps against a real Kafka: what waits in the outbox arrives once, in order, or is set aside."""
+"""Relay.step() against a real Kafka: waiting messages arrive once and in order, or are quarantined."""
 
 import json
 import threading
@@ -23,7 +23,7 @@ from tests.support.pytest_plugin import CLOSED
 from tests.support.servers import Kafka, need
 
 pytestmark = pytest.mark.django_db
-TOO_LARGE = "x" * 2_000_000  # a broker takes 1 MiB
+TOO_LARGE = "x" * 2_000_000  # the maximum of a broker is 1 MiB
 
 
 @pytest.fixture
@@ -59,10 +59,10 @@ def test_a_recorded_action_arrives_with_key_headers_and_fields(kafka_broker: str
     assert answer["action_timestamp"] == "2026-11-01T08:00:00.000000Z"
 
 
-def test_a_relay_that_freezes_while_it_settles_holds_nobody_up(topic: str) -> None:
-    """On PostgreSQL a single statement, outside of any transaction of its own, ends without its client."""
+def test_delivered_rows_are_deleted_by_a_single_statement(topic: str) -> None:
+    """A relay that freezes meanwhile blocks no other: PostgreSQL completes a single statement without its client."""
     if connection.vendor != "postgresql":
-        pytest.skip("SQLite has one writer, and the lead with it: --database postgresql")
+        pytest.skip("SQLite has one writer, which is also the leader: --database postgresql")
     at = datetime(2026, 11, 22, 23, 59, tzinfo=UTC)
     rows = [*queue(TOPIC, "a", "b"), *queue(topic, "c"), *queue(TOPIC, "later")]
     OutboxMessage.objects.update(created_at=at)
@@ -76,7 +76,7 @@ def test_a_relay_that_freezes_while_it_settles_holds_nobody_up(topic: str) -> No
 
 
 def test_the_record_time_is_the_time_of_sending(kafka_broker: str, relay: Relay, topic: str) -> None:
-    """Event time would make retention eat back-fills."""
+    """With the event time Kafka's retention would delete back-fills at once."""
     queue(topic, "back-fill")
     relay.step()
     [arrived] = read_topic(kafka_broker, topic)
@@ -84,7 +84,7 @@ def test_the_record_time_is_the_time_of_sending(kafka_broker: str, relay: Relay,
     assert abs(datetime.now(UTC) - at) < timedelta(minutes=1)
 
 
-def test_delivered_rows_are_gone_and_counted(kafka_broker: str, relay: Relay, topic: str) -> None:
+def test_delivered_rows_are_deleted_and_counted(kafka_broker: str, relay: Relay, topic: str) -> None:
     queue(topic, "a", "b")
     assert relay.step() == 2
     assert not OutboxMessage.objects.exists()
@@ -99,17 +99,21 @@ def test_a_backlog_arrives_in_batches_and_in_order(kafka_broker: str, relay: Rel
     assert values(kafka_broker, topic) == expected
 
 
-def test_a_poison_message_is_set_aside_and_its_neighbours_arrive(kafka_broker: str, relay: Relay, topic: str) -> None:
+def test_a_rejected_message_is_quarantined_and_its_neighbours_arrive(
+    kafka_broker: str, relay: Relay, topic: str
+) -> None:
     queue(topic, "before", TOO_LARGE, "after")
     assert relay.step() == 3
     assert values(kafka_broker, topic) == ["before", "after"]
-    [poison] = OutboxMessage.objects.quarantined()
-    assert poison.payload == TOO_LARGE
-    assert "MSG_SIZE_TOO_LARGE" in poison.error
+    [rejected] = OutboxMessage.objects.quarantined()
+    assert rejected.payload == TOO_LARGE
+    assert "MSG_SIZE_TOO_LARGE" in rejected.error
     assert relay.quarantined == 1
 
 
-def test_a_poison_message_that_is_erased_meanwhile_is_not_counted(kafka_broker: str, relay: Relay, topic: str) -> None:
+def test_a_rejected_message_that_is_erased_meanwhile_is_not_counted(
+    kafka_broker: str, relay: Relay, topic: str
+) -> None:
     queue(topic, TOO_LARGE)
 
     def erase_first(execute: Callable[..., Any], sql: str, *more: Any) -> Any:
@@ -122,7 +126,7 @@ def test_a_poison_message_that_is_erased_meanwhile_is_not_counted(kafka_broker: 
     assert (relay.quarantined, OutboxMessage.objects.count()) == (0, 0)
 
 
-def test_headers_that_are_no_json_are_poison(kafka_broker: str, relay: Relay, topic: str) -> None:
+def test_a_message_whose_headers_are_not_json_is_quarantined(kafka_broker: str, relay: Relay, topic: str) -> None:
     if connection.vendor == "postgresql":
         pytest.skip("PostgreSQL stores no such headers")
     queue(topic, "broken", "after")
@@ -136,7 +140,9 @@ def test_headers_that_are_no_json_are_poison(kafka_broker: str, relay: Relay, to
 
 
 @pytest.mark.parametrize("name", ["not a topic!", "a/b", ""])
-def test_a_topic_name_that_cannot_be_is_poison(kafka_broker: str, relay: Relay, topic: str, name: str) -> None:
+def test_a_message_with_an_invalid_topic_name_is_quarantined(
+    kafka_broker: str, relay: Relay, topic: str, name: str
+) -> None:
     queue(name, "nowhere")
     queue(topic, "after")
     relay.step()
@@ -144,7 +150,9 @@ def test_a_topic_name_that_cannot_be_is_poison(kafka_broker: str, relay: Relay, 
     assert OutboxMessage.objects.quarantined().count() == 1
 
 
-def test_text_that_is_not_unicode_is_poison(kafka_broker: str, relay: Relay, topic: str) -> None:
+def test_a_message_with_a_header_that_is_not_a_string_is_quarantined(
+    kafka_broker: str, relay: Relay, topic: str
+) -> None:
     OutboxMessage.objects.create(topic=topic, key="7", payload="{}", headers={"event_id": 5})
     queue(topic, "after")
     relay.step()
@@ -152,7 +160,7 @@ def test_text_that_is_not_unicode_is_poison(kafka_broker: str, relay: Relay, top
     assert "AttributeError" in OutboxMessage.objects.quarantined().get().error
 
 
-def test_a_resent_message_waits_in_its_old_place(kafka_broker: str, relay: Relay, topic: str) -> None:
+def test_a_resent_message_waits_at_its_old_position(kafka_broker: str, relay: Relay, topic: str) -> None:
     queue(topic, TOO_LARGE)
     relay.step()
     queue(topic, "later")
@@ -162,7 +170,7 @@ def test_a_resent_message_waits_in_its_old_place(kafka_broker: str, relay: Relay
     assert values(kafka_broker, topic) == ["smaller", "later"]
 
 
-def test_only_the_leader_delivers(kafka_broker: str, relay: Relay, topic: str) -> None:
+def test_only_the_leader_publishes(kafka_broker: str, relay: Relay, topic: str) -> None:
     queue(topic, "once")
     assert relay.lead.hold()
     other = Relay()
@@ -174,7 +182,7 @@ def test_only_the_leader_delivers(kafka_broker: str, relay: Relay, topic: str) -
 
 
 def test_a_frozen_leader_that_thaws_is_fenced(kafka_broker: str, topic: str) -> None:
-    """Its transactional.id belongs to the next leader, so what it still sends is never seen."""
+    """Its transactional.id belongs to the next leader, so consumers never see what it still sends."""
     frozen = TransactionalProducer(lambda: None)
     frozen.publish(messages(topic, "before"))
     successor = TransactionalProducer(lambda: None)
@@ -198,7 +206,7 @@ def test_what_was_confirmed_is_not_sent_again_after_the_database_failed(
 
 
 @pytest.mark.django_db(transaction=True)
-def test_without_a_broker_everything_is_kept_and_the_relay_stops_at_once(
+def test_without_a_broker_messages_are_kept_and_the_relay_stops_at_once(
     settings: Settings, relay: Relay, topic: str
 ) -> None:
     settings.KAFKA_BROKER = CLOSED
@@ -214,10 +222,10 @@ def test_without_a_broker_everything_is_kept_and_the_relay_stops_at_once(
 
 
 @pytest.mark.long
-def test_a_broker_that_never_gives_transactions_gets_the_messages_without(
+def test_messages_are_published_without_transactions_to_a_broker_that_lacks_them(
     settings: Settings, relay: Relay, topic: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Kafka's defaults on one broker: the log of transactions wants three replicas, so it is never made."""
+    """Kafka's defaults on one broker: the transaction log requires three replicas, so it is never created."""
     with need(lambda: Kafka({"transaction.state.log.replication.factor": "3"})) as kafka:
         settings.KAFKA_BROKER = kafka.address
         queue(topic, "a", "b")
@@ -225,6 +233,6 @@ def test_a_broker_that_never_gives_transactions_gets_the_messages_without(
         assert "transaction.state.log.replication.factor" in caplog.text
         queue(topic, "c", TOO_LARGE, "d")
         assert relay.step() == 3
-        arrived = values(kafka.address, topic)  # read last: it may take so long that the silent relay loses its lead
+        arrived = values(kafka.address, topic)  # read last: it may take so long that the relay loses leadership
         assert (arrived[:2], arrived[-2:]) == (["a", "b"], ["c", "d"])
         relay.close()

@@ -11,7 +11,7 @@ from tests.support.manage_process import Running, start
 from tests.support.os_processes import wait_for
 
 pytestmark = [pytest.mark.stack, pytest.mark.xdist_group("kafka")]
-HOLD_THE_LEAD = """
+LEAD_UNTIL_KILLED = """
 import sys, time
 from ccweb.db import leader_election
 from ccweb.db.leader_election import Lead
@@ -32,20 +32,20 @@ sys.stdin.read()
 """
 
 
-def test_once_empties_the_outbox_and_says_so(stack: Stack) -> None:
+def test_once_empties_the_outbox_and_prints_the_counts(stack: Stack) -> None:
     ids = record(stack, 7, 7, 7)
     done = stack.manage("relay_actions", "--once")
     assert done.stdout == "relay_actions: delivered 3, quarantined 0, waiting 0\n"
     assert delivered(stack, ids) == ids
 
 
-def test_once_ends_at_once_when_nothing_waits(stack: Stack) -> None:
+def test_once_ends_at_once_when_no_message_is_waiting(stack: Stack) -> None:
     assert "delivered 0" in stack.manage("relay_actions", "--once").stdout
 
 
-def test_once_waits_for_the_lead(stack: Stack) -> None:
+def test_once_waits_until_it_leads(stack: Stack) -> None:
     ids = record(stack, 7)
-    with start(stack, "shell", "-v0", "-c", HOLD_THE_LEAD) as holder:
+    with start(stack, "shell", "-v0", "-c", LEAD_UNTIL_KILLED) as holder:
         assert holder.line() == "leads\n"
         with start(stack, "relay_actions", "--once") as relay:
             with pytest.raises(subprocess.TimeoutExpired):
@@ -65,7 +65,7 @@ def test_once_ends_when_another_relay_empties_the_outbox(stack: Stack) -> None:
 
 
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
-def test_a_running_relay_delivers_what_comes_and_ends_cleanly(stack: Stack, signum: signal.Signals) -> None:
+def test_a_running_relay_publishes_new_messages_and_ends_cleanly(stack: Stack, signum: signal.Signals) -> None:
     with start(stack, "relay_actions") as relay:
         ids = record(stack, 7, 8) + record(stack, 7)
         wait_for(lambda: waiting(stack) == 0, "the delivery")
@@ -78,7 +78,7 @@ def test_the_next_relay_takes_over_from_a_killed_one(stack: Stack) -> None:
     with start(stack, "relay_actions") as first, start(stack, "relay_actions") as second:
         record(stack, 7)
         wait_for(lambda: waiting(stack) == 0, "the first delivery")
-        first.kill()  # whichever leads; the other has to go on
+        first.kill()  # whether it leads or not, the other has to take over
         ids = record(stack, 7)
         wait_for(lambda: waiting(stack) == 0, "the second delivery")
         second.end()
@@ -99,9 +99,9 @@ def test_the_relay_of_a_web_process_survives_a_fork(stack: Stack) -> None:
     assert delivered(stack, ids) == ids
 
 
-def test_a_relay_without_a_database_ends_cleanly_and_says_what_it_knows(stack: Stack) -> None:
-    away = "postgres://nobody@127.0.0.1:9/none"
-    with start(stack, "relay_actions", "--skip-checks", DATABASE_URL=away) as relay:
+def test_a_relay_without_a_database_ends_cleanly_and_prints_the_counts_it_has(stack: Stack) -> None:
+    unreachable = "postgres://nobody@127.0.0.1:9/none"
+    with start(stack, "relay_actions", "--skip-checks", DATABASE_URL=unreachable) as relay:
         assert relay.stderr is not None
-        assert "the relay is held up" in relay.stderr.readline()
+        assert "the relay is blocked" in relay.stderr.readline()
         assert relay.end()[0] == "relay_actions: delivered 0, quarantined 0, waiting unknown\n"

@@ -1,4 +1,4 @@
-"""The relay against a cluster that fails on command: everything is kept, and arrives when the cluster is well."""
+"""The relay against a cluster that fails on command: messages are kept, and arrive when the cluster has recovered."""
 
 import logging
 import threading
@@ -58,7 +58,7 @@ def running(relay: Relay) -> Iterator[Relay]:
 
 def run(relay: Relay) -> None:
     relay.run()
-    connections.close_all()  # this thread's
+    connections.close_all()  # of this thread
 
 
 def queue(*payloads: str) -> None:
@@ -82,7 +82,7 @@ def test_transient_errors_are_retried_and_cause_no_duplicate(cluster: MockCluste
     assert relay.errors == 0
 
 
-def test_a_refused_permission_pauses_the_relay_and_sets_nothing_aside(cluster: MockCluster, relay: Relay) -> None:
+def test_a_denied_permission_pauses_the_relay_and_quarantines_nothing(cluster: MockCluster, relay: Relay) -> None:
     queue("a", "b")
     cluster.fail(PRODUCE, TOPIC_AUTHORIZATION_FAILED)
     with pytest.raises(NotAuthorized, match="TOPIC_AUTHORIZATION_FAILED"):
@@ -92,23 +92,23 @@ def test_a_refused_permission_pauses_the_relay_and_sets_nothing_aside(cluster: M
     assert relay.quarantined == 0
 
 
-def test_a_refused_permission_is_an_alarm_in_the_log_but_not_at_every_try(
+def test_a_denied_permission_is_logged_as_an_error_but_not_at_every_retry(
     cluster: MockCluster, running: Relay, caplog: pytest.LogCaptureFixture
 ) -> None:
     cluster.fail(PRODUCE, *[TOPIC_AUTHORIZATION_FAILED] * 3)
     queue("a")
     wait_for(delivers(running, 1), "the delivery")
-    alarms = [record for record in caplog.records if record.levelno == logging.ERROR]
+    errors = [record for record in caplog.records if record.levelno == logging.ERROR]
     assert running.errors == 3
-    assert ["TOPIC_AUTHORIZATION_FAILED" in alarm.getMessage() for alarm in alarms] == [True]
+    assert ["TOPIC_AUTHORIZATION_FAILED" in error.getMessage() for error in errors] == [True]
 
 
-def test_an_error_for_one_message_costs_only_that_message(cluster: MockCluster, relay: Relay) -> None:
-    """The broker blames the batch; alone, the second of two refused tries is the culprit's."""
-    queue("poison", "good")
+def test_an_error_for_one_message_quarantines_only_that_message(cluster: MockCluster, relay: Relay) -> None:
+    """The broker rejects the batch; sent one by one, the first message is rejected again."""
+    queue("rejected", "good")
     cluster.fail(PRODUCE, MESSAGE_TOO_LARGE, MESSAGE_TOO_LARGE)
     relay.step()
-    assert OutboxMessage.objects.get().payload == "poison"
+    assert OutboxMessage.objects.get().payload == "rejected"
     assert OutboxMessage.objects.get().quarantined_at is not None
     assert values(cluster)[-1] == "good"
 
@@ -127,7 +127,7 @@ def test_an_outage_delays_and_loses_nothing(cluster: MockCluster, running: Relay
 
 def test_a_cluster_that_is_down_at_the_start_is_waited_for(cluster: MockCluster, relay: Relay) -> None:
     cluster.down()
-    queue("patience")
+    queue("waiting")
     thread = threading.Thread(target=run, args=[relay])
     thread.start()
     threading.Event().wait(1)
@@ -135,4 +135,4 @@ def test_a_cluster_that_is_down_at_the_start_is_waited_for(cluster: MockCluster,
     wait_for(delivers(relay, 1), "the delivery")
     relay.stop.set()
     thread.join(120)
-    assert values(cluster) == ["patience"]
+    assert values(cluster) == ["waiting"]
