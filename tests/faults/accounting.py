@@ -1,4 +1,4 @@
-"""The accounting after a fault: what was acknowledged, against the rows of PostgreSQL and the messages of Kafka."""
+"""Reconciliation after a fault: compares acknowledged actions with the rows of PostgreSQL and the messages of Kafka."""
 
 import json
 import uuid
@@ -17,23 +17,23 @@ ROWS = "SELECT event_id::text, user_id, value FROM user_actions"
 
 
 class Account(NamedTuple):
-    """Counts of actions: acked + refused + unknown = sent. All but the first four ought to be 0 or bounded."""
+    """Counts of actions: acked + refused + unknown = sent. All fields after `replayed` must be 0 or bounded."""
 
     sent: int
     acked: int
     refused: int
-    replayed: int  # of the acked: in doubt at first, and stored all the same
+    replayed: int  # of the acked: stored although their first response was lost
     unknown: int
-    missing: int  # of the acked: not in both
+    missing: int  # of the acked: without a row or a message
     missing_rows: int
     missing_messages: int
-    phantoms: int  # messages without their row, rows that nobody sent
+    phantoms: int  # messages without a row, and rows that no client sent
     duplicates: int  # further messages of the same event_id
-    inversions: int  # messages behind a later action of the same user
+    inversions: int  # messages after a later action of the same user
 
 
 def account(sent: Sequence[Sent], rows: set[Content], messages: Sequence[Content], known: Iterable[str]) -> Account:
-    """Compares; `known` are the event_ids of whatever else was sent to the same database and topic."""
+    """Count the differences; `known` are the event_ids that other tests sent to the same database and topic."""
     stored, arrived = {row[0] for row in rows}, Counter(message[0] for message in messages)
     ours = {action.event_id: action for action in sent}
     verdicts = Counter(action.verdict for action in sent)
@@ -55,11 +55,11 @@ def account(sent: Sequence[Sent], rows: set[Content], messages: Sequence[Content
 
 
 def inversions(arrivals: Iterable[Sent]) -> int:
-    """How many arrive behind an action of the same user that was sent after their acknowledgement.
+    """The number of actions that arrive after an action of the same user that was sent after their acknowledgement.
 
-    `arrivals` in the order of the topic, which is meaningful for each user; only the first arrival of each counts.
+    `arrivals` are in the order of the topic, which is defined per user; only the first arrival of each action counts.
     """
-    latest: dict[int, float] = defaultdict(float)  # user_id to the latest first attempt among what has arrived
+    latest: dict[int, float] = defaultdict(float)  # user_id to the latest first attempt of an arrived action
     seen: set[str] = set()
     inverted = 0
     for action in arrivals:
@@ -70,32 +70,35 @@ def inversions(arrivals: Iterable[Sent]) -> int:
     return inverted
 
 
-def prove_that_it_sees(canary: Sent, rows: set[Content], messages: Sequence[Content]) -> None:
-    """A checker that reads the wrong table or topic would find everything in order: the canary must be in both.
+def verify_checker(canary: Sent, rows: set[Content], messages: Sequence[Content]) -> None:
+    """Check that account() works here: with the wrong table or topic it would find no error.
 
-    An action that nobody sent, and the same one claimed as acked, must be noticed.
+    The canary must be a row and a message. An action that was not sent must be found as a phantom, and as missing when
+    it is claimed to be acked.
     """
     assert rows and messages, "the checker sees no rows or no messages"
-    stranger = Sent(str(uuid.uuid4()), 1, "1.00", canary.attempts)
-    arrived = [message for message in messages if message[0] == canary.event_id]  # others may be phantoms, in a control
+    unsent = Sent(str(uuid.uuid4()), 1, "1.00", canary.attempts)
+    arrived = [
+        message for message in messages if message[0] == canary.event_id
+    ]  # in a control the others may be phantoms
     seen = account([canary], rows, arrived, {row[0] for row in rows})
-    assert (seen.acked, seen.missing, seen.phantoms) == (1, 0, 0), f"the checker does not see its canary: {seen}"
-    blind = account([canary, stranger], rows, [*arrived, content(stranger)], {row[0] for row in rows})
-    assert (blind.missing_rows, blind.phantoms) == (1, 1), f"the checker is blind: {blind}"
+    assert (seen.acked, seen.missing, seen.phantoms) == (1, 0, 0), f"the checker does not find its canary: {seen}"
+    wrong = account([canary, unsent], rows, [*arrived, content(unsent)], {row[0] for row in rows})
+    assert (wrong.missing_rows, wrong.phantoms) == (1, 1), f"the checker finds no errors: {wrong}"
 
 
 def content(action: Sent) -> Content:
-    """What must be in the row and in the message."""
+    """The content that the row and the message must have."""
     return action.event_id, action.user_id, Decimal(action.value)
 
 
 def read_rows(database_url: str) -> set[Content]:
-    """All stored actions."""
+    """The content of all stored actions."""
     with psycopg.connect(database_url) as connection:
         return set(connection.execute(ROWS).fetchall())
 
 
 def read_messages(messages: Iterable[Message]) -> list[Content]:
-    """The same of the topic's messages, in their order."""
+    """The content of the messages, in their order."""
     payloads: list[dict[str, Any]] = [json.loads(message.value() or b"") for message in messages]
     return [(payload["event_id"], payload["user_id"], Decimal(str(payload["value"]))) for payload in payloads]

@@ -1,4 +1,4 @@
-"""A deployment to be broken, the seed of the run, and the table of figures at its end."""
+"""Fixtures of the fault tests: deployments, the seed of the run; prints the table of results at its end."""
 
 import os
 import secrets
@@ -21,14 +21,14 @@ STARTED = time.monotonic()
 
 @pytest.fixture
 def seed() -> int:
-    """FAULT_SEED: the same one repeats the choices of a run."""
+    """FAULT_SEED: the same seed repeats the random choices of a run."""
     print(f"FAULT_SEED={os.environ['FAULT_SEED']}")
     return int(os.environ["FAULT_SEED"])
 
 
 @pytest.fixture(scope="session")
 def world() -> Iterator[World]:
-    """One deployment for many faults: each has to leave it well."""
+    """One deployment for many tests: each has to leave it working."""
     with ExitStack() as things:
         postgres = things.enter_context(need(Postgres))
         kafka = things.enter_context(need(Kafka))
@@ -46,13 +46,13 @@ def failing(postgres_of_mocks: Postgres) -> Iterator[World]:
 
 @pytest.fixture(scope="session")
 def postgres_of_mocks() -> Iterator[Postgres]:
-    """A server for the worlds whose database is not what fails."""
+    """A server for the tests in which only Kafka fails."""
     with need(Postgres) as server:
         yield server
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print the figures, and write them into the document when `make faults` asks for it."""
+    """Print the figures, and write them into docs/promises.md when FAULT_FIGURES=1 (`make faults`)."""
     reports = [report for kind in ("passed", "failed") for report in terminalreporter.getreports(kind)]
     figures: list[Figure] = [
         value

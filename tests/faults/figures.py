@@ -1,6 +1,6 @@
-"""The figures of a fault run: one line a fault, on the terminal and in docs/promises.md.
+"""The figures of a fault run: one row per fault, on the terminal and in docs/promises.md.
 
-A run of some faults, such as `FAULT_FIGURES=1 pytest tests/faults -k frozen -m ''`, renews their rows alone.
+A run of some faults, such as `FAULT_FIGURES=1 pytest tests/faults -k frozen -m ''`, updates only their rows.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,7 +18,7 @@ Recorder = Callable[[str, Any], None]  # pytest's record_property
 
 
 class Figure(TypedDict):
-    """One line of the table; as plain values, because it travels between processes."""
+    """One row of the table, as plain values, because xdist sends it between processes."""
 
     fault: str
     counts: list[int]
@@ -27,32 +27,32 @@ class Figure(TypedDict):
 
 
 def figure(fault: str, found: Account | None, recovery: float | None, notes: str) -> Figure:
-    """`recovery` in seconds."""
+    """A row of the table; `recovery` is in seconds."""
     counts = (
         [found.sent, found.acked, found.missing, found.phantoms, found.duplicates, found.inversions] if found else []
     )
     return Figure(fault=fault, counts=counts, recovery="" if recovery is None else f"{recovery:.1f}", notes=notes)
 
 
-def judge(
+def record_and_check(
     record: Recorder, fault: str, found: Account, *, recovery: float, duplicates: int = 0, notes: str = ""
 ) -> None:
-    """Notes the figures, then asserts what every fault has to come to; `duplicates` are allowed at most."""
-    doubt = f"{found.replayed} stored before their answer was lost" if found.replayed else ""
+    """Record the figures, then assert what must hold after every fault; `duplicates` is the most that are allowed."""
+    replayed = f"{found.replayed} stored before their answer was lost" if found.replayed else ""
     bound = f"at most {duplicates} duplicates" if duplicates else ""
-    record(PROPERTY, figure(fault, found, recovery, "; ".join(filter(None, (notes, doubt, bound)))))
+    record(PROPERTY, figure(fault, found, recovery, "; ".join(filter(None, (notes, replayed, bound)))))
     assert found.acked > 0
     assert (found.missing, found.phantoms, found.inversions, found.unknown, found.refused) == (0, 0, 0, 0, 0), found
     assert found.duplicates <= duplicates, found
 
 
 def table(figures: Sequence[Figure], run: str) -> str:
-    """A Markdown table; `run` says when these figures were taken."""
+    """A Markdown table; `run` is the time of the run."""
     return _markdown([_cells(line, run) for line in figures])
 
 
 def write(figures: Sequence[Figure], introduction: str, run: str) -> None:
-    """Puts these figures between the markers of the document; rows of other faults stay, with the run they are from."""
+    """Write the figures between the markers of the document; rows of other faults keep their values and their run."""
     before, _, rest = DOCUMENT.read_text().partition(BEGIN)
     old, _, after = rest.partition(END)
     rows = {row[0]: row for row in [*_rows(old), *(_cells(line, run) for line in figures)]}
@@ -79,6 +79,6 @@ def _markdown(rows: list[Row]) -> str:
 
 
 def _order(row: Row) -> tuple[bool, int, str]:
-    """The numbered faults, other measurements, the controls."""
+    """Sort key: numbered faults, then other measurements, then controls."""
     first = row[0].split()[0]
     return first == "control:", int(first) if first.isdecimal() else 1000, row[0]

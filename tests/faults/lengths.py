@@ -1,4 +1,4 @@
-"""How long a fault run lasts: FAULT_MINUTES (10) is the length of the long outage and of the random mix."""
+"""Duration of a fault run: FAULT_MINUTES (default 10) is that of the long outage and of the random mix."""
 
 import os
 
@@ -6,5 +6,5 @@ MINUTES = float(os.environ.get("FAULT_MINUTES", "10"))
 
 
 def scaled(full: int, least: int = 3) -> int:
-    """How many times, or seconds, instead of those of a full run."""
+    """The number of repetitions or seconds, scaled down from the `full` one when FAULT_MINUTES is below 10."""
     return max(min(full, least), round(full * min(MINUTES / 10, 1)))

@@ -1,4 +1,4 @@
-"""A negative control: what most people would write. It stores the action, produces in the view and answers 201."""
+"""Negative control: a naive server that stores the action, produces to Kafka in the view and answers 201."""
 
 import json
 import os
@@ -27,17 +27,16 @@ def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> 
 
 
 class ThreadingServer(socketserver.ThreadingMixIn, WSGIServer):
-    """Serves every request in a thread."""
+    """Serves every request in a new thread."""
 
     daemon_threads = True
 
 
-class Silent(WSGIRequestHandler):
-    """Writes no line a request."""
+class QuietHandler(WSGIRequestHandler):
+    """Writes no access log."""
 
-    def log_message(self, *_: object) -> None:
-        """Nothing."""
+    def log_message(self, *_: object) -> None: ...
 
 
 if __name__ == "__main__":
-    make_server("127.0.0.1", int(os.environ["PORT"]), application, ThreadingServer, Silent).serve_forever()
+    make_server("127.0.0.1", int(os.environ["PORT"]), application, ThreadingServer, QuietHandler).serve_forever()

@@ -1,4 +1,4 @@
-"""PostgreSQL in a network of its own, which can be cut off: packets vanish, nobody is told."""
+"""PostgreSQL in a separate network namespace that can be cut off: packets are dropped without an error."""
 
 import contextlib
 import os
@@ -9,12 +9,12 @@ from tests.support.os_processes import run
 from tests.support.programs import Missing
 from tests.support.servers import Postgres
 
-SUBNET = f"10.213.{os.getpid() % 250}"  # of this run alone
+SUBNET = f"10.213.{os.getpid() % 250}"  # used by this run only
 HOST, SERVER = f"{SUBNET}.1", f"{SUBNET}.2"
 
 
 class PartitionedPostgres(Postgres):
-    """PostgreSQL behind a virtual cable (a network namespace and a veth pair, so it takes root)."""
+    """PostgreSQL behind a veth pair in its own network namespace; requires root."""
 
     def __init__(self, settings: Mapping[str, str] | None = None) -> None:
         self._network = f"ccweb{os.getpid()}"
@@ -22,7 +22,7 @@ class PartitionedPostgres(Postgres):
         super().__init__({"listen_addresses": "*"} | dict(settings or {}))
         with (self._data / "pg_hba.conf").open("a") as rules:
             rules.write(f"host all all {HOST}/32 trust\n")
-        lay_cable(self._network)
+        create_network(self._network)
         self._inside = True
 
     @property
@@ -31,17 +31,17 @@ class PartitionedPostgres(Postgres):
         return f"{SERVER}:{self.port}"
 
     def cut_off(self) -> None:
-        """Let nothing out of the server's network any more."""
+        """Drop all packets from the server."""
         run(["ip", "-n", self._network, "route", "add", "blackhole", f"{HOST}/32"])
 
     def reconnect(self) -> None:
-        """Undo cut_off."""
+        """Undo cut_off()."""
         run(["ip", "-n", self._network, "route", "del", "blackhole", f"{HOST}/32"])
 
     def close(self) -> None:
-        """As its parent does, and the cable goes."""
+        """Also delete the network namespace."""
         super().close()
-        with contextlib.suppress(RuntimeError):  # a repeated close
+        with contextlib.suppress(RuntimeError):  # close() was called before
             run(["ip", "netns", "delete", self._network])
 
     def _identity(self) -> list[str]:
@@ -51,10 +51,10 @@ class PartitionedPostgres(Postgres):
         return ["ip", "netns", "exec", self._network, "setpriv", *super()._identity(), "--", *super()._command()]
 
 
-def lay_cable(network: str) -> None:
-    """A network namespace with one end of a cable; raises Missing where that is not allowed."""
+def create_network(network: str) -> None:
+    """Create a network namespace with one end of a veth pair; raises Missing where that is not permitted."""
     if os.geteuid() != 0 or shutil.which("ip") is None:
-        raise Missing("a network of its own takes root and the program ip")
+        raise Missing("a network namespace requires root and the program ip")
     outside, inside = f"v{network}", f"w{network}"
     try:
         run(["ip", "netns", "add", network])
@@ -65,4 +65,4 @@ def lay_cable(network: str) -> None:
         run(["ip", "-n", network, "link", "set", inside, "up"])
         run(["ip", "-n", network, "link", "set", "lo", "up"])
     except RuntimeError as error:
-        raise Missing(f"no network of its own can be made here: {error}") from error
+        raise Missing(f"a network namespace cannot be created: {error}") from error

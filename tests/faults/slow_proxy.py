@@ -1,4 +1,4 @@
-"""A TCP proxy on 127.0.0.1 that lets every answer wait."""
+"""A TCP proxy on 127.0.0.1 that delays every response."""
 
 import contextlib
 import socket
@@ -8,7 +8,7 @@ from typing import Self
 
 
 class SlowProxy:
-    """Forwards to a server; what the server says arrives `delay` seconds late."""
+    """Forwards connections to a server, and delays the data that the server sends by `delay` seconds."""
 
     def __init__(self, host: str, port: int, delay: float) -> None:
         self._target, self.delay = (host, port), delay
@@ -28,9 +28,9 @@ class SlowProxy:
                 client, _ = self._listener.accept()
                 server = socket.create_connection(self._target)
                 for source, sink, delayed in ((client, server, False), (server, client, True)):
-                    threading.Thread(target=self._pump, args=(source, sink, delayed), daemon=True).start()
+                    threading.Thread(target=self._copy, args=(source, sink, delayed), daemon=True).start()
 
-    def _pump(self, source: socket.socket, sink: socket.socket, delayed: bool) -> None:
+    def _copy(self, source: socket.socket, sink: socket.socket, delayed: bool) -> None:
         with contextlib.suppress(OSError), source, sink:
             while data := source.recv(65536):
                 time.sleep(self.delay if delayed else 0)

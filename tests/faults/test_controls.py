@@ -1,4 +1,4 @@
-"""Negative controls: systems that lose, invent, double or reorder, which the accounting must find out."""
+"""Negative controls: the accounting must detect systems that lose, invent, duplicate or reorder actions."""
 
 import os
 import signal
@@ -9,7 +9,7 @@ from contextlib import ExitStack
 import psycopg
 import pytest
 
-from tests.faults.accounting import Account, account, prove_that_it_sees, read_messages, read_rows
+from tests.faults.accounting import Account, account, read_messages, read_rows, verify_checker
 from tests.faults.figures import PROPERTY, Recorder, figure
 from tests.faults.test_databases import recovered, start_again
 from tests.faults.traffic import Sent, Traffic, attempt
@@ -22,23 +22,23 @@ from tests.support.servers import Postgres, need
 
 pytestmark = pytest.mark.stack
 WAL_WRITER = "SELECT pid FROM pg_stat_activity WHERE backend_type = 'walwriter'"
-A_RELAY_THAT_ASKS_NOBODY = """
+RELAY_WITHOUT_ELECTION = """
 import os
 from actions.kafka import config
 from actions.relay.relay import Relay
-config.TRANSACTIONS["transactional.id"] = f"relay-{os.getpid()}"  # else Kafka would still fence one of them
+config.TRANSACTIONS["transactional.id"] = f"relay-{os.getpid()}"  # else Kafka would fence one of them
 relay = Relay()
 relay.lead.lock.hold = lambda: True
 relay.run()
 """
 
 
-def red(record: Recorder, control: str, found: Account) -> None:
-    """Notes the figures."""
+def record_control(record: Recorder, control: str, found: Account) -> None:
+    """Record the figures of a control."""
     record(PROPERTY, figure(f"control: {control}", found, None, "red, as it must be"))
 
 
-def test_producing_in_the_view_is_found_out(fresh_database: str, seed: int, record_property: Recorder) -> None:
+def test_producing_in_the_view_is_detected(fresh_database: str, seed: int, record_property: Recorder) -> None:
     with MockCluster() as cluster:
         cluster.create_topic(TOPIC)
         port = free_port()
@@ -55,15 +55,15 @@ def test_producing_in_the_view_is_found_out(fresh_database: str, seed: int, reco
             server.kill()
         cluster.up()
         rows, messages = read_rows(fresh_database), read_messages(read_topic(cluster.address, TOPIC))
-    prove_that_it_sees(canary, rows, messages)
+    verify_checker(canary, rows, messages)
     found = account(traffic.sent, rows, messages, [canary.event_id])
-    red(record_property, "producing in the view, Kafka down, then killed", found)
+    record_control(record_property, "producing in the view, Kafka down, then killed", found)
     assert found.missing_rows == 0
     assert found.missing_messages > 0
 
 
 @pytest.mark.long
-def test_an_asynchronous_commit_is_found_out(seed: int, record_property: Recorder) -> None:
+def test_an_asynchronous_commit_is_detected(seed: int, record_property: Recorder) -> None:
     with ExitStack() as things:
         postgres = things.enter_context(need(lambda: Postgres({"synchronous_commit": "off"})))
         cluster = things.enter_context(MockCluster())
@@ -72,31 +72,31 @@ def test_an_asynchronous_commit_is_found_out(seed: int, record_property: Recorde
         with world.traffic(seed) as traffic:
             with psycopg.connect(postgres.url) as database:
                 (writer,) = database.execute(WAL_WRITER).fetchone() or ()
-            send(signal.SIGSTOP, [writer])  # it may be as late as it likes
+            send(signal.SIGSTOP, [writer])  # so that the WAL is not written
             time.sleep(1)
             postgres.kill()
             start_again(postgres)
             recovered(world, traffic, time.monotonic())
-        found = world.account_for(traffic)
-    red(record_property, "synchronous_commit=off, PostgreSQL killed", found)
+        found = world.reconcile(traffic)
+    record_control(record_property, "synchronous_commit=off, PostgreSQL killed", found)
     assert found.missing_rows > 0
 
 
 @pytest.mark.long
-def test_two_relays_without_a_lead_are_found_out(failing: World, seed: int, record_property: Recorder) -> None:
+def test_two_relays_without_an_election_are_detected(failing: World, seed: int, record_property: Recorder) -> None:
     failing.relays.pop().kill()
     with ExitStack() as things:
         for _ in range(2):
-            things.enter_context(start(failing.stack, "shell", "-v0", "-c", A_RELAY_THAT_ASKS_NOBODY))
+            things.enter_context(start(failing.stack, "shell", "-v0", "-c", RELAY_WITHOUT_ELECTION))
         with failing.traffic(seed, rate=300) as traffic:
             failing.wait_for_delivery()
             time.sleep(5)
-        found = failing.account_for(traffic)
-    red(record_property, "two relays without a lead", found)
+        found = failing.reconcile(traffic)
+    record_control(record_property, "two relays without a lead", found)
     assert found.duplicates > 0
 
 
 def answers(port: int) -> bool:
-    """Whether something listens."""
+    """Whether a server listens on the port."""
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0

@@ -1,4 +1,4 @@
-"""PostgreSQL dies or restarts: what it has acknowledged stays, and reaches Kafka."""
+"""PostgreSQL is killed or restarted: acknowledged actions stay stored and are published to Kafka."""
 
 import os
 import random
@@ -8,12 +8,12 @@ import time
 import psycopg
 import pytest
 
-from tests.faults.figures import Recorder, judge
+from tests.faults.figures import Recorder, record_and_check
 from tests.faults.lengths import scaled
 from tests.faults.traffic import Traffic
 from tests.faults.world import World
 from tests.support.os_processes import run, send, wait_for
-from tests.support.servers import Service, lack
+from tests.support.servers import Service, skip_or_fail
 
 pytestmark = pytest.mark.stack
 BATCH = 200
@@ -21,7 +21,7 @@ SERVER_PROCESSES = "SELECT pid FROM pg_stat_activity WHERE backend_type = 'clien
 
 
 def recovered(world: World, traffic: Traffic, healed: float) -> float:
-    """Seconds until an action is acknowledged again and all before it are delivered."""
+    """The seconds until an action is acknowledged again and all earlier ones are delivered."""
     traffic.wait_for_ack(healed)
     world.wait_for_delivery()
     return time.monotonic() - healed
@@ -37,8 +37,10 @@ def test_a_killed_backend_loses_nothing(world: World, seed: int, record_property
                 pids = [row[0] for row in database.execute(SERVER_PROCESSES)]
             send(signal.SIGKILL, [choose.choice(pids)])
             recovery = max(recovery, recovered(world, traffic, time.monotonic()))
-    found = world.account_for(traffic)
-    judge(record_property, f"16 backend killed x{scaled(10)}", found, recovery=recovery, duplicates=BATCH * scaled(10))
+    found = world.reconcile(traffic)
+    record_and_check(
+        record_property, f"16 backend killed x{scaled(10)}", found, recovery=recovery, duplicates=BATCH * scaled(10)
+    )
 
 
 @pytest.mark.parametrize("times", [1, pytest.param(10, marks=pytest.mark.long)])
@@ -52,8 +54,8 @@ def test_a_killed_server_keeps_what_it_acknowledged(
             world.postgres.kill()
             start_again(world.postgres)
             recovery = max(recovery, recovered(world, traffic, time.monotonic()))
-    found = world.account_for(traffic)
-    judge(
+    found = world.reconcile(traffic)
+    record_and_check(
         record_property,
         f"17 PostgreSQL killed x{scaled(times)}",
         found,
@@ -71,25 +73,25 @@ def test_a_restarted_server_loses_nothing(world: World, seed: int, record_proper
             world.postgres.stop()
             world.postgres.start()
             recovery = max(recovery, recovered(world, traffic, time.monotonic()))
-    judge(
+    record_and_check(
         record_property,
         "18 PostgreSQL restarted x3",
-        world.account_for(traffic),
+        world.reconcile(traffic),
         recovery=recovery,
         duplicates=3 * BATCH,
     )
 
 
-def cut(world: World) -> None:
-    """Every connection to PostgreSQL and Kafka."""
+def close_connections(world: World) -> None:
+    """Close every connection to PostgreSQL and Kafka."""
     if os.geteuid() != 0:
-        lack("cutting the connections of others takes root")
+        skip_or_fail("closing connections of other processes requires root")
     for address in (world.postgres.address, world.kafka.address):
         run(["ss", "--kill", "--numeric", "--tcp", f"dport = {address.rpartition(':')[2]}"])
 
 
 def start_again(server: Service) -> None:
-    """A killed server's leftovers, such as shared memory, may hold up a start."""
+    """Start a killed server, repeatedly: its shared memory may block a start for a while."""
 
     def starts() -> bool:
         try:
@@ -105,11 +107,11 @@ def start_again(server: Service) -> None:
 def test_cut_connections_lose_nothing(world: World, seed: int, record_property: Recorder) -> None:
     with world.traffic(seed) as traffic:
         for _ in range(scaled(20, 5)):
-            cut(world)
+            close_connections(world)
             time.sleep(1)
         recovery = recovered(world, traffic, time.monotonic())
-    found = world.account_for(traffic)
-    judge(
+    found = world.reconcile(traffic)
+    record_and_check(
         record_property,
         f"29 connections cut for {scaled(20, 5)} s",
         found,

@@ -1,4 +1,4 @@
-"""How soon after its answer an action is in Kafka, for a consumer that waits for it."""
+"""Latency from the response to an action until a consumer reads its message."""
 
 import threading
 import time
@@ -14,12 +14,12 @@ from tests.faults.traffic import percentile
 from tests.faults.world import TOPIC, World
 
 pytestmark = [pytest.mark.stack, pytest.mark.long]
-RATE = 200  # requests a second; the clients, threads of one process, stay a little behind what they are told
+RATE = 200  # requests per second; the clients, threads of one process, achieve a little less than their rate
 
 
 @contextmanager
 def arrivals(broker: str) -> Iterator[dict[str, float]]:
-    """The moment (time.monotonic) in which each event_id is read, from now on."""
+    """The time (time.monotonic) at which each event_id is read, from now on."""
     consumer = Consumer({"bootstrap.servers": broker, "group.id": "latency", "isolation.level": "read_committed"})
     partitions = consumer.list_topics(TOPIC, timeout=10).topics[TOPIC].partitions
     consumer.assign([TopicPartition(TOPIC, number, OFFSET_END) for number in partitions])
@@ -44,7 +44,7 @@ def arrivals(broker: str) -> Iterator[dict[str, float]]:
 
 def test_an_action_is_in_kafka_soon_after_its_answer(world: World, seed: int, record_property: Recorder) -> None:
     world.canary()
-    world.wait_for_delivery()  # the topic is there
+    world.wait_for_delivery()  # the topic exists
     with arrivals(world.kafka.address) as moments:
         begun = time.monotonic()
         with world.traffic(seed, rate=1.15 * RATE, users=1000, clients=16) as traffic:
@@ -52,7 +52,7 @@ def test_an_action_is_in_kafka_soon_after_its_answer(world: World, seed: int, re
         seconds = time.monotonic() - begun
         world.wait_for_delivery()
         time.sleep(1)
-    found = world.account_for(traffic)
+    found = world.reconcile(traffic)
     waits = [max(0.0, moments[s.event_id] - s.ended) for s in traffic.sent if s.event_id in moments]
     half, most = (f"{percentile(waits, share) * 1000:.0f} ms" for share in (0.5, 0.99))
     notes = f"{found.acked / seconds:.0f} requests/s; in Kafka {half} (median), {most} (99 %) after the answer"

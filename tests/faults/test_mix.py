@@ -1,4 +1,4 @@
-"""Any fault at any time, as a seed chooses, for ten minutes."""
+"""Random faults at random times, chosen by a seed, for FAULT_MINUTES."""
 
 import os
 import random
@@ -9,16 +9,16 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.faults.figures import Recorder, judge
+from tests.faults.figures import Recorder, record_and_check
 from tests.faults.lengths import MINUTES
-from tests.faults.test_databases import cut, start_again
+from tests.faults.test_databases import close_connections, start_again
 from tests.faults.world import World
 from tests.support.os_processes import send
 from tests.support.servers import Service
 
 pytestmark = [pytest.mark.stack, pytest.mark.long]
 BATCH = 200
-MOMENT = 3.0  # seconds that something stays frozen or away
+FAULT_SECONDS = 3.0  # the mean duration of a freeze or an outage
 Fault = Callable[[World, random.Random], None]
 
 
@@ -43,7 +43,7 @@ def freeze(choice: Callable[[World, random.Random], Service]) -> Fault:
     def fault(world: World, choose: random.Random) -> None:
         victim = choice(world, choose)
         victim.freeze()
-        time.sleep(choose.uniform(0.5, 2 * MOMENT))
+        time.sleep(choose.uniform(0.5, 2 * FAULT_SECONDS))
         victim.thaw()
 
     return fault
@@ -52,7 +52,7 @@ def freeze(choice: Callable[[World, random.Random], Service]) -> Fault:
 def kill_kafka(world: World, choose: random.Random) -> None:
     assert isinstance(world.kafka, Service)
     world.kafka.kill()
-    time.sleep(choose.uniform(0, 2 * MOMENT))
+    time.sleep(choose.uniform(0, 2 * FAULT_SECONDS))
     world.kafka.start()
 
 
@@ -67,7 +67,7 @@ def restart_postgresql(world: World, choose: random.Random) -> None:
 
 
 def cut_connections(world: World, choose: random.Random) -> None:
-    cut(world)
+    close_connections(world)
 
 
 FAULTS: dict[str, Fault] = {
@@ -93,7 +93,7 @@ def test_any_faults_in_any_order_lose_nothing(world: World, seed: int, record_pr
             FAULTS[name](world, choose)
             done[name] += 1
             world.repair()
-            time.sleep(choose.uniform(0, 2 * MOMENT))
+            time.sleep(choose.uniform(0, 2 * FAULT_SECONDS))
         healed = time.monotonic()
         world.repair()
         traffic.wait_for_ack(healed)
@@ -101,5 +101,7 @@ def test_any_faults_in_any_order_lose_nothing(world: World, seed: int, record_pr
         recovery = time.monotonic() - healed
     notes = ", ".join(f"{name} {times}x" for name, times in done.most_common())
     bound = BATCH * done.total()
-    found = world.account_for(traffic)
-    judge(record_property, f"40 random mix, {MINUTES:g} min", found, recovery=recovery, duplicates=bound, notes=notes)
+    found = world.reconcile(traffic)
+    record_and_check(
+        record_property, f"40 random mix, {MINUTES:g} min", found, recovery=recovery, duplicates=bound, notes=notes
+    )

@@ -1,4 +1,4 @@
-"""PostgreSQL dies, freezes, restarts, is cut off, locked or full: promises rows 16, 18, 19, 20, 24, 25."""
+"""PostgreSQL is killed, frozen, restarted, cut off, locked or full: rows 16, 18, 19, 20, 24, 25 of docs/promises.md."""
 
 import signal
 import time
@@ -17,29 +17,29 @@ from tests.support.pytest_plugin import CLOSED
 from tests.support.servers import Postgres, create_database, need
 
 pytestmark = [pytest.mark.stack, pytest.mark.xdist_group("without a database")]
-DEADLINE_SECONDS = 5  # seconds: promise 12
-RECOVERY = 2  # seconds: promise 16
-KILL = 10  # seconds: --workers-kill-timeout of the Procfile
-OPEN = {"THROTTLE_KEY": "99999999/min", "THROTTLE_ADDRESS": "99999999/min"}
+DEADLINE_SECONDS = 5  # promise 12
+RECOVERY_SECONDS = 2  # promise 16
+KILL_TIMEOUT_SECONDS = 10  # --workers-kill-timeout of the Procfile
+NO_LIMITS = {"THROTTLE_KEY": "99999999/min", "THROTTLE_ADDRESS": "99999999/min"}
 Start = Callable[[Postgres], Stack]
 
 
 @pytest.fixture
 def start() -> Iterator[Start]:
-    """Starts the web process on a PostgreSQL of the test's own."""
+    """Starts the web process on the PostgreSQL of a single test."""
     with deployments() as start:
         yield start
 
 
 @contextmanager
 def deployments() -> Iterator[Start]:
-    """What starts the web process on a PostgreSQL, until the block ends."""
+    """A function that starts the web process on a PostgreSQL, until the block ends."""
     with ExitStack() as things:
 
         def on(database: Postgres) -> Stack:
             things.enter_context(database)
             url = create_database(database.url, "ccweb")
-            stack = Stack(database_url=url, redis_url=f"redis://{CLOSED}/0", kafka_broker=CLOSED, **OPEN)
+            stack = Stack(database_url=url, redis_url=f"redis://{CLOSED}/0", kafka_broker=CLOSED, **NO_LIMITS)
             things.enter_context(stack)
             stack.manage("migrate")
             stack.web.start()
@@ -48,32 +48,32 @@ def deployments() -> Iterator[Start]:
         yield on
 
 
-def judge(record: Recorder, load: Load, moments: list[float], recovered: float, name: str) -> None:
-    """What every fault has to come to: 503 in time, liveness throughout, recovery, nothing lost, no hung thread."""
+def record_and_check(record: Recorder, load: Load, moments: list[float], recovered: float, name: str) -> None:
+    """Record and assert what must hold for every fault: 503 in time, liveness, recovery, no loss, no hung thread."""
     begin, end = moments
-    hurt = load.between(begin - DEADLINE_SECONDS, end)
+    affected = load.between(begin - DEADLINE_SECONDS, end)
     print(f"\n{name}: {figures(load.between(begin, end))}; first success {recovered:.2f} s after the end")
     print(f"{name}: /healthz {figures(load.between(begin, end, '/healthz'))}")
     print(f"{name}: /readyz {figures(load.between(begin, end, '/readyz'))}")
-    assert {s.status for s in hurt} == {201, 503}
-    assert max(s.seconds for s in hurt) <= DEADLINE_SECONDS
+    assert {s.status for s in affected} == {201, 503}
+    assert max(s.seconds for s in affected) <= DEADLINE_SECONDS
     assert {s.status for s in load.between(begin, end, "/healthz")} == {200}
-    assert recovered <= RECOVERY
+    assert recovered <= RECOVERY_SECONDS
     load.check_stored_once()
     healthz = figures(load.between(begin, end, "/healthz"))
     notes = f"{figures(load.between(begin, end))}; /healthz: {healthz}; {len(load.sent):,} actions, each stored once"
     record(PROPERTY, figure(name, None, recovered, notes))
     begun = time.monotonic()
     load.stack.web.stop()
-    # A hung thread would hold it up until its worker is killed. The server's own "Killing worker" does not tell: it is
-    # also written, by a race of granian's, about a worker that has just ended by itself.
-    assert time.monotonic() - begun < KILL
+    # A hung thread would delay it until its worker is killed. The server's log line "Killing worker" is no evidence: by
+    # a race in granian it is also written about a worker that has just exited by itself.
+    assert time.monotonic() - begun < KILL_TIMEOUT_SECONDS
     assert "Traceback" not in load.stack.web.log.read_text()
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("seconds", [5, 60])
-def test_a_frozen_server_costs_503_in_time_and_no_restart(
+def test_a_frozen_server_is_answered_by_503_in_time_and_needs_no_restart(
     start: Start, record_property: Recorder, seconds: float
 ) -> None:
     database = need(Postgres)
@@ -85,7 +85,7 @@ def test_a_frozen_server_costs_503_in_time_and_no_restart(
             assert load.stack.call("GET", "/readyz").status == 503
         database.thaw()
         recovered = load.wait_for_success()
-    judge(record_property, load, moments, recovered, f"20 PostgreSQL frozen {seconds} s")
+    record_and_check(record_property, load, moments, recovered, f"20 PostgreSQL frozen {seconds} s")
 
 
 @pytest.mark.long
@@ -101,8 +101,10 @@ def test_a_killed_backend_resets_the_server_and_loses_nothing(
                 kill_a_backend(database)
                 wait_for(lambda: connects(database), "the server to come back")
             recovered = load.wait_for_success()
-            assert recovered <= RECOVERY
-    judge(record_property, load, moments, recovered, f"16 backend of PostgreSQL killed {times} times, the last")
+            assert recovered <= RECOVERY_SECONDS
+    record_and_check(
+        record_property, load, moments, recovered, f"16 backend of PostgreSQL killed {times} times, the last"
+    )
 
 
 @pytest.mark.long
@@ -117,11 +119,11 @@ def test_a_restart_leaves_no_stale_connection(start: Start, record_property: Rec
                 database.start()
             recovered = load.wait_for_success()
             time.sleep(1)
-    judge(record_property, load, moments, recovered, f"18 PostgreSQL restarted {times} times, the last")
+    record_and_check(record_property, load, moments, recovered, f"18 PostgreSQL restarted {times} times, the last")
     assert {s.status for s in load.between(moments[1], time.monotonic())} == {201}
 
 
-@pytest.mark.long  # needs network namespaces, which not every machine gives
+@pytest.mark.long  # requires network namespaces, which not every machine permits
 @pytest.mark.parametrize("seconds", [5, 60])
 def test_a_partition_heals_by_itself(start: Start, record_property: Recorder, seconds: float) -> None:
     database = need(PartitionedPostgres)
@@ -132,12 +134,12 @@ def test_a_partition_heals_by_itself(start: Start, record_property: Recorder, se
             time.sleep(seconds)
         database.reconnect()
         recovered = load.wait_for_success()
-    judge(record_property, load, moments, recovered, f"19 PostgreSQL cut off {seconds} s")
+    record_and_check(record_property, load, moments, recovered, f"19 PostgreSQL cut off {seconds} s")
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("seconds", [5, 30])
-def test_a_locked_table_costs_503_in_time(start: Start, record_property: Recorder, seconds: float) -> None:
+def test_a_locked_table_is_answered_by_503_in_time(start: Start, record_property: Recorder, seconds: float) -> None:
     database = need(Postgres)
     with Load(start(database)) as load:
         load.wait_for_success()
@@ -145,7 +147,7 @@ def test_a_locked_table_costs_503_in_time(start: Start, record_property: Recorde
             connection.execute("LOCK TABLE user_actions")
             time.sleep(seconds)
         recovered = load.wait_for_success()
-    judge(record_property, load, moments, recovered, f"24 table locked {seconds} s")
+    record_and_check(record_property, load, moments, recovered, f"24 table locked {seconds} s")
 
 
 @pytest.mark.long
@@ -161,22 +163,22 @@ def test_few_connections_serve_many_clients(start: Start) -> None:
 
 
 @pytest.mark.long
-def test_exhausted_connections_cost_503_until_there_are_some(start: Start, record_property: Recorder) -> None:
+def test_exhausted_connections_are_answered_by_503_until_some_are_free(start: Start, record_property: Recorder) -> None:
     database = need(lambda: Postgres({"max_connections": "12"}))
     with Load(start(database)) as load:
         load.wait_for_success()
         with period() as moments:
-            greedy = take_all_connections(database)
+            taken = take_all_connections(database)
             time.sleep(3)
-        for connection in greedy:
+        for connection in taken:
             connection.close()
         recovered = load.wait_for_success()
-    judge(record_property, load, moments, recovered, "25 connections exhausted")
+    record_and_check(record_property, load, moments, recovered, "25 connections exhausted")
 
 
 @pytest.fixture(scope="module", params=["kill", "freeze"])
 def without_database(request: pytest.FixtureRequest) -> Iterator[Stack]:
-    """The web process, after its PostgreSQL was killed or has frozen."""
+    """The web process, after its PostgreSQL was killed or frozen."""
     with deployments() as start:
         database = need(Postgres)
         stack = start(database)
@@ -185,7 +187,7 @@ def without_database(request: pytest.FixtureRequest) -> Iterator[Stack]:
 
 
 @pytest.mark.parametrize("path", ["/api/actions", "/api/user-segments/1/recommendation"])
-def test_without_a_database_the_api_says_503_and_when_to_come_back(without_database: Stack, path: str) -> None:
+def test_without_a_database_the_api_answers_503_with_retry_after(without_database: Stack, path: str) -> None:
     stack = without_database
     answer = stack.call("GET", path)
     assert answer.status == 503
@@ -195,7 +197,7 @@ def test_without_a_database_the_api_says_503_and_when_to_come_back(without_datab
     assert b"ccweb_database_up 0" in stack.call("GET", "/metrics").body
 
 
-def test_without_a_database_the_admin_says_503_and_not_500(without_database: Stack) -> None:
+def test_without_a_database_the_admin_answers_503_and_not_500(without_database: Stack) -> None:
     stack = without_database
     session = {"Cookie": "sessionid=abcdefghijklmnopqrstuvwxyz012345"}
     answer = stack.call("GET", "/admin/", headers=session)
@@ -205,7 +207,7 @@ def test_without_a_database_the_admin_says_503_and_not_500(without_database: Sta
 
 
 def connects(database: Postgres) -> bool:
-    """Whether the server lets a new client in."""
+    """Whether the server accepts a new connection."""
     try:
         psycopg.connect(database.url, connect_timeout=2).close()
     except psycopg.OperationalError:
@@ -214,7 +216,7 @@ def connects(database: Postgres) -> bool:
 
 
 def kill_a_backend(database: Postgres) -> None:
-    """kill -9 one that serves the web process, upon which PostgreSQL ends all the others and recovers."""
+    """Kill (SIGKILL) a backend of the web process; PostgreSQL then ends all the others and recovers."""
     one = "SELECT pid FROM pg_stat_activity WHERE datname = 'ccweb' AND backend_type = 'client backend'"
     with psycopg.connect(database.url, autocommit=True) as connection:
         backend = connection.execute(one).fetchone()
@@ -224,7 +226,7 @@ def kill_a_backend(database: Postgres) -> None:
 
 
 def answers(connection: psycopg.Connection) -> bool:
-    """Whether a query still works."""
+    """Whether a query succeeds."""
     try:
         connection.execute("SELECT 1")
     except psycopg.OperationalError:
@@ -233,7 +235,7 @@ def answers(connection: psycopg.Connection) -> bool:
 
 
 def take_all_connections(database: Postgres) -> list[psycopg.Connection]:
-    """End the web process's sessions and take their places, until it has none."""
+    """Terminate the sessions of the web process and open as many here, until it has none."""
     end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'ccweb'"
     taken = [psycopg.connect(database.url, autocommit=True)]
     while taken[0].execute(end).rowcount:

@@ -1,4 +1,4 @@
-"""Our own processes die, freeze or are told to stop."""
+"""Web workers and relays are killed, frozen or stopped."""
 
 import random
 import signal
@@ -6,15 +6,15 @@ import time
 
 import pytest
 
-from tests.faults.figures import Recorder, judge
+from tests.faults.figures import Recorder, record_and_check
 from tests.faults.lengths import scaled
 from tests.faults.world import World
 from tests.support.deployment import Program
 from tests.support.os_processes import send, wait_for
 
 pytestmark = pytest.mark.stack
-BATCH = 200  # what a relay may deliver twice when it dies
-RESPAWN = 6.0  # seconds: granian gives up a server whose new worker dies within 5.5 s
+BATCH = 200  # messages that a relay may deliver twice when it is killed
+RESPAWN_SECONDS = 6.0  # granian ends a server whose new worker dies within 5.5 s
 
 
 @pytest.mark.parametrize("times", [1, pytest.param(20, marks=pytest.mark.long)])
@@ -30,8 +30,10 @@ def test_a_killed_web_worker_loses_nothing(world: World, seed: int, record_prope
             wait_for(lambda v=victim: replaced(world, v), "a new worker")
             world.repair()
             recovery = max(recovery, traffic.wait_for_ack(killed) - killed)
-            time.sleep(RESPAWN if times > 1 else 0)
-    judge(record_property, f"1 web worker killed x{scaled(times)}", world.account_for(traffic), recovery=recovery)
+            time.sleep(RESPAWN_SECONDS if times > 1 else 0)
+    record_and_check(
+        record_property, f"1 web worker killed x{scaled(times)}", world.reconcile(traffic), recovery=recovery
+    )
 
 
 @pytest.mark.parametrize("times", [2, pytest.param(20, marks=pytest.mark.long)])
@@ -45,13 +47,13 @@ def test_a_killed_relay_loses_nothing(world: World, seed: int, record_property: 
             takeover = max(takeover, replacement(world, victim))
             recovery = max(recovery, world.wait_for_delivery())
             victim.start()
-    found = world.account_for(traffic)
+    found = world.reconcile(traffic)
     fault, bound, notes = (
         f"4 relay killed x{scaled(times)}",
         BATCH * scaled(times),
         f"next leader in {takeover:.1f} s",
     )
-    judge(record_property, fault, found, recovery=recovery, duplicates=bound, notes=notes)
+    record_and_check(record_property, fault, found, recovery=recovery, duplicates=bound, notes=notes)
 
 
 @pytest.mark.parametrize("seconds", [3, pytest.param(60, marks=pytest.mark.long)])
@@ -69,9 +71,9 @@ def test_a_frozen_relay_is_replaced_and_fenced(
         world.wait_for_delivery()
     assert world.leader() is not victim
     assert "the leader's database session has ended" in victim.log.read_text()
-    found = world.account_for(traffic)
+    found = world.reconcile(traffic)
     fault, notes = f"5 relay frozen {scaled(seconds)} s", f"next leader in {takeover:.1f} s"
-    judge(record_property, fault, found, recovery=recovery, duplicates=BATCH, notes=notes)
+    record_and_check(record_property, fault, found, recovery=recovery, duplicates=BATCH, notes=notes)
 
 
 @pytest.mark.long
@@ -87,10 +89,10 @@ def test_a_stopped_relay_finishes_its_batch(world: World, seed: int, record_prop
             victim.start()
             time.sleep(0.5)
     notes = f"stopped within {slowest:.1f} s"
-    judge(
+    record_and_check(
         record_property,
         f"6 relay stopped x{scaled(10)}",
-        world.account_for(traffic),
+        world.reconcile(traffic),
         recovery=recovery,
         notes=notes,
     )
@@ -98,13 +100,13 @@ def test_a_stopped_relay_finishes_its_batch(world: World, seed: int, record_prop
 
 
 def replacement(world: World, victim: Program) -> float:
-    """Seconds until another relay leads."""
+    """The seconds until another relay leads."""
     begun = time.monotonic()
     wait_for(lambda: world.leader() is not victim, "the other relay to lead")
     return time.monotonic() - begun
 
 
 def replaced(world: World, worker: int) -> bool:
-    """Whether there is a new worker, or the server has ended, because too many died, and wants its supervisor."""
+    """Whether a new worker runs, or the server has exited because too many died, and its supervisor must start it."""
     pids = world.stack.web.pids()
     return worker not in pids and len(pids) in (0, 3)

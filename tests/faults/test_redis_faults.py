@@ -19,7 +19,7 @@ from tests.segments.acting import act, kept, naive
 from tests.support.api_client import get, post
 from tests.support.deployment import Stack
 from tests.support.os_processes import wait_for
-from tests.support.servers import PATIENT, Redis
+from tests.support.servers import LONG_TIMEOUTS, Redis
 
 pytestmark = pytest.mark.django_db(transaction=True)
 DAYS = {1: (0,), 2: (1, 2, 3), 3: (0, 1), 4: (2, 3), 5: (0, 2), 6: (0, 1, 2, 3, 4)}
@@ -33,9 +33,9 @@ def use(settings: Settings, url: str) -> None:
 
 @pytest.fixture
 def server(redis_server: Redis, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Redis:
-    """The Redis of this test alone, complete, with the streaks of DAYS; tried again after a second, not after five."""
+    """The Redis of a single test, complete, with the streaks of DAYS; the breaker pauses one second, not five."""
     monkeypatch.setattr(REDIS, "pause", 1.0)
-    use(settings, f"{redis_server.url}/0{PATIENT}")
+    use(settings, f"{redis_server.url}/0{LONG_TIMEOUTS}")
     repair_thread.step()
     post("actions", [action for user, days in DAYS.items() for action in act(user, *days)])
     assert {user: kept(client(redis_server), user) for user in DAYS} == STREAKS
@@ -53,14 +53,14 @@ def streak_of(user_id: int) -> tuple[int, list[str]]:
 
 
 def streaks_by_api() -> dict[int, int]:
-    """Every user's streak; none may be called degraded."""
+    """The streak of every user; asserts that no response is degraded."""
     found = {user: streak_of(user) for user in DAYS}
     assert all(degraded == [] for _, degraded in found.values()), found
     return {user: days for user, (days, _) in found.items()}
 
 
 def repaired() -> bool:
-    """One round of the keeper; whether it could do all its work."""
+    """Run one step of the repair thread; whether it has repaired everything."""
     try:
         repair_thread.step()
     except (DependencyUnavailable, streaks.CommandRefused):
@@ -81,18 +81,18 @@ def milliseconds(call: Callable[[], Any], times: int) -> list[float]:
     return sorted(spent)
 
 
-def say(fault: str, healthy: list[float], during: list[float], tried: float) -> None:
-    """The figures of the fault, in the test's output."""
+def print_figures(fault: str, healthy: list[float], during: list[float], tried: float) -> None:
+    """Print the figures of the fault."""
     print(
         f"Redis {fault}: {len(during)} requests, {tried:.0f} failed calls; median {during[len(during) // 2]:.1f} ms "
         f"(healthy {healthy[len(healthy) // 2]:.1f}), slowest {during[-3]:.0f}, {during[-2]:.0f}, {during[-1]:.0f} ms"
     )
 
 
-def live_through(fault: str) -> None:
-    """Requests during a fault: all are answered, hardly any reaches for Redis, one day is acted on."""
+def send_requests(fault: str) -> None:
+    """Send requests during a fault: all succeed, and few call Redis. Every user acts on one more day."""
     healthy = milliseconds(lambda: get("user-segments/1"), 20)  # without Redis
-    REDIS.reset()  # a busy machine may have opened it before
+    REDIS.reset()  # on a busy machine a timeout may have opened it before
     before, began = errors(), time.monotonic()
     during = milliseconds(lambda: streak_of(1), 60)
     assert streak_of(1) == (0, ["streak"])
@@ -101,18 +101,18 @@ def live_through(fault: str) -> None:
     tried, spent = errors() - before, time.monotonic() - began
     # A timeout opens the breaker at once, other errors after three; then one probe in each pause.
     assert 1 <= tried <= 3 + spent / REDIS.pause + 2
-    say(fault, healthy, during, tried)
+    print_figures(fault, healthy, during, tried)
 
 
 def check_recovery() -> None:
-    """Within a probe of the breaker the keeper makes good what was missed."""
-    wait_for(repaired, "the keeper to make good what was missed")
+    """The repair thread repairs the streaks after the next probe of the breaker."""
+    wait_for(repaired, "the repair thread to repair the streaks")
     assert streaks_by_api() == {user: naive({0, *days}) for user, days in DAYS.items()}
 
 
 def test_killed(server: Redis) -> None:
     server.kill()
-    live_through("killed")
+    send_requests("killed")
     server.start()
     check_recovery()
 
@@ -120,18 +120,18 @@ def test_killed(server: Redis) -> None:
 def test_frozen(server: Redis, settings: Settings) -> None:
     use(settings, f"{server.url}/0")
     server.freeze()
-    live_through("frozen")
+    send_requests("frozen")
     server.thaw()
-    use(settings, f"{server.url}/0{PATIENT}")
+    use(settings, f"{server.url}/0{LONG_TIMEOUTS}")
     check_recovery()
 
 
 def test_slow(server: Redis, settings: Settings) -> None:
     with SlowProxy("127.0.0.1", server.port, 0.3) as proxy:
         use(settings, f"redis://127.0.0.1:{proxy.port}/0")
-        live_through("slow by 300 ms")
+        send_requests("slow by 300 ms")
         proxy.delay = 0
-        use(settings, f"redis://127.0.0.1:{proxy.port}/0{PATIENT}")
+        use(settings, f"redis://127.0.0.1:{proxy.port}/0{LONG_TIMEOUTS}")
         check_recovery()
 
 
@@ -139,7 +139,7 @@ def test_full(server: Redis) -> None:
     client(server).config_set("maxmemory", 1)
     for user in DAYS:
         assert post("actions", act(user, 0)).status_code == 201
-    assert set(streaks_by_api()) == set(DAYS)  # reading goes on
+    assert set(streaks_by_api()) == set(DAYS)  # reads still succeed
     client(server).config_set("maxmemory", 0)
     REDIS.reset()
     check_recovery()
@@ -170,14 +170,14 @@ def test_restarted_from_an_older_snapshot(redis_server: Redis, settings: Setting
     redis_server.settings["appendonly"] = "no"
     redis_server.stop()
     redis_server.start()
-    use(settings, f"{redis_server.url}/0{PATIENT}")
+    use(settings, f"{redis_server.url}/0{LONG_TIMEOUTS}")
     repair_thread.step()
     post("actions", [action for user, days in DAYS.items() for action in act(user, *days[1:])])
     client(redis_server).save()
     post("actions", [action for user, days in DAYS.items() for action in act(user, days[0])])
     redis_server.kill()
     redis_server.start()
-    assert client(redis_server).get(store.COMPLETE)  # the old mark, of the old server
+    assert client(redis_server).get(store.COMPLETE)  # the mark of the earlier server
     older = {user: kept(client(redis_server), user) for user in DAYS}
     assert older != STREAKS
     assert streaks_by_api() == STREAKS
@@ -186,7 +186,7 @@ def test_restarted_from_an_older_snapshot(redis_server: Redis, settings: Setting
     assert {user: kept(client(redis_server), user) for user in DAYS} == STREAKS
 
 
-def test_what_a_killed_worker_did_not_count_is_counted_by_its_successor(server: Redis) -> None:
+def test_actions_that_a_killed_worker_did_not_count_are_counted_by_its_successor(server: Redis) -> None:
     client(server).delete(*store.keys(1))
     client(server).set("user:2:streak_count", 1)
     assert store.is_complete()
@@ -204,10 +204,10 @@ def live(redis_server: Redis, fresh_database: str) -> Iterator[Stack]:
 
 @pytest.mark.stack
 @pytest.mark.long
-def test_the_deployed_system_heals_itself(live: Stack, redis_server: Redis) -> None:
-    """Two clients act and read while Redis is frozen, killed and started empty; nobody helps."""
-    mine = client(redis_server)
-    wait_for(lambda: bool(mine.exists(store.COMPLETE)), "the keeper to mark the streaks complete")
+def test_the_deployed_system_recovers(live: Stack, redis_server: Redis) -> None:
+    """Two clients post and read while Redis is frozen, killed and started empty; no command is run to repair it."""
+    direct = client(redis_server)
+    wait_for(lambda: bool(direct.exists(store.COMPLETE)), "the repair thread to mark the streaks complete")
     days: dict[int, set[int]] = {user: set() for user in range(1, 41)}
     answers: list[tuple[int, float, bool]] = []
     end = threading.Event()
@@ -243,10 +243,10 @@ def test_the_deployed_system_heals_itself(live: Stack, redis_server: Redis) -> N
     assert {status for status, _, _ in answers} == {201}
     expected = {user: naive(done) for user, done in days.items()}
 
-    def healed() -> bool:
-        return {user: kept(mine, user) for user in days} == expected and bool(mine.exists(store.COMPLETE))
+    def recovered() -> bool:
+        return {user: kept(direct, user) for user in days} == expected and bool(direct.exists(store.COMPLETE))
 
-    wait_for(healed, "every streak to be right in Redis")
+    wait_for(recovered, "every streak to be right in Redis")
     spent = sorted(spent for _, spent, _ in answers)
     share = 100 * sum(degraded for _, _, degraded in answers) / len(answers)
     print(

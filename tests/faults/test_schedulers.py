@@ -1,4 +1,4 @@
-"""Rows 30 and 31 of the fault matrix: scheduler processes that are killed, frozen and ended."""
+"""Scheduler processes that are killed, frozen or stopped: rows 30 and 31 of docs/promises.md."""
 
 from collections.abc import Iterator
 from contextlib import closing
@@ -44,11 +44,11 @@ def test_a_stand_by_takes_over_from_a_killed_scheduler(stack: Stack) -> None:
     wait_for(lambda: "stands by" in second.log.read_text(), "the stand-by")
     first.kill()
     wait_for(lambda: leads(second), "the stand-by to lead")
-    # One daily run a day, whoever leads; a startup run each.
+    # One daily run per day whichever leads, and one startup run per process.
     wait_for(lambda: done(stack) == ["daily", "startup", "startup"], "the second's first run")
 
 
-def test_a_frozen_scheduler_loses_the_lead_and_stands_by_when_it_thaws(stack: Stack) -> None:
+def test_a_frozen_scheduler_loses_leadership_and_stands_by_when_it_resumes(stack: Stack) -> None:
     first, second = scheduler(stack), None
     wait_for(lambda: done(stack) == ["daily", "startup"], "the first runs")
     first.freeze()
@@ -57,15 +57,15 @@ def test_a_frozen_scheduler_loses_the_lead_and_stands_by_when_it_thaws(stack: St
     first.thaw()
     wait_for(lambda: "scheduler: this process no longer leads" in first.log.read_text(), "the first to step back")
     wait_for(lambda: done(stack) == ["daily", "startup", "startup"], "the second's first run")
-    wish = "INSERT INTO rfm_runs (kind, status, cuts, requested_at, requested_by, groups, error) VALUES"
-    ask(stack, f"{wish} ('requested', 'requested', '{{}}', now(), 'ann', '{{}}', '') RETURNING id")
+    request = "INSERT INTO rfm_runs (kind, status, cuts, requested_at, requested_by, groups, error) VALUES"
+    ask(stack, f"{request} ('requested', 'requested', '{{}}', now(), 'ann', '{{}}', '') RETURNING id")
     wait_for(lambda: done(stack)[3:] == ["requested"], "the requested run")
     for process, says in ((first, "1 daily, 1 startup RFM run(s)"), (second, "1 requested, 1 startup RFM run(s)")):
         process.stop()
         assert process.log.read_text().splitlines()[-1] == f"run_scheduler: stopped after {says}"
 
 
-def test_the_daily_job_stands_in_the_admin_with_its_next_time(stack: Stack) -> None:
+def test_the_daily_job_is_stored_with_its_next_run_time(stack: Stack) -> None:
     running = scheduler(stack)
     at = "to_char(next_run_time AT TIME ZONE 'UTC', 'HH24:MI:SS')"
     jobs = f"SELECT id, {at} FROM django_apscheduler_djangojob ORDER BY id"

@@ -1,4 +1,4 @@
-"""Ten minutes of load: memory, descriptors and connections stay as they are."""
+"""Soak test: memory, descriptors and connections do not grow under FAULT_MINUTES of load."""
 
 import time
 from pathlib import Path
@@ -13,7 +13,7 @@ from tests.faults.lengths import MINUTES
 from tests.faults.world import World
 
 pytestmark = [pytest.mark.stack, pytest.mark.long]
-RATE = 200  # requests a second: half of what two busy cores served at most, a fifth of what idle ones do
+RATE = 200  # requests per second: half of the most that two busy cores served, a fifth of what idle ones serve
 CONNECTIONS = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
 
 
@@ -26,7 +26,7 @@ class Sample(NamedTuple):
 
 
 def sample(world: World) -> Sample:
-    """Now."""
+    """Take a sample."""
     pids = [pid for program in world.programs for pid in program.pids()]
     descriptors = sum(len(list(Path(f"/proc/{pid}/fd").iterdir())) for pid in pids)
     with psycopg.connect(world.stack.database_url) as database:
@@ -34,14 +34,14 @@ def sample(world: World) -> Sample:
     return Sample(sum(resident_mb(pids)), descriptors, connections)
 
 
-def test_a_steady_load_leaves_no_trace_in_the_processes(world: World, seed: int, record_property: Recorder) -> None:
+def test_a_steady_load_does_not_grow_the_processes(world: World, seed: int, record_property: Recorder) -> None:
     samples: list[Sample] = []
     with world.traffic(seed, rate=RATE, users=1000, clients=16) as traffic:
         end = time.monotonic() + MINUTES * 60
         while time.monotonic() < end:
             time.sleep(min(10, MINUTES * 6))
             samples.append(sample(world))
-    found = world.account_for(traffic)
+    found = world.reconcile(traffic)
     tenth = max(1, len(samples) // 10)
     begun, ended = (Sample(*map(max, zip(*part, strict=True))) for part in (samples[:tenth], samples[-tenth:]))
     notes = ", ".join(

@@ -1,4 +1,4 @@
-"""Clients that post actions through a fault, remember every answer, and send again what they are in doubt about."""
+"""Clients that post actions during a fault, record every response, and retry when the outcome is unknown."""
 
 import http.client
 import random
@@ -14,13 +14,13 @@ from typing import Any, NamedTuple, Self
 from tests.support.deployment import call
 from tests.support.os_processes import wait_for
 
-PATIENCE = 30  # seconds: a request that takes longer counts as unknown
-STUBBORN = 90  # seconds after the end in which a client still sends again what it is in doubt about
-PROBE_INTERVAL_SECONDS = 0.05  # seconds before it does
+REQUEST_TIMEOUT_SECONDS = 30  # the outcome of a request that takes longer is unknown
+RETRY_TIMEOUT_SECONDS = 90  # after the end of the block, for actions whose outcome is unknown
+RETRY_INTERVAL_SECONDS = 0.05
 
 
 class Attempt(NamedTuple):
-    """One request: when it began (time.monotonic), how long it took, its status or the kind of error."""
+    """A request: its start (time.monotonic), its duration, and its status or type of error."""
 
     begun: float
     seconds: float
@@ -29,7 +29,7 @@ class Attempt(NamedTuple):
 
 @dataclass
 class Sent:
-    """One action and what became of it."""
+    """An action and the attempts to send it."""
 
     event_id: str
     user_id: int
@@ -38,7 +38,7 @@ class Sent:
 
     @property
     def verdict(self) -> str:
-        """acked (committed), refused (not stored) or unknown; the last answer says which."""
+        """acked (committed), refused (not stored) or unknown, by the last response."""
         status = self.attempts[-1].status if self.attempts else "none"
         if status in (200, 201):
             return "acked"
@@ -46,21 +46,21 @@ class Sent:
 
     @property
     def begun(self) -> float:
-        """When it was sent for the first time."""
+        """The start of the first attempt."""
         return self.attempts[0].begun
 
     @property
     def ended(self) -> float:
-        """When its last answer came."""
+        """The end of the last attempt."""
         return self.attempts[-1].begun + self.attempts[-1].seconds
 
     def body(self) -> dict[str, Any]:
-        """What is posted, the same at every attempt."""
+        """The request body, the same for every attempt."""
         return {"event_id": self.event_id, "user_id": self.user_id, "action_type": "purchase", "value": self.value}
 
 
 class Traffic:
-    """`clients` threads post actions of a few shared users until the block ends, `rate` a second altogether at most."""
+    """`clients` threads post actions of a few users until the block ends, at most `rate` per second in total."""
 
     def __init__(
         self, address: Callable[[], str] | str, *, seed: int, clients: int = 8, users: int = 12, rate: float = 120
@@ -80,22 +80,22 @@ class Traffic:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._give_up_at = time.monotonic() + STUBBORN
+        self._give_up_at = time.monotonic() + RETRY_TIMEOUT_SECONDS
         self._end.set()
         for thread in self._threads:
-            thread.join(STUBBORN + PATIENCE)
+            thread.join(RETRY_TIMEOUT_SECONDS + REQUEST_TIMEOUT_SECONDS)
 
     @property
     def attempts(self) -> list[Attempt]:
-        """All requests."""
+        """All attempts of all actions."""
         return [attempt for sent in list(self.sent) for attempt in list(sent.attempts)]
 
     def between(self, begin: float, end: float) -> list[Attempt]:
-        """The requests that began in a period."""
+        """The attempts that were started in a period."""
         return [attempt for attempt in self.attempts if begin <= attempt.begun < end]
 
     def wait_for_ack(self, since: float | None = None) -> float:
-        """Wait until an action that was sent after `since` (default: now) is acked; returns its moment."""
+        """Wait until an action that was sent after `since` (default: now) is acked; returns the time of that."""
         since = time.monotonic() if since is None else since
 
         def first() -> list[float]:
@@ -123,24 +123,24 @@ class Traffic:
             sent.attempts.append(attempt(self._address(), sent.body()))
             if sent.verdict != "unknown" or time.monotonic() > self._give_up_at:
                 return
-            time.sleep(PROBE_INTERVAL_SECONDS)
+            time.sleep(RETRY_INTERVAL_SECONDS)
 
 
 def attempt(address: str, body: Any) -> Attempt:
-    """Posts an action once; whatever happens is an Attempt."""
+    """Post an action once; errors are recorded, not raised."""
     begun = time.monotonic()
     try:
-        status: int | str = call(address, "POST", "/api/actions", body, timeout=PATIENCE).status
+        status: int | str = call(address, "POST", "/api/actions", body, timeout=REQUEST_TIMEOUT_SECONDS).status
     except (OSError, http.client.HTTPException) as error:
         status = type(error).__name__
     return Attempt(begun, time.monotonic() - begun, status)
 
 
 def statuses(attempts: list[Attempt]) -> dict[str, int]:
-    """How often each status or kind of error came."""
+    """The number of attempts by status or type of error."""
     return dict(Counter(str(attempt.status) for attempt in attempts))
 
 
 def percentile(values: list[float], share: float) -> float:
-    """The value that `share` (0..1) of them do not exceed."""
+    """The value that the given share (0..1) of the values does not exceed."""
     return sorted(values)[min(int(len(values) * share), len(values) - 1)]

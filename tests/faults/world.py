@@ -1,4 +1,4 @@
-"""A deployment to be broken: PostgreSQL with its real durability, Kafka, the web process, two relays."""
+"""The deployment under test: PostgreSQL with its default durability, Kafka, the web process, two relays."""
 
 import contextlib
 import os
@@ -11,7 +11,7 @@ from typing import Self
 import psycopg
 
 from ccweb.db.leader_election import SessionLock
-from tests.faults.accounting import Account, account, prove_that_it_sees, read_messages, read_rows
+from tests.faults.accounting import Account, account, read_messages, read_rows, verify_checker
 from tests.faults.traffic import Sent, Traffic, attempt
 from tests.support.deployment import Program, Stack
 from tests.support.kafka_mock import MockCluster
@@ -28,11 +28,11 @@ DRAIN_SECONDS = 300
 
 
 class World:
-    """Starts everything; `kafka` may be a failing mock. What a fault has killed is started again by `repair`."""
+    """Starts all processes; `kafka` may be a mock that fails. `repair` restarts processes that a fault has killed."""
 
     def __init__(self, postgres: Postgres, kafka: Kafka | MockCluster, *, relays: int = 2) -> None:
         self.postgres, self.kafka = postgres, kafka
-        self.traffics: list[Traffic] = []  # all that was ever sent, also by tests that failed
+        self.traffics: list[Traffic] = []  # of all tests, also of failed ones
         self.known: set[str] = set()  # event_ids of canaries
         self._things = ExitStack()
         self.stack = self._things.enter_context(
@@ -48,7 +48,7 @@ class World:
         self.relays = [self.stack.program("relay", PGAPPNAME=f"relay-{number}") for number in range(relays)]
 
     def __enter__(self) -> Self:
-        with self._things.pop_all() as things:  # ends it all when the start fails
+        with self._things.pop_all() as things:  # ends all when the start fails
             self.stack.manage("migrate")
             for program in self.programs:
                 program.start()
@@ -65,12 +65,12 @@ class World:
 
     @property
     def web(self) -> str:
-        """Where the web process listens."""
+        """The address (host:port) of the web process."""
         return self.stack.web.address
 
     @contextlib.contextmanager
     def traffic(self, seed: int, **more: float) -> Iterator[Traffic]:
-        """Clients on this deployment, after everything is up and one action went all the way."""
+        """Clients on this deployment, after all processes run and one action was acknowledged."""
         self.repair()
         self.canary()
         with Traffic(self.web, seed=seed, **more) as traffic:
@@ -81,7 +81,7 @@ class World:
                 self.traffics.append(traffic)
 
     def leader(self) -> Program:
-        """The relay that leads now, waited for."""
+        """Wait until a relay leads, and return it."""
         key, found = SessionLock("relay").key, []
 
         def leads() -> bool:
@@ -93,13 +93,13 @@ class World:
         return self.relays[int(found[0].rpartition("-")[2])]
 
     def repair(self) -> None:
-        """Starts what has ended, as a supervisor does."""
+        """Start the processes that have ended, as a supervisor does."""
         for program in self.programs:
             if not program.pids():
                 program.start()
 
     def canary(self) -> Sent:
-        """One action that must be in the row and in the topic, or the checker is blind."""
+        """Post one action that the checker must find as a row and as a message."""
         canary = Sent(str(uuid.uuid4()), 999, "9.99")
         while canary.verdict != "acked":
             canary.attempts.append(attempt(self.web, canary.body()))
@@ -108,9 +108,9 @@ class World:
         return canary
 
     def wait_for_delivery(self, seconds: float = DRAIN_SECONDS) -> float:
-        """Wait until Kafka has all that is committed now; returns how long that took, the database's absence included.
+        """Wait until Kafka has all actions that are committed now, also while the database is down.
 
-        What is stored meanwhile is not waited for.
+        Actions that are stored later are not waited for. Returns the seconds that it took.
         """
         begun = time.monotonic()
         marks: list[int] = []
@@ -126,17 +126,17 @@ class World:
         return time.monotonic() - begun
 
     def waiting(self) -> int:
-        """How many messages wait for Kafka."""
+        """The number of messages that wait in the outbox."""
         with psycopg.connect(self.stack.database_url) as database:
             return len(database.execute("SELECT FROM outbox WHERE quarantined_at IS NULL").fetchall())
 
-    def account_for(self, traffic: Traffic) -> Account:
-        """The accounting, once everything is delivered; proves first that it sees."""
+    def reconcile(self, traffic: Traffic) -> Account:
+        """The account of the traffic, after all messages are delivered and the checker is verified."""
         canary = self.canary()
         self.wait_for_delivery()
         rows = read_rows(self.stack.database_url)
         messages = read_messages(read_topic(self.kafka.address, TOPIC, at_least=1))
         sent = (action for past in self.traffics for action in past.sent)
         known = self.known | {action.event_id for action in sent if action.verdict != "refused"}
-        prove_that_it_sees(canary, rows, messages)
+        verify_checker(canary, rows, messages)
         return account(traffic.sent, rows, messages, known)

@@ -1,4 +1,4 @@
-"""A JSON client: what a web application would send."""
+"""JSON client for the API, based on Django's test client."""
 
 import json
 from typing import Any
@@ -9,7 +9,7 @@ JSON = "application/json"
 
 
 def post(path: str, body: Any, **headers: str) -> Any:
-    """POST a value as JSON, or bytes as they are, to /api/PATH."""
+    """POST a value as JSON, or bytes unchanged, to /api/PATH."""
     data = body if isinstance(body, bytes) else json.dumps(body).encode()
     return Client().post(f"/api/{path}", data, content_type=JSON, headers=headers)
 
@@ -20,7 +20,7 @@ def get(path: str) -> Any:
 
 
 def faults(response: Any) -> dict[str, str]:
-    """The pointers and codes of a 400, after checking that it is a proper problem."""
+    """The pointers and codes of a 400 response, after checking that it is a valid problem document (RFC 9457)."""
     assert response.status_code == 400, response.content
     assert response["Content-Type"] == "application/problem+json"
     body = response.json()

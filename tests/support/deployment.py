@@ -1,4 +1,4 @@
-"""The system as it is deployed: the processes of the Procfile, from the outside."""
+"""Runs the deployed system: processes of the Procfile, their commands, and HTTP requests to them."""
 
 import http.client
 import json
@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[2]
 
 
 class Answer(NamedTuple):
-    """An HTTP answer."""
+    """An HTTP response."""
 
     status: int
     headers: Mapping[str, str]
@@ -32,7 +32,7 @@ class Answer(NamedTuple):
 
 
 class Program(Service):
-    """One process line of the Procfile, such as web, relay or scheduler."""
+    """A process type of the Procfile: web, relay or scheduler."""
 
     def __init__(self, name: str, environment: Mapping[str, str]) -> None:
         self.name = name
@@ -56,15 +56,15 @@ class Program(Service):
             return False
 
     def wait_for_workers(self) -> None:
-        """Until both workers of the web process serve: start() returns when the first one answers."""
+        """Wait until both workers of the web process serve: start() returns when the first one answers."""
         wait_for(lambda: self.log.read_text().count("Started worker") == 2, "both workers to listen")
 
 
 class Stack:
-    """The web process on its own port, and others when asked, all on the given servers.
+    """The web process on a free port, and other processes on request, all on the given servers.
 
-    Without further variables DEBUG is on, so that loopback needs no key, the limits are out of reach, and the relay
-    runs in the web process.
+    By default DEBUG is on, so that loopback needs no key, the rate limits are too high to be reached, and the relay
+    runs in the web process. `variables` are environment variables that override this.
     """
 
     def __init__(self, *, database_url: str, redis_url: str, kafka_broker: str, **variables: str) -> None:
@@ -95,17 +95,17 @@ class Stack:
 
     @property
     def url(self) -> str:
-        """Where the web process listens."""
+        """The base URL of the web process."""
         return f"http://{self.web.address}"
 
     def program(self, name: str, **variables: str) -> Program:
-        """A process of the Procfile on these servers, not yet started; ends with the stack."""
+        """A process of the Procfile on these servers, not started yet; it is closed with the stack."""
         program = Program(name, self.environment | variables)
         self._programs.append(program)
         return program
 
     def manage(self, *arguments: str, check: bool = True, seconds: int = 300) -> subprocess.CompletedProcess[str]:
-        """Runs a manage.py command to its end; AssertionError with its errors when it fails, unless check=False."""
+        """Run a manage.py command; raises AssertionError with its stderr when it fails, unless check=False."""
         done = subprocess.run(
             [sys.executable, "manage.py", *arguments],
             cwd=ROOT,
@@ -124,7 +124,7 @@ class Stack:
         return call(self.web.address, method, path, body, headers)
 
     def messages(self, at_least: int = 0, topic: str = "topic_user_actions") -> list[Message]:
-        """All messages of the topic, once there are `at_least` so many."""
+        """All messages of the topic, as soon as there are `at_least` that many."""
         return read_topic(self.kafka_broker, topic, at_least=at_least)
 
 
@@ -136,7 +136,7 @@ def call(
     headers: Mapping[str, str] | None = None,
     timeout: float = 30,
 ) -> Answer:
-    """One HTTP request on a connection of its own; raises OSError or http.client.HTTPException."""
+    """One HTTP request on a new connection; raises OSError or http.client.HTTPException."""
     connection = http.client.HTTPConnection(address, timeout=timeout)
     raw = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
     json_type = {} if body is None else {"Content-Type": "application/json"}

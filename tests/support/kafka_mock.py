@@ -1,4 +1,4 @@
-"""A Kafka cluster of three brokers in this process that can be told to fail: librdkafka's mock cluster."""
+"""librdkafka's mock cluster: Kafka brokers in this process that return errors on request."""
 
 import ctypes
 from typing import Self
@@ -13,7 +13,7 @@ MESSAGE_TOO_LARGE, TOPIC_AUTHORIZATION_FAILED = 10, 29
 
 
 class MockCluster:
-    """Loopback, memory only, ends with `close`. It does not hide the messages of aborted transactions."""
+    """Brokers on loopback, in memory, until `close`. Unlike Kafka they deliver messages of aborted transactions."""
 
     def __init__(self, brokers: int = 3) -> None:
         self._library = librdkafka()
@@ -32,40 +32,40 @@ class MockCluster:
         self.close()
 
     def create_topic(self, topic: str, partitions: int = 3) -> None:
-        """A topic with one replica a partition."""
+        """Create a topic with one replica per partition."""
         self._library.rd_kafka_mock_topic_create(self._cluster, topic.encode(), partitions, 1)
 
-    def lead(self, topic: str, partition: int, broker: int) -> None:
-        """The partition is this broker's from now on."""
+    def set_leader(self, topic: str, partition: int, broker: int) -> None:
+        """Make the broker the leader of the partition."""
         self._library.rd_kafka_mock_partition_set_leader(self._cluster, topic.encode(), partition, broker)
 
     def down(self, *brokers: int) -> None:
-        """These brokers, or all, refuse and cut connections."""
+        """Stop these brokers, or all: they close and refuse connections."""
         for broker in brokers or self._brokers:
             self._library.rd_kafka_mock_broker_set_down(self._cluster, broker)
 
     def up(self, *brokers: int) -> None:
-        """These brokers, or all, answer again."""
+        """Start these brokers, or all, again."""
         for broker in brokers or self._brokers:
             self._library.rd_kafka_mock_broker_set_up(self._cluster, broker)
 
     def slow(self, milliseconds: int) -> None:
-        """Every answer takes this long."""
+        """Delay every response by this many milliseconds."""
         for broker in self._brokers:
             self._library.rd_kafka_mock_broker_set_rtt(self._cluster, broker, milliseconds)
 
     def fail(self, api: int, *errors: int) -> None:
-        """The next requests of this kind are answered with these errors, one each."""
+        """Answer the next requests of this API key with these errors, one each."""
         array = (ctypes.c_int * len(errors))(*errors)
         self._library.rd_kafka_mock_push_request_errors_array(
             self._cluster, ctypes.c_int16(api), ctypes.c_size_t(len(errors)), array
         )
 
-    def heal(self, api: int) -> None:
-        """Forget the errors that are still to come."""
+    def clear_errors(self, api: int) -> None:
+        """Remove the errors that are still queued."""
         self._library.rd_kafka_mock_clear_request_errors(self._cluster, ctypes.c_int16(api))
 
     def close(self) -> None:
-        """End the cluster and its threads."""
+        """Destroy the cluster and its threads."""
         self._library.rd_kafka_mock_cluster_destroy(self._cluster)
         self._library.rd_kafka_destroy(self._handle)

@@ -1,4 +1,4 @@
-"""What a test does to a whole Kafka topic: read it to its end, or empty the broker."""
+"""Reads a Kafka topic to its end, and deletes all topics of a broker."""
 
 import time
 
@@ -9,7 +9,7 @@ from tests.support.os_processes import wait_for
 
 
 def read_topic(broker: str, topic: str, *, at_least: int = 0, seconds: float = 120) -> list[Message]:
-    """All messages of a topic, in order within each partition, once there are `at_least` so many.
+    """All messages of a topic, in order within each partition, as soon as there are `at_least` that many.
 
     Raises TimeoutError when the topic or that many messages do not appear in time.
     """
@@ -37,7 +37,7 @@ def read_topic(broker: str, topic: str, *, at_least: int = 0, seconds: float = 1
 
 
 def empty_broker(broker: str) -> None:
-    """Deletes every topic but Kafka's own, and waits until they are gone."""
+    """Delete every topic except Kafka's internal ones, and wait until they are gone."""
     admin = AdminClient({"bootstrap.servers": broker})
 
     def ours() -> list[str]:

@@ -1,4 +1,4 @@
-"""A command of ours that keeps running while a test talks to it."""
+"""Runs a manage.py command in the background while a test reads its output and signals it."""
 
 import contextlib
 import signal
@@ -11,7 +11,7 @@ from tests.support.deployment import ROOT, Stack
 
 
 class Running(subprocess.Popen[str]):
-    """A Python process in the project's root, ended with us by the kernel."""
+    """A Python process in the project's root; the kernel kills it when this process ends."""
 
     def __init__(self, arguments: list[str], environment: Mapping[str, str]) -> None:
         command = ["setpriv", "--pdeathsig", "KILL", "--", sys.executable, *arguments]
@@ -27,23 +27,23 @@ class Running(subprocess.Popen[str]):
         self.wait()
 
     def line(self) -> str:
-        """The next line of its stdout, waited for."""
+        """Wait for the next line of its stdout."""
         assert self.stdout is not None
         return self.stdout.readline()
 
     def tell(self, text: str) -> None:
-        """One line into its stdin."""
+        """Write a line to its stdin."""
         assert self.stdin is not None
         self.stdin.write(f"{text}\n")
         self.stdin.flush()
 
     def end(self, signum: signal.Signals = signal.SIGTERM) -> tuple[str, str]:
-        """Sends the signal and returns what `finished` does."""
+        """Send the signal and return the result of `finished`."""
         self.send_signal(signum)
         return self.finished()
 
     def finished(self, seconds: float = 120) -> tuple[str, str]:
-        """Waits for the end, which has to be 0; returns what is left in stdout and stderr."""
+        """Wait for the end and check that the exit code is 0; returns the rest of stdout and stderr."""
         assert self.stdout is not None
         assert self.stderr is not None
         status = self.wait(seconds)
@@ -53,5 +53,5 @@ class Running(subprocess.Popen[str]):
 
 
 def start(stack: Stack, *arguments: str, **variables: str) -> Running:
-    """A manage.py command on the servers of the stack."""
+    """Start a manage.py command on the servers of the stack."""
     return Running(["manage.py", *arguments], stack.environment | variables)

@@ -1,4 +1,4 @@
-"""Processes and ports of this machine, as /proc tells them (Linux)."""
+"""Processes and ports of this machine, from /proc (Linux)."""
 
 import contextlib
 import os
@@ -16,7 +16,7 @@ DEAD, STOPPED = "ZX", "Tt"  # the state letters of /proc
 def free_port() -> int:
     """A free TCP port of 127.0.0.1 below the range of outgoing connections.
 
-    A client that calls a stopped server on a port of that range may be connected to itself.
+    A client that connects to a stopped server on a port of that range may be connected to itself.
     """
     first_outgoing = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
     for _ in range(1000):
@@ -28,7 +28,7 @@ def free_port() -> int:
 
 
 def process_tree(pid: int) -> list[int]:
-    """The ids of a process and all its descendants, parents first and without zombies."""
+    """The ids of a process and its descendants, parents first, without zombies."""
     children: dict[int, list[int]] = {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit() and (stat := state_and_parent(int(entry.name))) and stat[0] not in DEAD:
@@ -40,36 +40,36 @@ def process_tree(pid: int) -> list[int]:
 
 
 def state_and_parent(pid: int) -> tuple[str, int] | None:
-    """The state letter (R, S, T, Z ...) and the parent of a process; None when it is gone."""
+    """The state letter (R, S, T, Z ...) and the parent of a process; None when it does not exist."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except (FileNotFoundError, ProcessLookupError):
         return None
-    state, parent = stat.rpartition(")")[2].split()[:2]  # the name before it may hold anything
+    state, parent = stat.rpartition(")")[2].split()[:2]  # the name before it may contain any character
     return state, int(parent)
 
 
 def is_alive(pid: int) -> bool:
-    """Whether the process exists and is more than a zombie."""
+    """Whether the process exists and is not a zombie."""
     stat = state_and_parent(pid)
     return stat is not None and stat[0] not in DEAD
 
 
 def is_running(pid: int) -> bool:
-    """Whether the process exists and is not stopped either."""
+    """Whether the process exists, is not a zombie and is not stopped."""
     stat = state_and_parent(pid)
     return stat is not None and stat[0] not in DEAD + STOPPED
 
 
 def send(signum: signal.Signals, pids: Iterable[int]) -> None:
-    """Sends a signal to each process that is still there."""
+    """Send a signal to each process that still exists."""
     for pid in pids:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signum)
 
 
 def wait_for(condition: Callable[[], bool], what: str, seconds: float = 120) -> None:
-    """Waits until the condition holds; raises TimeoutError naming what was waited for."""
+    """Wait until the condition is true; raises TimeoutError with `what` after `seconds`."""
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
@@ -78,13 +78,13 @@ def wait_for(condition: Callable[[], bool], what: str, seconds: float = 120) -> 
 
 
 def wait_for_a_minute_with(seconds: int) -> None:
-    """Waits until a clock minute has so many seconds left: a limit's window must not end while a server counts."""
+    """Wait until the clock minute has this many seconds left, so that the window of a rate limit does not end early."""
     if (left := 60 - time.time() % 60) < seconds:
         time.sleep(left)
 
 
 def run(command: list[str], environment: Mapping[str, str] | None = None) -> None:
-    """Runs a command to its end; raises RuntimeError with the end of what it printed."""
+    """Run a command to its end; raises RuntimeError with the end of its output when it fails."""
     done = subprocess.run(
         command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
     )

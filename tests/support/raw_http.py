@@ -1,4 +1,4 @@
-"""HTTP as bytes on a socket: what no client library would let us send."""
+"""HTTP as bytes on a socket, for requests that no client library would send."""
 
 import json
 import socket
@@ -22,7 +22,7 @@ class Answer:
 
 
 def exchange(address: tuple[str, int], request: bytes, *, half_close: bool = False) -> Answer:
-    """Send the bytes, read one answer; half_close says that no more will come."""
+    """Send the bytes and read one response; `half_close` shuts down the sending side first."""
     with socket.create_connection(address, TIMEOUT_SECONDS) as connection:
         connection.sendall(request)
         if half_close:

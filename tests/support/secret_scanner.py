@@ -1,4 +1,4 @@
-"""No log of the suite may show an API key or what a client sent: whatever is written is searched for both."""
+"""Searches the logs of the test suite for API keys and request bodies, which no log may contain."""
 
 import logging
 import re
@@ -14,18 +14,18 @@ LEAKS = (
 
 
 def leaks(text: str) -> list[str]:
-    """The lines that show what they must not."""
+    """The lines that contain a key or a body."""
     return [line for line in text.splitlines() if any(pattern.search(line) for pattern in LEAKS)]
 
 
 def search(text: str) -> None:
-    """AssertionError with the lines that leak."""
+    """Raise AssertionError with the lines that contain a key or a body, if any."""
     if found := leaks(text):
         raise AssertionError(f"a log shows a key or a body: {found}")
 
 
-class Lines(logging.Handler):
-    """Keeps every line as production would write it."""
+class LineRecorder(logging.Handler):
+    """Keeps every log line in the format of production."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -33,7 +33,7 @@ class Lines(logging.Handler):
         self.text: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        """As any handler: a record that cannot be formatted is reported, not raised."""
+        """Like any handler, report a record that cannot be formatted instead of raising."""
         try:
             self.text.append(self.format(record))
         except Exception:  # noqa: BLE001
@@ -42,11 +42,11 @@ class Lines(logging.Handler):
 
 @contextmanager
 def watched() -> Iterator[None]:
-    """Fails when this process logs a key or a body within the block."""
-    lines = Lines()
-    logging.getLogger().addHandler(lines)
+    """Fail when this process logs a key or a body within the block."""
+    recorder = LineRecorder()
+    logging.getLogger().addHandler(recorder)
     try:
         yield
     finally:
-        logging.getLogger().removeHandler(lines)
-    search("\n".join(lines.text))
+        logging.getLogger().removeHandler(recorder)
+    search("\n".join(recorder.text))

@@ -1,8 +1,8 @@
-"""Throw-away PostgreSQL, Redis and Apache Kafka for tests, benchmarks and fault runs.
+"""Temporary PostgreSQL, Redis and Apache Kafka servers for tests, benchmarks and fault tests.
 
-Each has its own folder, a free port on 127.0.0.1 and keeps both until `close()`, which also runs at exit:
-`start`, `stop` and `kill` may follow each other on the same data. Start them in a thread that lives as long
-as the service, because the kernel ends them with it. `python -m tests.support.servers` runs all three by hand.
+Each has its own folder and a free port on 127.0.0.1, which it keeps until `close()`; that also runs at exit. `start`,
+`stop` and `kill` may be called repeatedly on the same data. Start a server in a thread that lives as long as it should,
+because the kernel ends it with that thread. `python -m tests.support.servers` runs all three.
 """
 
 import atexit
@@ -29,31 +29,31 @@ from redis.retry import Retry
 from tests.support.os_processes import free_port, is_alive, is_running, process_tree, run, send, wait_for
 from tests.support.programs import Missing, java, kafka_jars, postgresql_programs, redis_program
 
-STOP_SECONDS = 60
-# Behind the URL of a Redis: our clients give it up after 100 ms, which is no outage but a busy machine. Where that is
-# what is tested, the URL goes without.
-PATIENT = "?socket_timeout=30&socket_connect_timeout=30"
-REDIS_DATABASES = 64  # one for the tests of each worker, and as many twice more: see beside()
+STOP_TIMEOUT_SECONDS = 60
+# Query of a Redis URL. By default our clients time out after 100 ms, which a busy machine exceeds without an outage.
+# Tests of that timeout use a URL without this query.
+LONG_TIMEOUTS = "?socket_timeout=30&socket_connect_timeout=30"
+REDIS_DATABASES = 64  # one for the tests of each worker, and twice as many more: see beside()
 T = TypeVar("T")
 
 
 def need(start: Callable[[], T]) -> T:
-    """What start() returns; a missing part skips the test, or fails it under REQUIRE_REAL_SERVICES=1."""
+    """The result of start(); Missing skips the test, or fails it when REQUIRE_REAL_SERVICES=1."""
     try:
         return start()
     except Missing as missing:
-        lack(str(missing))
+        skip_or_fail(str(missing))
 
 
-def lack(reason: str) -> NoReturn:
-    """Skips the test with the reason, or fails it under REQUIRE_REAL_SERVICES=1."""
+def skip_or_fail(reason: str) -> NoReturn:
+    """Skip the test with the reason, or fail it when REQUIRE_REAL_SERVICES=1."""
     if os.environ.get("REQUIRE_REAL_SERVICES") == "1":
         pytest.fail(f"REQUIRE_REAL_SERVICES=1, but {reason}")
     pytest.skip(reason)
 
 
 def create_database(server: str, database: str, template: str = "template1") -> str:
-    """Makes a database next to the one that the URL `server` names, and returns its URL."""
+    """Create a database on the server of the URL `server`, and return its URL."""
     with psycopg.connect(server, autocommit=True) as connection:
         connection.execute(f'CREATE DATABASE "{database}" TEMPLATE "{template}"')
     return f"{server.rpartition('/')[0]}/{database}"
@@ -98,7 +98,7 @@ class Service:
         return f"127.0.0.1:{self.port}"
 
     def start(self) -> Self:
-        """Starts the server and waits until it answers; raises RuntimeError with the end of its log."""
+        """Start the server and wait until it answers; raises RuntimeError with the end of its log if it exits."""
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 ["setpriv", "--pdeathsig", "INT", *self._identity(), "--", *self._command()],
@@ -107,49 +107,49 @@ class Service:
                 stderr=log,
                 cwd=self.working_folder,
                 env=self._environment(),
-                start_new_session=True,  # Ctrl-C in the terminal is for us, not for the server
+                start_new_session=True,  # Ctrl-C in the terminal must not reach the server
             )
         self._wait_until_it_answers(self._process)
         return self
 
     def stop(self) -> None:
-        """Stops it the graceful way and waits; raises subprocess.TimeoutExpired after a minute."""
+        """Stop it gracefully and wait; raises subprocess.TimeoutExpired after STOP_TIMEOUT_SECONDS."""
         if self._process is not None:
             self._process.send_signal(self.stop_signal)
-            self._process.wait(STOP_SECONDS)
+            self._process.wait(STOP_TIMEOUT_SECONDS)
             self._process = None
 
     def kill(self) -> None:
-        """Ends all its processes at once (-9), as a crash would, and waits until none is left."""
+        """Kill all its processes (SIGKILL), as a crash would, and wait until none is left."""
         if self._process is None:
             return
         self.freeze()  # so that none can start another in the meantime
         pids = self.pids()
         send(signal.SIGKILL, pids)
-        self._process.wait(STOP_SECONDS)
+        self._process.wait(STOP_TIMEOUT_SECONDS)
         self._process = None
         wait_for(lambda: not any(map(is_alive, pids)), f"the processes of {self.name} to end")
 
     def freeze(self) -> None:
-        """Stops all its processes in their tracks (SIGSTOP): connections stay open, nothing answers."""
+        """Suspend all its processes (SIGSTOP): connections stay open, requests get no response."""
 
-        def stop_what_runs() -> bool:
+        def stop_running() -> bool:
             running = [pid for pid in self.pids() if is_running(pid)]
             send(signal.SIGSTOP, running)
             return not running
 
-        wait_for(stop_what_runs, f"{self.name} to freeze")
+        wait_for(stop_running, f"{self.name} to freeze")
 
     def thaw(self) -> None:
-        """Lets frozen processes go on (SIGCONT)."""
+        """Resume suspended processes (SIGCONT)."""
         send(signal.SIGCONT, self.pids())
 
     def pids(self) -> list[int]:
-        """The server's process ids, the first process first."""
+        """The process ids of the server, the main process first."""
         return process_tree(self._process.pid) if self._process else []
 
     def close(self) -> None:
-        """Ends it for good and removes its data; harmless when repeated or inherited by a fork."""
+        """End it and remove its data; does nothing when repeated, or in a forked process."""
         if os.getpid() != self._owner:
             return
         self.thaw()
@@ -185,7 +185,7 @@ class Service:
 
 
 class Postgres(Service):
-    """PostgreSQL with its real durability; `settings` are configuration parameters, such as fsync."""
+    """PostgreSQL with its default durability; `settings` are configuration parameters, such as fsync."""
 
     name = "postgresql"
     stop_signal = signal.SIGINT  # fast shutdown
@@ -206,12 +206,12 @@ class Postgres(Service):
         return f"postgres://postgres@{self.address}/postgres"
 
     def create_database(self, database: str, template: str = "template1") -> str:
-        """Makes a database, empty or like its template, and returns its URL."""
+        """Create a database, empty or a copy of the template, and return its URL."""
         return create_database(self.url, database, template)
 
     def _end(self) -> None:
         if self._process is not None:
-            self._process.send_signal(signal.SIGQUIT)  # at once, but freeing the shared memory
+            self._process.send_signal(signal.SIGQUIT)  # immediate shutdown, which still frees the shared memory
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(5)
         self.kill()
@@ -240,7 +240,7 @@ class Postgres(Service):
 
 
 class Redis(Service):
-    """Redis, or Valkey from its wheel; keeps its data over a crash unless settings={"appendonly": "no"}."""
+    """Redis, or Valkey from its wheel; its data survives a crash unless settings={"appendonly": "no"}."""
 
     name = "redis"
 
@@ -267,7 +267,7 @@ class Redis(Service):
 
 
 class Kafka(Service):
-    """Apache Kafka, one node; `settings` are broker properties. The first one ever fetches its jars."""
+    """Apache Kafka, one node; `settings` are broker properties. The first one on a machine downloads the jars."""
 
     name = "kafka"
     heap = "384m"
@@ -279,7 +279,7 @@ class Kafka(Service):
         self._properties = self.folder / "server.properties"
         lines = (f"{key}={value}\n" for key, value in self._configuration().items())
         self._properties.write_text("".join(lines))
-        cluster = "c" + secrets.token_urlsafe(16)[1:]  # one that begins with - reads as an option
+        cluster = "c" + secrets.token_urlsafe(16)[1:]  # an id that begins with - would be parsed as an option
         command = self._jvm("kafka.tools.StorageTool", "format", "--standalone", "-t", cluster, "-c")
         run([*command, str(self._properties)], self._environment())
 
@@ -305,7 +305,7 @@ class Kafka(Service):
             "share.coordinator.state.topic.min.isr": "1",
             "group.initial.rebalance.delay.ms": "0",
             "controller.quorum.election.timeout.ms": "100",
-            "broker.session.timeout.ms": "3000",  # a killed one waits as long to register again
+            "broker.session.timeout.ms": "3000",  # a killed broker waits this long before it can register again
             "broker.heartbeat.interval.ms": "500",
         } | self.settings
 
@@ -326,7 +326,7 @@ class Kafka(Service):
 
 
 def main() -> None:
-    """Runs all three and says where, until Ctrl-C or SIGTERM."""
+    """Run all three and print their addresses, until Ctrl-C or SIGTERM."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     services: list[Postgres | Redis | Kafka] = []
     for kind in (Postgres, Redis, Kafka):

@@ -1,4 +1,4 @@
-"""A pytest run brings its own servers: none of a developer's, none of a neighbour's."""
+"""A pytest run uses its own servers, none of a developer and none of a concurrent run."""
 
 import os
 import re
@@ -15,7 +15,7 @@ from tests.support.pytest_plugin import CLOSED
 from tests.support.servers import Redis
 
 
-def test_no_kafka_answers_a_test_that_does_not_ask_for_one(settings: Settings) -> None:
+def test_kafka_is_unreachable_without_its_fixture(settings: Settings) -> None:
     assert settings.KAFKA_BROKER == CLOSED
 
 
@@ -24,7 +24,7 @@ def test_django_runs_on_the_database_that_was_asked_for(pytestconfig: pytest.Con
     assert connection.vendor == pytestconfig.getoption("database")
 
 
-def test_the_cache_and_the_raw_client_share_a_redis_that_is_this_workers_own(
+def test_the_cache_and_the_client_share_the_redis_database_of_this_worker(
     settings: Settings, redis_client: redis.Redis
 ) -> None:
     cache.set("seen", 1)
@@ -37,7 +37,7 @@ def test_every_test_begins_with_an_empty_redis(redis_client: redis.Redis) -> Non
     assert redis_client.dbsize() == 0
 
 
-def test_a_server_of_the_test_alone_can_be_killed(redis_server: Redis, redis_client: redis.Redis) -> None:
+def test_the_redis_server_of_a_single_test_can_be_killed(redis_server: Redis, redis_client: redis.Redis) -> None:
     redis_server.kill()
     with pytest.raises(redis.ConnectionError):
         redis.Redis.from_url(redis_server.url).ping()
@@ -45,7 +45,7 @@ def test_a_server_of_the_test_alone_can_be_killed(redis_server: Redis, redis_cli
 
 
 @pytest.mark.stack
-def test_kafka_starts_when_a_test_asks_and_takes_messages(kafka_broker: str, topic: str, settings: Settings) -> None:
+def test_kafka_starts_on_request_and_accepts_messages(kafka_broker: str, topic: str, settings: Settings) -> None:
     assert kafka_broker == settings.KAFKA_BROKER
     producer = Producer({"bootstrap.servers": kafka_broker})
     producer.produce(topic, b"hello")

@@ -1,4 +1,4 @@
-"""The search for secrets in the logs must see them."""
+"""The search for secrets in the logs finds them."""
 
 import json
 import logging
@@ -19,12 +19,12 @@ BODY = {"user_id": 4711, "action_type": "purchase"}
         json.dumps({"message": f"refused: {json.dumps(BODY)}"}),
     ],
 )
-def test_a_key_or_a_body_is_seen(line: str) -> None:
+def test_a_key_or_a_body_is_found(line: str) -> None:
     assert secret_scanner.leaks(f"fine\n{line}\nfine") == [line]
 
 
 def test_a_log_line_is_searched() -> None:
-    lines = secret_scanner.Lines()
-    lines.handle(logging.makeLogRecord({"msg": "refused: %s", "args": (BODY,)}))
+    recorder = secret_scanner.LineRecorder()
+    recorder.handle(logging.makeLogRecord({"msg": "refused: %s", "args": (BODY,)}))
     with pytest.raises(AssertionError, match="4711"):
-        secret_scanner.search("\n".join(lines.text))
+        secret_scanner.search("\n".join(recorder.text))

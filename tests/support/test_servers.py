@@ -1,4 +1,4 @@
-"""The real services of the fault tests do what their names say: these tests prove the tools."""
+"""Tests of the servers that the fault tests use: stop, kill, freeze and restart do what their names say."""
 
 import contextlib
 import select
@@ -13,7 +13,7 @@ from tests.support.os_processes import is_alive
 from tests.support.programs import Missing
 from tests.support.servers import Kafka, Postgres, Redis, need
 
-pytestmark = pytest.mark.stack  # no Django in here: once a pass is enough
+pytestmark = pytest.mark.stack  # without Django: one database is enough
 
 
 @pytest.fixture
@@ -107,7 +107,7 @@ def read(broker: str, topic: str, count: int) -> list[bytes | None]:
     return [message.value() for message in messages]
 
 
-def test_a_closed_service_leaves_neither_processes_nor_files() -> None:
+def test_a_closed_service_leaves_no_processes_and_no_files() -> None:
     with need(Redis) as server:
         pids = server.pids()
     assert pids and not any(map(is_alive, pids)) and not server.folder.exists()
@@ -118,13 +118,13 @@ def test_a_server_that_cannot_start_shows_the_end_of_its_log() -> None:
         pass
 
 
-def test_a_missing_part_skips_or_fails_as_the_environment_says(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_program_skips_or_fails_the_test_by_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     def start() -> None:
-        raise Missing("there is no such thing")
+        raise Missing("the program is not installed")
 
     monkeypatch.delenv("REQUIRE_REAL_SERVICES", raising=False)
-    with pytest.raises(pytest.skip.Exception, match="no such thing"):
+    with pytest.raises(pytest.skip.Exception, match="not installed"):
         need(start)
     monkeypatch.setenv("REQUIRE_REAL_SERVICES", "1")
-    with pytest.raises(pytest.fail.Exception, match="no such thing"):
+    with pytest.raises(pytest.fail.Exception, match="not installed"):
         need(start)

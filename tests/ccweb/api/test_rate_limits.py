@@ -13,7 +13,7 @@ from pytest_django import Settings
 
 from ccweb.api.rate_counters import Limit, consume, consume_each, refund
 from ccweb.redis.client import Call
-from tests.support.servers import PATIENT, Redis
+from tests.support.servers import LONG_TIMEOUTS, Redis
 
 NOON = "2026-11-22T12:00:00Z"
 
@@ -159,7 +159,7 @@ def test_a_full_redis_counts_as_away(away: Redis) -> None:
 
 @pytest.mark.usefixtures("standing_clock")
 def test_a_redis_that_takes_no_writes_still_answers_what_was_asked_along(away: Redis, settings: Settings) -> None:
-    settings.REDIS_URL += PATIENT
+    settings.REDIS_URL += LONG_TIMEOUTS
     limits = [Limit("address", "reader", 2)]
     with redis.Redis.from_url(f"{away.url}/0") as client:
         client.set("known", "value")

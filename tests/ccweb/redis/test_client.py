@@ -7,7 +7,7 @@ import redis
 
 from ccweb.redis.circuit_breaker import Breaker, DependencyUnavailable
 from ccweb.redis.client import Call, CommandRefused, ConnectionPool, answer, command, run_scripts
-from tests.support.servers import PATIENT, Redis
+from tests.support.servers import LONG_TIMEOUTS, Redis
 
 DOUBLE = Call("return 2 * ARGV[1]", [], [21])
 FAIL = Call("return redis.error_reply('no')", [])
@@ -15,7 +15,7 @@ FAIL = Call("return redis.error_reply('no')", [])
 
 @pytest.fixture
 def line(redis_server: Redis) -> ConnectionPool:
-    return ConnectionPool(f"{redis_server.url}/0{PATIENT}")
+    return ConnectionPool(f"{redis_server.url}/0{LONG_TIMEOUTS}")
 
 
 @pytest.fixture
