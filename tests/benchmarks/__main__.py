@@ -1,4 +1,4 @@
-"""python -m tests.benchmarks [rfm|http]; QUICK=1 for three minutes."""
+"""Command line of the benchmarks: python -m tests.benchmarks [rfm|http]; QUICK=1 takes three minutes."""
 
 import os
 import sys
@@ -7,12 +7,12 @@ from argparse import ArgumentParser
 
 from tests.benchmarks import batch, course, guard, report
 from tests.benchmarks.load import need_wrk
-from tests.benchmarks.scale import FULL, QUICK, say
+from tests.benchmarks.scale import FULL, QUICK, print_progress
 from tests.support.programs import Missing
 
 
 def main() -> None:
-    """Run, print the table; a full run writes docs/benchmarks.md, a quick one is compared with it."""
+    """Run and print the table; a full run writes docs/benchmarks.md, a quick run is compared with its figures."""
     parser = ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
     parser.add_argument("part", nargs="?", choices=("rfm", "http"))
     part = parser.parse_args().part
@@ -27,15 +27,17 @@ def main() -> None:
     if quick:
         _compare(results)
     elif part is None:
-        guard.keep(results.figures | batch.figures(results.batches[:1]))
-        say(f"wrote {report.write(results, (time.monotonic() - begin) / 60)}")
+        guard.save(results.figures | batch.figures(results.batches[:1]))
+        print_progress(f"wrote {report.write(results, (time.monotonic() - begin) / 60)}")
 
 
 def _compare(results: course.Results) -> None:
-    dropped = list(guard.dropped(results.figures))
-    for line in dropped:
+    worse = list(guard.regressions(results.figures))
+    for line in worse:
         print(f"WORSE {line}")
-    say(f"bench: {len(dropped)} of {len(results.figures)} figures more than a third worse than the committed ones")
+    print_progress(
+        f"bench: {len(worse)} of {len(results.figures)} figures more than a third worse than the committed ones"
+    )
 
 
 if __name__ == "__main__":

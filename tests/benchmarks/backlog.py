@@ -1,11 +1,11 @@
-"""T8: how fast the relay empties a backlog, at several sizes."""
+"""T8: the rate at which the relay publishes a backlog, at several sizes."""
 
 import time
 
 import psycopg
 
 from tests.benchmarks.rig import Rig
-from tests.benchmarks.scale import Scale, say
+from tests.benchmarks.scale import Scale, print_progress
 from tests.support.deployment import Program
 from tests.support.os_processes import wait_for
 
@@ -19,7 +19,7 @@ DELIVERED = "SELECT COALESCE(sum(actions), 0) FROM hourly_counts"
 
 
 def drain_rates(rig: Rig, scale: Scale) -> dict[int, list[float]]:
-    """Messages a second by size of the backlog; the time counts from the first confirmed batch on."""
+    """Messages per second by size of the backlog, measured from the first confirmed batch."""
     url = rig.database("backlog")
     stack = rig.ours(url)
     rates: dict[int, list[float]] = {size: [] for size in scale.messages}
@@ -28,7 +28,7 @@ def drain_rates(rig: Rig, scale: Scale) -> dict[int, list[float]]:
             with psycopg.connect(url, autocommit=True) as connection:
                 rates[size].append(_drain(stack.program("relay"), connection, size))
     for size, found in rates.items():
-        say(f"relay: {size} messages at {', '.join(f'{rate:.0f}' for rate in found)} a second")
+        print_progress(f"relay: {size} messages at {', '.join(f'{rate:.0f}' for rate in found)} a second")
     return rates
 
 

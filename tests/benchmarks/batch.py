@@ -1,4 +1,4 @@
-"""T4 to T7 and T10b: compute_rfm against the peer's loop and the bare aggregate, at several sizes."""
+"""T4 to T7 and T10b: compute_rfm compared with the peer's loop and the bare aggregate, at several sizes."""
 
 import json
 import subprocess
@@ -16,21 +16,21 @@ from tests.benchmarks.figures import Figures, Measured, ratio
 from tests.benchmarks.history import END, add_day, fill, quiet, vacuum
 from tests.benchmarks.load import peak_mb
 from tests.benchmarks.rig import Rig
-from tests.benchmarks.scale import Scale, say
+from tests.benchmarks.scale import Scale, print_progress
 from tests.support.deployment import ROOT
 
 AGGREGATE = """SELECT user_id, max(action_timestamp) AS last, count(*) AS actions, sum(value) AS total
     FROM user_actions GROUP BY user_id"""
-# Its rows stay in the server: sending them would be the client's cost. Every column is asked for, because PostgreSQL
-# leaves out what nobody reads, and half of the work with it.
+# The rows stay in the server, because sending them is a cost of the client. Every column is selected: PostgreSQL does
+# not compute unused columns, which would halve the work.
 BARE = f"SELECT count(*), max(last), sum(actions), sum(total) FROM ({AGGREGATE} OFFSET 0) AS aggregate"
-NOTHING_JUDGED = "TRUNCATE user_segments, segment_changes, rfm_runs"
+CLEAR_RESULTS = "TRUNCATE user_segments, segment_changes, rfm_runs"
 GROUPS = "SELECT user_id, rfm_group FROM user_segments WHERE user_id = ANY(%s)"
 
 
 @dataclass
 class Batch:
-    """Everything that was measured at one size, one value a repetition; seconds, megabytes, rows, bytes of WAL."""
+    """The measurements at one size, one value per repetition: seconds, megabytes, rows, bytes of WAL."""
 
     actions: int
     aggregate: list[float] = field(default_factory=list)
@@ -45,8 +45,8 @@ class Batch:
     users: int = 0
 
 
-class Judging:
-    """One database of one size, on which ours, the peer and the aggregate take turns."""
+class SizeBenchmark:
+    """The benchmark of one size: ours, the peer and the aggregate alternate on one database."""
 
     def __init__(self, rig: Rig, scale: Scale, actions: int, url: str | None = None) -> None:
         self.found, self._scale, self._rig = Batch(actions), scale, rig
@@ -55,14 +55,14 @@ class Judging:
             fill(self.url, actions)
         self._stack = rig.ours(self.url, redis_database=2)
 
-        say(f"RFM: {actions} actions are there")
+        print_progress(f"RFM: {actions} actions are stored")
 
     def first_run(self) -> None:
-        """Nothing is judged yet."""
-        self._execute(NOTHING_JUDGED)
+        """Measure a first run: no user has a segment yet."""
+        self._execute(CLEAR_RESULTS)
         self._aggregate()
         peer = self._peer(END)
-        self._execute(NOTHING_JUDGED)  # what the peer rolled back would lie in the way of ours
+        self._execute(CLEAR_RESULTS)  # remove the dead rows of the peer's rolled back transaction
         self.found.peer_first.append(peer["seconds"])
         report = self._compute(END)
         self.found.first.append(report["duration"])
@@ -70,7 +70,7 @@ class Judging:
         self._compare(peer["groups"])
 
     def next_day(self, day: int) -> None:
-        """A day's actions more, then another run that finds nothing new."""
+        """Measure a run after one more day of actions, then a run without new actions."""
         as_of = add_day(self.url, day, self.found.actions)
         self._aggregate()
         self.found.peer_next_day.append(self._peer(as_of)["seconds"])
@@ -81,37 +81,37 @@ class Judging:
         self.found.rows.append(report["changed"])
 
     def report(self) -> None:
-        """Say what was measured."""
+        """Print the measurements."""
         spent = {name: [round(s, 2) for s in getattr(self.found, name)] for name in ("aggregate", "first", "next_day")}
-        say(f"RFM: {self.found.actions} actions: {spent}")
+        print_progress(f"RFM: {self.found.actions} actions: {spent}")
 
     def _compute(self, as_of: datetime) -> dict[str, Any]:
-        """manage.py compute_rfm --json, and its bytes of WAL; also notes the most memory it ever took."""
+        """The report of compute_rfm --json and its bytes of WAL; also records its peak memory."""
         quiet(self.url)
         written = self._wal()
         command = [sys.executable, "manage.py", "compute_rfm", "--as-of", as_of.isoformat(), "--json"]
-        environment = self._stack.environment | {"LOG_LEVEL": "WARNING"}  # a line a run would tear ours apart
+        environment = self._stack.environment | {"LOG_LEVEL": "WARNING"}  # so that no log line interrupts the progress
         process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True)
         peak = 0.0
-        while process.poll() is None:  # its answer is one short line, which the pipe holds
+        while process.poll() is None:  # its output is one short line, which fits into the pipe
             peak = peak_mb(process.pid) or peak
             time.sleep(0.02)
         assert process.stdout is not None
-        said = process.stdout.read()
+        output = process.stdout.read()
         if process.returncode:
-            raise RuntimeError(f"compute_rfm ended with {process.returncode}: {said}")
+            raise RuntimeError(f"compute_rfm ended with {process.returncode}: {output}")
         self.found.memory.append(peak)
-        return json.loads(said) | {"wal": self._wal() - written}
+        return json.loads(output) | {"wal": self._wal() - written}
 
     def _peer(self, as_of: datetime) -> dict[str, Any]:
-        """The peer's query once, its loop for a sample of users, scaled to all; what it wrote is rolled back."""
+        """The peer's query, and its loop for a sample of users scaled to all; its writes are rolled back."""
         quiet(self.url)
         arguments = ["-m", "tests.benchmarks.peer.rfm", as_of.isoformat(), str(self._scale.sampled_users)]
         environment = self._rig.peer_environment(self.url)
-        said = subprocess.run(
+        output = subprocess.run(
             [sys.executable, *arguments], cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True, check=True
         ).stdout
-        done = json.loads(said)
+        done = json.loads(output)
         return done | {"seconds": done["query"] + done["loop"] * done["users"] / len(done["groups"])}
 
     def _compare(self, groups: dict[str, str]) -> None:
@@ -128,7 +128,7 @@ class Judging:
         quiet(self.url)
         with closing(psycopg.connect(self.url)) as connection:
             connection.execute("SET max_parallel_workers_per_gather = 0")
-            connection.execute(BARE)  # warms the cache, which another size had
+            connection.execute(BARE)  # warms the cache, which has the rows of another size
             begin = time.perf_counter()
             connection.execute(BARE)
             self.found.aggregate.append(time.perf_counter() - begin)
@@ -142,27 +142,27 @@ class Judging:
             connection.execute(statement)
 
 
-def judge(rig: Rig, scale: Scale, there: Mapping[int, str]) -> tuple[list[Batch], dict[int, str]]:
-    """What was measured at each size, and its database's URL; those that are `there` need not be filled.
+def measure(rig: Rig, scale: Scale, existing: Mapping[int, str]) -> tuple[list[Batch], dict[int, str]]:
+    """The measurements at each size, and the URLs of the databases; `existing` ones are not filled.
 
-    The sizes take turns, because T7 compares them: nothing judged yet, so often, then day after day.
+    The sizes alternate, because T7 compares them: first all repetitions of the first run, then of the next day.
     """
-    sizes = [Judging(rig, scale, actions, there.get(actions)) for actions in scale.actions]
+    sizes = [SizeBenchmark(rig, scale, actions, existing.get(actions)) for actions in scale.actions]
     for repetition in range(scale.runs):
         for size in sizes[:: -1 if repetition % 2 else 1]:
             size.first_run()
-        say(f"RFM: first runs, repetition {repetition + 1} of {scale.runs}")
+        print_progress(f"RFM: first runs, repetition {repetition + 1} of {scale.runs}")
     for day in range(1, scale.runs + 1):
         for size in sizes[:: -1 if day % 2 else 1]:
             size.next_day(day)
-        say(f"RFM: next days, repetition {day} of {scale.runs}")
+        print_progress(f"RFM: next days, repetition {day} of {scale.runs}")
     for size in sizes:
         size.report()
     return [size.found for size in sizes], {size.found.actions: size.url for size in sizes}
 
 
 def figures(batches: Sequence[Batch]) -> Figures:
-    """T4 to T7 and T10b, of the largest size."""
+    """T4 to T7 and T10b; those of one size at the largest."""
     largest, runs = batches[-1], len(batches[-1].first)
     found = {
         "T4a": ratio(largest.peer_next_day, largest.next_day),
@@ -174,12 +174,12 @@ def figures(batches: Sequence[Batch]) -> Figures:
         "T10b": Measured.of([max(max(batch.memory) for batch in batches)]),
     }
     if len(batches) > 1:
-        found["T7"] = Measured.of([_dearest_against_cheapest(batches)])
+        found["T7"] = Measured.of([_cost_ratio(batches)])
     return found
 
 
-def _dearest_against_cheapest(batches: Sequence[Batch]) -> float:
-    """Of every kind of run, microseconds an action at each size."""
+def _cost_ratio(batches: Sequence[Batch]) -> float:
+    """The largest ratio, over all kinds of run, between the sizes with the highest and lowest cost of an action."""
     ratios = []
     for kind in ("first", "next_day", "unchanged"):
         costs = [Measured.of(getattr(batch, kind)).value / batch.actions for batch in batches]

@@ -1,4 +1,4 @@
-"""One run of the benchmarks from the start to the figures."""
+"""Runs the benchmarks and collects their results."""
 
 from dataclasses import dataclass, field
 
@@ -9,14 +9,14 @@ from tests.benchmarks.importing import import_rate
 from tests.benchmarks.load import Load
 from tests.benchmarks.pages import page_costs
 from tests.benchmarks.rig import Rig
-from tests.benchmarks.scale import Scale, say
+from tests.benchmarks.scale import Scale, print_progress
 from tests.benchmarks.servers import Choice, compare_servers
 from tests.benchmarks.serving import Serving
 
 
 @dataclass
 class Results:
-    """The figures, and what else the document shows."""
+    """The figures, and the other data of docs/benchmarks.md."""
 
     figures: Figures = field(default_factory=dict)
     loads: dict[tuple[str, str], list[Load]] = field(default_factory=dict)
@@ -29,18 +29,18 @@ class Results:
 
 
 def run(scale: Scale, part: str | None) -> Results:
-    """All of it, or the part `http` or `rfm`."""
+    """Run all benchmarks, or the part `http` or `rfm`."""
     results = Results()
-    say("starting PostgreSQL, Redis and Apache Kafka")
+    print_progress("starting PostgreSQL, Redis and Apache Kafka")
     with Rig() as rig:
         if part != "rfm":
-            _serve(rig, scale, results)
+            _measure_http(rig, scale, results)
         if part != "http":
-            _judge(rig, scale, results)
+            _measure_rfm(rig, scale, results)
     return results
 
 
-def _serve(rig: Rig, scale: Scale, results: Results) -> None:
+def _measure_http(rig: Rig, scale: Scale, results: Results) -> None:
     serving = Serving(rig, scale)
     serving.run()
     results.figures |= serving.figures()
@@ -53,9 +53,9 @@ def _serve(rig: Rig, scale: Scale, results: Results) -> None:
     results.figures["T8"] = Measured.of([rate / serving.peak for rate in rates])
 
 
-def _judge(rig: Rig, scale: Scale, results: Results) -> None:
+def _measure_rfm(rig: Rig, scale: Scale, results: Results) -> None:
     results.figures["T9"], imported = import_rate(rig, scale)
-    results.batches, urls = batch.judge(rig, scale, {scale.lines: imported})
+    results.batches, urls = batch.measure(rig, scale, {scale.lines: imported})
     if scale.is_full:
         results.pages = {actions: page_costs(rig, url) for actions, url in urls.items()}
     results.figures |= batch.figures(results.batches)

@@ -1,4 +1,4 @@
-"""The figures that are published, each beside its goal; all are ratios, but for rows and megabytes."""
+"""The published figures and their goals; all are ratios, except rows and megabytes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from statistics import median
 
 @dataclass(frozen=True)
 class Goal:
-    """What a figure must reach: at least, or at most."""
+    """A lower or upper bound of a figure."""
 
     id: str
     what: str
@@ -16,7 +16,7 @@ class Goal:
     unit: str = "x"
 
     def is_met(self, value: float) -> bool:
-        """Whether the value reaches it."""
+        """Whether the value is within the bound."""
         return (self.least is None or value >= self.least) and (self.most is None or value <= self.most)
 
     def __str__(self) -> str:
@@ -40,7 +40,7 @@ GOALS = [
     Goal("T5b", "RFM when nothing changed, rows written", most=0, unit=" rows"),
     Goal("T6a", "RFM, first run, times faster than the peer", least=150),
     Goal("T6b", "RFM, first run, time against one process's bare aggregate", most=1.0),
-    Goal("T7", "RFM, cost of an action: the dearest size against the cheapest", most=1.5),
+    Goal("T7", "RFM, cost of an action: the highest of all sizes against the lowest", most=1.5),
     Goal("T8", "Relay, drain of a backlog against the peak POST rate", least=5),
     Goal("T9", "Import from CSV, rows/s against COPY", least=0.3),
     Goal("T10a", "Memory of a web process after all loads", most=150, unit=" MB"),
@@ -50,7 +50,7 @@ GOALS = [
 
 @dataclass(frozen=True)
 class Measured:
-    """A median, and the least and greatest of the repetitions."""
+    """The median, minimum and maximum of the repetitions."""
 
     value: float
     low: float
@@ -58,7 +58,7 @@ class Measured:
 
     @classmethod
     def of(cls, values: Sequence[float]) -> "Measured":
-        """From one value a repetition."""
+        """From one value per repetition."""
         return cls(median(values), min(values), max(values))
 
     def text(self, unit: str) -> str:
@@ -71,13 +71,13 @@ Figures = dict[str, Measured]
 
 
 def ratio(ours: Sequence[float], other: Sequence[float]) -> Measured:
-    """The ratio of the medians; its spread is that of the repetitions one by one, which ran next to each other."""
+    """The ratio of the medians; minimum and maximum are those of the ratios of single repetitions."""
     each = [a / b for a, b in zip(ours, other, strict=False)]
     return Measured(median(ours) / median(other), min(each), max(each))
 
 
 def single(value: float) -> Measured:
-    """What was measured once."""
+    """A figure that was measured once."""
     return Measured(value, value, value)
 
 

@@ -1,4 +1,4 @@
-"""The floors: what the database and Redis alone do, without any web application."""
+"""The floors: baselines of PostgreSQL and Redis alone, without a web application."""
 
 import subprocess
 import sys
@@ -24,17 +24,17 @@ SEGMENT = "SELECT rfm_group, risk_profile FROM user_segments WHERE user_id = %s"
 
 
 def pgbench_inserts(url: str, *, seconds: int, users: int) -> float:
-    """Committed prepared inserts of one row a second, by 8 clients."""
+    """Committed inserts of single rows per second, by prepared statements of 8 clients."""
     with tempfile.TemporaryDirectory() as folder:
         (script := Path(folder, "insert.sql")).write_text(INSERT.format(users=users))
         command = [str(postgresql_programs() / "pgbench"), "--no-vacuum", "--protocol=prepared", "--client=8"]
         command += [f"--time={seconds}", f"--file={script}", url]
-        said = subprocess.run(command, capture_output=True, text=True, check=True, env={"PATH": search_path()}).stdout
-    return next(float(line.split()[2]) for line in said.splitlines() if line.startswith("tps"))
+        output = subprocess.run(command, capture_output=True, text=True, check=True, env={"PATH": search_path()}).stdout
+    return next(float(line.split()[2]) for line in output.splitlines() if line.startswith("tps"))
 
 
 def copied_lists(url: str, *, size: int, seconds: float, users: int) -> float:
-    """Rows a second of one connection that COPYs lists and commits each."""
+    """Rows per second of one connection that COPYs lists and commits each."""
     copied, spent = 0, 0.0
     with closing(psycopg.connect(url, autocommit=True)) as connection, connection.cursor() as cursor:
         while spent < seconds:
@@ -49,14 +49,14 @@ def copied_lists(url: str, *, size: int, seconds: float, users: int) -> float:
 
 
 def raw_reads(url: str, redis_url: str, *, seconds: float, users: int) -> float:
-    """Reads a second of two processes, each a loop of one prepared SELECT and one Redis GET."""
+    """Reads per second of two processes, each in a loop of one prepared SELECT and one Redis GET."""
     command = [sys.executable, "-m", "tests.benchmarks.floors", url, redis_url, str(seconds), str(users)]
     loops = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
     return sum(float(loop.communicate(timeout=seconds + 60)[0]) for loop in loops)
 
 
 def read_loop(url: str, redis_url: str, seconds: float, users: int) -> float:
-    """One of the two loops."""
+    """Reads per second of one of the two loops."""
     with psycopg.connect(url, autocommit=True) as connection, redis.Redis.from_url(redis_url) as streaks:
         reads, begin = 0, time.perf_counter()
         while time.perf_counter() < begin + seconds:

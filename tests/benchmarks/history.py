@@ -1,6 +1,6 @@
-"""Sixty days of actions, made by PostgreSQL itself; who acts follows Zipf's law.
+"""Generates sixty days of actions in PostgreSQL; actions per user follow Zipf's law.
 
-10M actions are those of 500,000 users. A smaller table has as many fewer users, so about as many actions of each.
+10M actions are of 500,000 users. A smaller table has proportionally fewer users, so each has about as many actions.
 """
 
 from contextlib import closing
@@ -12,7 +12,7 @@ import psycopg
 from tests.support.os_processes import wait_for
 
 DAYS, ACTIONS_OF_A_USER = 60, 20
-# Everything ends at a batch's moment; the days after it are added one by one.
+# The sixty days end at the time of an RFM run; later days are added one by one.
 END = datetime.now(UTC).replace(hour=2, minute=0, second=0, microsecond=0) - timedelta(days=10)
 # user_id is distributed as 1/rank: the inverse of its cumulative distribution, applied to a uniform number.
 GENERATED = """SELECT gen_random_uuid() AS event_id, floor(%(users)s ^ random())::bigint AS user_id,
@@ -25,32 +25,32 @@ VACUUMING = "SELECT 1 FROM pg_stat_activity WHERE backend_type = 'autovacuum wor
 
 
 def fill(url: str, rows: int) -> None:
-    """Sixty days up to END in an empty database, as autovacuum would leave it."""
+    """Insert sixty days up to END into an empty database, and vacuum it."""
     _insert(url, rows, rows // ACTIONS_OF_A_USER, END - timedelta(days=DAYS), END)
     vacuum(url)
 
 
 def add_day(url: str, day: int, actions: int) -> datetime:
-    """The actions of the day-th day after the sixty of so many actions, in the order of arrival; returns its end."""
+    """Insert the actions of the day-th day after sixty days of `actions`, in order; returns the end of that day."""
     begin = END + timedelta(days=day - 1)
     _insert(url, actions // DAYS, actions // ACTIONS_OF_A_USER, begin, begin + timedelta(days=1))
     return begin + timedelta(days=1)
 
 
 def vacuum(url: str) -> None:
-    """What autovacuum does sooner or later, now."""
+    """Vacuum and analyze now, as autovacuum would do later."""
     with closing(psycopg.connect(url, autocommit=True)) as connection:
         connection.execute("VACUUM (ANALYZE) user_actions")
 
 
 def quiet(url: str) -> None:
-    """Wait until autovacuum is done: it would take a core from whoever is measured just then."""
+    """Wait until autovacuum has ended: it would use a core during a measurement."""
     with closing(psycopg.connect(url, autocommit=True)) as connection:
         wait_for(lambda: not connection.execute(VACUUMING).fetchall(), "autovacuum to end", seconds=300)
 
 
 def write_csv(url: str, rows: int, file: Path) -> None:
-    """The same sixty days as a CSV file, with a header line."""
+    """Write the same sixty days to a CSV file with a header line."""
     values = {"begin": END - timedelta(days=DAYS), "end": END, "rows": rows, "users": rows // ACTIONS_OF_A_USER}
     with closing(psycopg.connect(url)) as connection, file.open("wb") as out:
         cursor = psycopg.ClientCursor(connection)

@@ -1,4 +1,4 @@
-"""T9: manage.py import_actions against COPY of the same rows into the same table."""
+"""T9: manage.py import_actions compared with COPY of the same rows into the same table."""
 
 import tempfile
 import time
@@ -10,25 +10,25 @@ import psycopg
 from tests.benchmarks.figures import Measured, single
 from tests.benchmarks.history import COLUMNS, vacuum, write_csv
 from tests.benchmarks.rig import Rig
-from tests.benchmarks.scale import Scale, say
+from tests.benchmarks.scale import Scale, print_progress
 
-# received_at has no default in the database: COPY gets one for its table.
+# received_at has no default in the database, which COPY needs.
 RECEIVED = "ALTER TABLE user_actions ALTER COLUMN received_at SET DEFAULT now()"
 COUNT = "SELECT count(*), count(DISTINCT user_id), sum(value), max(action_timestamp) FROM user_actions"
 
 
 def import_rate(rig: Rig, scale: Scale) -> tuple[Measured, str]:
-    """Rows a second against COPY's; the database that was imported into stays, by its URL."""
+    """Rows per second relative to COPY, and the URL of the database with the imported actions."""
     ours, floor = rig.database("imported"), rig.database("copied")
     with tempfile.TemporaryDirectory() as folder:
         write_csv(floor, scale.lines, file := Path(folder, "actions.csv"))
-        say(f"import: {scale.lines} lines, {file.stat().st_size / 1e6:.0f} MB")
+        print_progress(f"import: {scale.lines} lines, {file.stat().st_size / 1e6:.0f} MB")
         copied = _copy(floor, file)
-        say(f"import: COPY took {copied:.1f} s")
+        print_progress(f"import: COPY took {copied:.1f} s")
         begin = time.perf_counter()
-        said = rig.ours(ours, redis_database=2).manage("import_actions", str(file), seconds=1800).stdout.strip()
+        summary = rig.ours(ours, redis_database=2).manage("import_actions", str(file), seconds=1800).stdout.strip()
         imported = time.perf_counter() - begin
-    say(f"{said}, {imported:.1f} s")
+    print_progress(f"{summary}, {imported:.1f} s")
     for url in (ours, floor):
         vacuum(url)
     _compare(ours, floor)
@@ -54,4 +54,4 @@ def _compare(ours: str, floor: str) -> None:
         with closing(psycopg.connect(url)) as connection:
             found.append(connection.execute(COUNT).fetchone())
     if found[0] != found[1]:
-        raise RuntimeError(f"import_actions stored something else than COPY: {found}")
+        raise RuntimeError(f"import_actions stored other rows than COPY: {found}")

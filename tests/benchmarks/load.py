@@ -1,4 +1,4 @@
-"""One load on one server: wrk outside, the server's own CPU time from /proc, both over the same seconds."""
+"""Load test of a server: throughput from wrk, and the server's CPU time from /proc over the same period."""
 
 import json
 import os
@@ -19,32 +19,32 @@ CLOCK_TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 
 
 class Kind(NamedTuple):
-    """What is sent: the kind load.lua knows, how many events a request carries, and seconds the peer needs for one."""
+    """A kind of request: its name in load.lua, the events per request, and the least seconds of a run of the peer."""
 
     name: str
     events: int = 1
-    patience: int = 0
+    peer_seconds: int = 0
 
 
 ONE, READ = Kind("one"), Kind("get")
-HUNDRED, THOUSAND = Kind("list", 100, patience=4), Kind("list", 1000, patience=25)
+HUNDRED, THOUSAND = Kind("list", 100, peer_seconds=4), Kind("list", 1000, peer_seconds=25)
 
 
 @dataclass(frozen=True)
 class Load:
-    """What one run measured; CPU in milliseconds a request by process name, latencies in milliseconds."""
+    """The result of a run; CPU in milliseconds per request by process name, latencies in milliseconds."""
 
     requests: int
     rate: float
-    events: float  # a second
+    events: float  # per second
     cpu: dict[str, float]
     p50: float
     p99: float
-    refused: int  # 503: the server was too busy, and said so
+    refused: int  # 503: the server was too busy
 
 
 def need_wrk() -> None:
-    """Raises Missing without the load generator."""
+    """Raise Missing when the load generator is not installed."""
     if shutil.which("wrk") is None:
         raise Missing("wrk, the load generator, is not installed: apt-get install wrk")
 
@@ -52,8 +52,8 @@ def need_wrk() -> None:
 def drive(url: str, kind: Kind, *, seconds: int, users: int, key: str, cpu_of: Mapping[str, Service]) -> Load:
     """Send for `seconds` over 16 connections; RuntimeError when connections break or most requests are refused.
 
-    The rate is connections / mean latency (Little's law): a run ends in the middle of lists, which counting would lose.
-    Refused requests do not count.
+    The rate is connections / mean latency (Little's law), because counting would lose the lists that are in progress
+    at the end of a run. Refused requests do not count.
     """
     pids = {name: service.pids() for name, service in cpu_of.items()}
     before = {name: cpu_seconds(pids[name]) for name in pids}
@@ -63,17 +63,17 @@ def drive(url: str, kind: Kind, *, seconds: int, users: int, key: str, cpu_of: M
     used = {name: cpu_seconds(pids[name]) - before[name] for name in pids}
     if done.returncode or not done.stdout:
         raise RuntimeError(f"wrk failed: {done.stderr or done.stdout}")
-    said = json.loads(done.stdout.splitlines()[-1])
-    accepted = said["requests"] - said["wrong"]
-    if said["broken"] or accepted <= said["wrong"]:
-        raise RuntimeError(f"{url} did not serve the load {kind}: {said}")
-    rate = CONNECTIONS / said["mean"] * accepted / said["requests"]
+    result = json.loads(done.stdout.splitlines()[-1])
+    accepted = result["requests"] - result["wrong"]
+    if result["broken"] or accepted <= result["wrong"]:
+        raise RuntimeError(f"{url} did not serve the load {kind}: {result}")
+    rate = CONNECTIONS / result["mean"] * accepted / result["requests"]
     cpu = {name: 1000 * seconds / accepted for name, seconds in used.items()}
-    return Load(accepted, rate, rate * kind.events, cpu, said["p50"], said["p99"], said["wrong"])
+    return Load(accepted, rate, rate * kind.events, cpu, result["p50"], result["p99"], result["wrong"])
 
 
 def cpu_seconds(pids: Iterable[int]) -> float:
-    """User and system time of the processes so far."""
+    """User and system time of the processes so far, in seconds."""
     return sum(_ticks(pid) for pid in pids) / CLOCK_TICKS_PER_SECOND
 
 
@@ -83,9 +83,9 @@ def _ticks(pid: int) -> int:
 
 
 def peak_mb(pid: int) -> float:
-    """The most resident memory of a process so far, 0 when it has ended.
+    """Peak resident memory of a process in MB, 0 when it has ended.
 
-    Not ru_maxrss of wait4: a child that was started by vfork inherits its parent's.
+    Not ru_maxrss of wait4, because a child that was started by vfork inherits its parent's.
     """
     try:
         lines = Path(f"/proc/{pid}/status").read_text().splitlines()
@@ -95,5 +95,5 @@ def peak_mb(pid: int) -> float:
 
 
 def resident_mb(pids: Iterable[int]) -> list[float]:
-    """Resident memory of each process."""
+    """Resident memory of each process, in MB."""
     return [int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6 for pid in pids]

@@ -1,4 +1,4 @@
-"""What a list page costs at several sizes of the table: the first one, a deep one, one of a busy user."""
+"""Response times of list pages at several sizes of the table: the first page, a deep one, one of an active user."""
 
 import time
 from statistics import median
@@ -12,7 +12,7 @@ DEPTH = 50  # pages of 1,000
 
 
 def page_costs(rig: Rig, url: str) -> dict[str, float]:
-    """Median milliseconds until each kind of page is answered."""
+    """The median response time of each kind of page, in milliseconds."""
     stack = rig.ours(url, redis_database=2)
     headers = {"X-Forwarded-Proto": "https", "Authorization": f"Api-Key {create_key(stack)}"}
     with stack.web:

@@ -1,4 +1,4 @@
-"""Plots as SVG, from nothing but numbers."""
+"""Plots as SVG, without a library."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -11,7 +11,7 @@ STYLE = "font: 13px sans-serif; fill: #2d3748"
 
 
 def bars(file: Path, title: str, groups: Mapping[str, Mapping[str, float]]) -> None:
-    """One bar a value, in groups; each group has its own scale, because only ratios mean anything."""
+    """A bar chart in groups; each group has its own scale, because only the ratios are meaningful."""
     parts, y = [_text(10, 22, title, "font-weight: bold")], 50
     for group, values in groups.items():
         parts.append(_text(10, y, group))
@@ -27,7 +27,7 @@ def bars(file: Path, title: str, groups: Mapping[str, Mapping[str, float]]) -> N
 
 
 def lines(file: Path, title: str, series: Mapping[str, Sequence[tuple[float, float]]]) -> None:
-    """Curves over logarithmic axes; what grows linearly rises at 45 degrees."""
+    """Curves over logarithmic axes with equal decades: linear growth has a slope of 45 degrees."""
     points = [point for curve in series.values() for point in curve]
     low_x, high_x = _decades([x for x, _ in points])
     low_y, high_y = _decades([y for _, y in points])

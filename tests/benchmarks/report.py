@@ -1,4 +1,4 @@
-"""docs/benchmarks.md: all of it is written here, from one full run and tests/benchmarks/notes.md."""
+"""Writes docs/benchmarks.md from one full run and tests/benchmarks/notes.md."""
 
 import os
 import platform
@@ -28,7 +28,7 @@ FLOORS = {"one": "pgbench", "hundred": "COPY", "thousand": "COPY", "read": "two 
 
 
 def table(figures: Figures) -> list[str]:
-    """The figures beside their goals, as Markdown."""
+    """The figures and their goals, as rows of a Markdown table."""
     rows = ["| target | what | measured ratio | goal | met |", "| --- | --- | --- | --- | --- |"]
     for goal in GOALS:
         if goal.id in figures:
@@ -41,7 +41,7 @@ def table(figures: Figures) -> list[str]:
 def write(results: Results, minutes: float) -> Path:
     """Write the document and its plots; returns the document."""
     DOCS.mkdir(exist_ok=True)
-    plots.bars(DOCS / "throughput.svg", "What is served, medians (longer is better)", _throughput(results))
+    plots.bars(DOCS / "throughput.svg", "Throughput, medians (longer is better)", _throughput(results))
     plots.lines(DOCS / "growth.svg", "compute_rfm by the number of actions, medians (s)", _growth(results))
     missed = [goal.id for goal in GOALS if not goal.is_met(results.figures[goal.id].value)]
     parts = {
@@ -61,30 +61,30 @@ def write(results: Results, minutes: float) -> Path:
 
 
 def machine(minutes: float) -> list[str]:
-    """Where and with what it was measured."""
+    """The machine and the versions of the run."""
     cpu = next(s.partition(":")[2].strip() for s in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in s)
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    commit = _said("git", "rev-parse", "--short", "HEAD")
+    commit = _run("git", "rev-parse", "--short", "HEAD")
     libraries = ", ".join(f"{name} {version(name)}" for name in LIBRARIES)
     return [
         f"{datetime.now(UTC):%Y-%m-%d}, commit {commit}, {minutes:.0f} minutes. {os.cpu_count()} shared cores ({cpu}), "
-        f"{memory:.0f} GB, Linux {platform.release()}. {_said(str(postgresql_programs() / 'postgres'), '--version')}, "
-        f"{' '.join(_said('redis-server', '--version').split()[:3])}, Apache Kafka {KAFKA_VERSION}, "
+        f"{memory:.0f} GB, Linux {platform.release()}. {_run(str(postgresql_programs() / 'postgres'), '--version')}, "
+        f"{' '.join(_run('redis-server', '--version').split()[:3])}, Apache Kafka {KAFKA_VERSION}, "
         f"Python {platform.python_version()}, {libraries}."
     ]
 
 
-def _said(*command: str) -> str:
+def _run(*command: str) -> str:
     return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
 
 
-def _middle(loads: list[Load], name: str) -> float:
+def _median_of(loads: list[Load], name: str) -> float:
     return median(getattr(load, name) for load in loads)
 
 
 def _throughput(results: Results) -> Mapping[str, Mapping[str, float]]:
     return {
-        title: {who: _middle(results.loads[who, name], "events") for who in ("ours", "peer")}
+        title: {who: _median_of(results.loads[who, name], "events") for who in ("ours", "peer")}
         | {FLOORS[name]: median(results.floors[name])}
         for name, title in LOADS.items()
     }
@@ -111,8 +111,10 @@ def _loads(results: Results) -> list[str]:
     for (who, name), loads in sorted(results.loads.items(), key=lambda item: [*LOADS].index(item[0][1])):
         cpu = ", ".join(f"{part} {median(load.cpu[part] for load in loads):.2f}" for part in loads[0].cpu)
         refused = sum(load.refused for load in loads) / sum(load.refused + load.requests for load in loads)
-        slow = f"{_middle(loads, 'p50'):.0f} | {_middle(loads, 'p99'):.0f} | {refused:.1%}"
-        rows.append(f"| {LOADS[name].rpartition(',')[0]} | {who} | {_middle(loads, 'events'):,.0f} | {cpu} | {slow} |")
+        slow = f"{_median_of(loads, 'p50'):.0f} | {_median_of(loads, 'p99'):.0f} | {refused:.1%}"
+        rows.append(
+            f"| {LOADS[name].rpartition(',')[0]} | {who} | {_median_of(loads, 'events'):,.0f} | {cpu} | {slow} |"
+        )
     rows += [
         f"| {LOADS[n].rpartition(',')[0]} | {FLOORS[n]} | {median(v):,.0f} | | | | |" for n, v in results.floors.items()
     ]

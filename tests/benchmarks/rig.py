@@ -1,4 +1,4 @@
-"""What the benchmarks run on: one PostgreSQL, Redis and Apache Kafka, and the servers that are compared on them."""
+"""Test rig of the benchmarks: one PostgreSQL, Redis and Apache Kafka, and the servers that are compared."""
 
 import os
 import sys
@@ -11,10 +11,10 @@ from typing import Self
 from tests.support.deployment import Program, Stack, call
 from tests.support.servers import Kafka, Postgres, Redis
 
-DATABASE = {  # PostgreSQL's defaults but for these; synchronous_commit stays on
+DATABASE = {  # PostgreSQL's defaults except these; synchronous_commit stays on
     "shared_buffers": "1GB",
     "max_wal_size": "8GB",
-    "checkpoint_timeout": "30min",  # a checkpoint would hit whoever is measured just then
+    "checkpoint_timeout": "30min",  # a checkpoint would slow down one of the measurements
     "track_io_timing": "off",
 }
 SCOPES = ("actions:write", "actions:read", "segments:read")
@@ -22,7 +22,7 @@ UNLIMITED = "1000000/min"
 
 
 class Server(Program):
-    """A web server by its own command line, with the port for {port}."""
+    """A web server started by a command line, in which {port} is replaced."""
 
     def __init__(self, name: str, command: str, environment: Mapping[str, str], probe: str = "/healthz") -> None:
         super().__init__(name, environment)
@@ -39,7 +39,7 @@ class Server(Program):
 
 
 class Rig:
-    """The services, started once; each system has a database of its own, made from one migrated template."""
+    """The services, started once; each system has its own database, a copy of one migrated template."""
 
     def __init__(self) -> None:
         self._running = ExitStack()
@@ -63,13 +63,13 @@ class Rig:
         return "migrated"
 
     def ours(self, database_url: str, redis_database: int = 0) -> Stack:
-        """Ours as production runs it, on a database; nothing is started yet."""
+        """Our system as in production, on a database; no process is started yet."""
         production = {
             "DEBUG": "0",
             "SECRET_KEY": "a benchmark keeps no secrets, but its key must be long enough for the checks",
             "ALLOWED_HOSTS": "127.0.0.1",
             "RELAY_IN_WEB": "0",
-            "THROTTLE_KEY": UNLIMITED,  # counted as ever, never reached
+            "THROTTLE_KEY": UNLIMITED,  # counted, never reached
             "THROTTLE_ADDRESS": UNLIMITED,
         }
         redis_url = f"{self.redis.url}/{redis_database}"
@@ -84,7 +84,7 @@ class Rig:
         return server
 
     def peer_environment(self, database_url: str, redis_database: int = 0) -> dict[str, str]:
-        """What the peer reads."""
+        """The environment variables of the peer."""
         return {
             "PATH": search_path(),
             "PEER_DATABASE_URL": database_url,
@@ -93,7 +93,7 @@ class Rig:
         }
 
     def gunicorn(self, stack: Stack) -> Server:
-        """Ours under the other server."""
+        """Our web application on gunicorn."""
         command = "gunicorn --bind 127.0.0.1:{port} --workers 2 --worker-class gthread --threads 2 ccweb.wsgi"
         server = Server("gunicorn", command, stack.environment)
         self._running.callback(server.close)
@@ -101,11 +101,11 @@ class Rig:
 
 
 def search_path() -> str:
-    """PATH with the programs of this Python first."""
+    """PATH, beginning with the programs of this Python."""
     return f"{Path(sys.executable).parent}:{os.environ['PATH']}"
 
 
 def create_key(stack: Stack) -> str:
-    """A new API key of ours."""
+    """Create an API key in the database of the stack."""
     scopes = [part for scope in SCOPES for part in ("--scope", scope)]
     return stack.manage("create_api_key", "benchmark", *scopes).stdout.split()[-1]

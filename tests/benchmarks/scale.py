@@ -1,4 +1,4 @@
-"""How much is done: all of it in half an hour, or enough to see a regression in three minutes."""
+"""Sizes of a benchmark run: a full one takes half an hour, a quick one three minutes, enough to find a regression."""
 
 import time
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ BEGIN = time.monotonic()
 
 @dataclass(frozen=True)
 class Scale:
-    """Repetitions, seconds of each load, and sizes (actions, messages, lines)."""
+    """Numbers of repetitions, seconds per load, and sizes (actions, messages, lines)."""
 
     repetitions: int
     seconds: int
@@ -21,7 +21,7 @@ class Scale:
 
     @property
     def is_full(self) -> bool:
-        """Whether the growth is measured too."""
+        """Whether several sizes are measured, for the growth of the costs."""
         return len(self.actions) > 1
 
 
@@ -29,7 +29,7 @@ FULL = Scale(3, 6, (1_000_000, 3_000_000, 10_000_000), 3, 2_000, (10_000, 30_000
 QUICK = Scale(2, 2, (1_000_000,), 2, 1_000, (20_000,), 200_000, 0)
 
 
-def say(text: str) -> None:
-    """A line of progress with the minutes and seconds since the start."""
+def print_progress(text: str) -> None:
+    """Print a line with the minutes and seconds since the start."""
     spent = int(time.monotonic() - BEGIN)
     print(f"{spent // 60:2d}:{spent % 60:02d}  {text}", flush=True)

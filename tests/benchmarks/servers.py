@@ -1,4 +1,4 @@
-"""Granian, which serves ours, against gunicorn: throughput, CPU, the slowest hundredth, and silent clients."""
+"""Compares granian, our server, with gunicorn: throughput, CPU, 99th percentile, and idle connections."""
 
 import http.client
 import socket
@@ -10,25 +10,25 @@ from dataclasses import dataclass, field
 from tests.benchmarks.figures import ratio
 from tests.benchmarks.load import ONE, READ, Load
 from tests.benchmarks.rig import Rig
-from tests.benchmarks.scale import Scale, say
+from tests.benchmarks.scale import Scale, print_progress
 from tests.benchmarks.serving import Serving
 from tests.support.deployment import call
 from tests.support.servers import Service
 
 KINDS = {"GET recommendation": READ, "POST one action": ONE}
-SILENT = 50  # connections that say nothing
+IDLE_CONNECTIONS = 50  # that send no request
 
 
 @dataclass
 class Choice:
-    """What was measured of each server."""
+    """The measurements of each server."""
 
     loads: dict[tuple[str, str], list[Load]] = field(default_factory=lambda: defaultdict(list))
-    behind_silence: dict[str, str] = field(default_factory=dict)
+    with_idle_connections: dict[str, str] = field(default_factory=dict)
 
 
 def compare_servers(rig: Rig, scale: Scale, serving: Serving) -> Choice:
-    """Both on the same database, in turn."""
+    """Measure both servers on the same database, alternating."""
     choice = Choice()
     gunicorn = rig.gunicorn(serving.stack)
     gunicorn.start()
@@ -41,17 +41,17 @@ def compare_servers(rig: Rig, scale: Scale, serving: Serving) -> Choice:
                 if repetition >= 0:
                     choice.loads[name, kind_name].append(load)
     for name, server in servers.items():
-        choice.behind_silence[name] = _behind_silence(server)
+        choice.with_idle_connections[name] = _with_idle_connections(server)
     gunicorn.close()
-    say(f"servers: answers behind {SILENT} silent connections: {choice.behind_silence}")
+    print_progress(f"servers: response with {IDLE_CONNECTIONS} idle connections: {choice.with_idle_connections}")
     return choice
 
 
-def _behind_silence(server: Service) -> str:
-    """How long a request takes while many clients have connected and say nothing."""
-    with ExitStack() as silent:
-        for _ in range(SILENT):
-            silent.enter_context(socket.create_connection(("127.0.0.1", server.port)))
+def _with_idle_connections(server: Service) -> str:
+    """The response time of a request while many other connections are idle, as text."""
+    with ExitStack() as connections:
+        for _ in range(IDLE_CONNECTIONS):
+            connections.enter_context(socket.create_connection(("127.0.0.1", server.port)))
         time.sleep(0.5)
         begin = time.perf_counter()
         try:
@@ -70,5 +70,5 @@ def table(choice: Choice) -> list[str]:
         cpu = ratio([load.cpu["web"] for load in ours], [load.cpu["web"] for load in other])
         slow = [sorted(load.p99 for load in loads)[len(loads) // 2] for loads in (ours, other)]
         rows.append(f"| {kind} | {rate.text('x')} | {cpu.text('x')} | {slow[0]:.0f} ms | {slow[1]:.0f} ms |")
-    silence = ", ".join(f"{name} {answer}" for name, answer in choice.behind_silence.items())
-    return [*rows, "", f"An answer while {SILENT} connected clients say nothing: {silence}."]
+    idle = ", ".join(f"{name} {answer}" for name, answer in choice.with_idle_connections.items())
+    return [*rows, "", f"Response time with {IDLE_CONNECTIONS} idle connections: {idle}."]

@@ -1,4 +1,4 @@
-"""T1 to T3: POST of one action, of lists, GET of a recommendation; ours, the peer and a floor in turn."""
+"""T1 to T3: POST of one action, of lists, GET of a recommendation; ours, the peer and a floor alternate."""
 
 import time
 from collections import defaultdict
@@ -14,7 +14,7 @@ from tests.benchmarks.history import quiet
 from tests.benchmarks.load import HUNDRED, ONE, READ, THOUSAND, Kind, Load, drive, resident_mb
 from tests.benchmarks.messages import count_messages
 from tests.benchmarks.rig import Rig, create_key
-from tests.benchmarks.scale import Scale, say
+from tests.benchmarks.scale import Scale, print_progress
 from tests.support.deployment import call
 from tests.support.os_processes import wait_for
 
@@ -27,18 +27,18 @@ TOPICS = {"ours": "topic_user_actions", "peer": "topic_peer_actions"}
 
 
 class Serving:
-    """The systems side by side, and every run of each by kind."""
+    """The compared systems, and the results of each by kind of request."""
 
     def __init__(self, rig: Rig, scale: Scale) -> None:
         self._rig, self._scale = rig, scale
         self.loads: dict[tuple[str, str], list[Load]] = defaultdict(list)
         self.floors: dict[str, list[float]] = defaultdict(list)
         self.least: dict[str, int] = defaultdict(int)  # events answered
-        self.most: dict[str, int] = defaultdict(int)  # and those in flight when wrk hung up
+        self.most: dict[str, int] = defaultdict(int)  # and those in progress when wrk disconnected
         self._prepare()
 
     def _prepare(self) -> None:
-        say("serving: 200,000 actions of 50,000 users")
+        print_progress("serving: 200,000 actions of 50,000 users")
         self.urls = {"ours": self._rig.database("ours")}
         with psycopg.connect(self.urls["ours"], autocommit=True) as connection:
             connection.execute(HISTORY)
@@ -46,7 +46,7 @@ class Serving:
         self.stack = self._rig.ours(self.urls["ours"])
         self.key = create_key(self.stack)
         self.stack.manage("compute_rfm")
-        rebuild = partial(self.stack.manage, "rebuild_streaks", check=False)  # a busy machine: Redis is slow at times
+        rebuild = partial(self.stack.manage, "rebuild_streaks", check=False)  # on a busy machine Redis may time out
         wait_for(lambda: rebuild().returncode == 0, "the streaks")
         for name in ("peer", "floor"):
             self.urls[name] = self._rig.postgres.create_database(name, "ours")
@@ -57,8 +57,8 @@ class Serving:
         self._compare_answers()
 
     def run(self) -> None:
-        """All repetitions; every other one in the opposite order."""
-        for name in ("one", "read"):  # neither a cold cache nor a first connection is measured
+        """Run all repetitions, every other one in the opposite order."""
+        for name in ("one", "read"):  # warm-up: caches and first connections are not measured
             self._ours(name, 1)
             self._peer(name, 1)
         self.loads.clear()
@@ -68,7 +68,7 @@ class Serving:
                 for turn in turns[:: -1 if repetition % 2 else 1]:
                     quiet(self.urls["ours"])
                     turn(name, self._scale.seconds)
-            say(f"serving: repetition {repetition + 1} of {self._scale.repetitions}")
+            print_progress(f"serving: repetition {repetition + 1} of {self._scale.repetitions}")
         self._check_the_work()
 
     def figures(self) -> Figures:
@@ -84,23 +84,23 @@ class Serving:
         ):
             found[against_peer] = ratio(rates["ours", name], rates["peer", name])
             found[against_floor] = ratio(rates["ours", name], self.floors[name])
-        # The first process only minds the workers.
+        # The first process only supervises the workers.
         return found | {"T10a": Measured.of([max(resident_mb(self.stack.web.pids()[1:]))])}
 
     def close(self) -> None:
-        """Stop the servers: what is measured next has the machine for itself."""
+        """Stop the servers, so that they do not disturb the next measurement."""
         for program in (self.stack.web, self.relay, self.peer):
             program.close()
 
     @property
     def peak(self) -> float:
-        """The most actions a second that were ever accepted one by one."""
+        """The highest rate of single actions, per second."""
         return max(load.rate for load in self.loads["ours", "one"])
 
     def drive_ours(self, url: str, kind: Kind, seconds: int, **cpu_of: Any) -> Load:
-        """One load on a server of ours, until the relay has delivered what it brought."""
+        """Run a load on a server of ours, and wait until the relay has delivered its actions."""
         load = drive(url, kind, seconds=seconds, users=USERS, key=self.key, cpu_of=cpu_of)
-        self._note("ours", kind, load)
+        self._count_events("ours", kind, load)
         self._wait_for_the_relay()
         return load
 
@@ -112,10 +112,10 @@ class Serving:
     def _peer(self, name: str, seconds: int) -> None:
         kind = KINDS[name]
         url = f"http://{self.peer.address}/api/actions{'/list' if kind.name == 'list' else ''}"
-        load = drive(url, kind, seconds=max(seconds, kind.patience), users=USERS, key="", cpu_of={"web": self.peer})
+        load = drive(url, kind, seconds=max(seconds, kind.peer_seconds), users=USERS, key="", cpu_of={"web": self.peer})
         self.loads["peer", name].append(load)
-        self._note("peer", kind, load)
-        time.sleep(0.5)  # its producer may still be sending
+        self._count_events("peer", kind, load)
+        time.sleep(0.5)  # for its producer to send the last messages
 
     def _floor(self, name: str, seconds: int) -> None:
         url, kind = self.urls["floor"], KINDS[name]
@@ -127,7 +127,7 @@ class Serving:
             value = floors.copied_lists(url, size=kind.events, seconds=seconds / 2, users=USERS)
         self.floors[name].append(value)
 
-    def _note(self, system: str, kind: Kind, load: Load) -> None:
+    def _count_events(self, system: str, kind: Kind, load: Load) -> None:
         if kind != READ:
             self.least[system] += load.requests * kind.events
             self.most[system] += (load.requests + 16) * kind.events
@@ -146,14 +146,14 @@ class Serving:
             path = f"/api/user-segments/{user_id}/recommendation"
             ours = call(self.stack.web.address, "GET", path, headers=headers).json()
             theirs = call(self.peer.address, "GET", path).json()
-            if ours["degraded"]:  # a busy machine: Redis took longer than its 0.1 s
+            if ours["degraded"]:  # on a busy machine Redis may exceed its timeout of 0.1 s
                 time.sleep(6)
                 ours = call(self.stack.web.address, "GET", path, headers=headers).json()
             if {name: ours[name] for name in theirs} != theirs:
                 raise RuntimeError(f"the answers differ for user {user_id}: {ours} and {theirs}")
 
     def _check_the_work(self) -> None:
-        """Every event that was answered is a row and a message, in both systems."""
+        """Check that every acknowledged event is a row and a message, in both systems."""
         self.work = {}
         for system, topic in TOPICS.items():
             rows = self._rows(system) - self.rows_before[system]

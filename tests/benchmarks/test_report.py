@@ -1,13 +1,13 @@
-"""What is said about figures; the measuring itself is `make bench`."""
+"""Tests of the report about the figures; the measurement itself is `make bench`."""
 
 from pathlib import Path
 
 from tests.benchmarks.figures import GOALS, Measured, ratio, single
-from tests.benchmarks.guard import dropped, keep
+from tests.benchmarks.guard import regressions, save
 from tests.benchmarks.report import NOTES, table
 
 
-def test_a_ratio_is_that_of_the_medians_and_its_spread_that_of_neighbours() -> None:
+def test_a_ratio_is_that_of_the_medians_and_its_range_that_of_the_repetitions() -> None:
     assert ratio([10, 20, 60], [5, 4, 6]) == Measured(4, 2, 10)
 
 
@@ -24,16 +24,16 @@ def test_a_figure_beyond_its_goal_is_not_met() -> None:
 
 def test_the_guard_reports_what_is_a_third_worse_and_nothing_else(tmp_path: Path) -> None:
     committed = tmp_path / "benchmarks.json"
-    keep({"T1a": single(6), "T3a": single(6), "T5a": single(0.5), "T9": single(0.3)}, committed)
+    save({"T1a": single(6), "T3a": single(6), "T5a": single(0.5), "T9": single(0.3)}, committed)
     now = {"T1a": single(3.9), "T3a": single(4.1), "T5a": single(0.8), "T9": single(0.9), "T8": single(1)}
-    assert [line.split()[0] for line in dropped(now, committed)] == ["T1a", "T5a"]
+    assert [line.split()[0] for line in regressions(now, committed)] == ["T1a", "T5a"]
 
 
-def test_the_guard_has_nothing_to_say_before_the_first_full_run(tmp_path: Path) -> None:
-    assert not list(dropped({"T1a": single(1)}, tmp_path / "none.json"))
+def test_the_guard_reports_nothing_before_the_first_full_run(tmp_path: Path) -> None:
+    assert not list(regressions({"T1a": single(1)}, tmp_path / "none.json"))
 
 
-def test_the_prose_leaves_a_place_for_everything_that_is_measured() -> None:
+def test_the_notes_have_a_placeholder_for_every_result() -> None:
     text = NOTES.read_text()
     for part in ("table", "summary", "machine", "work", "loads", "growth", "servers"):
         assert f"<!-- {part} -->" in text

@@ -30,15 +30,15 @@ def lead(monkeypatch: pytest.MonkeyPatch) -> Iterator[Lead]:
 
 
 @pytest.fixture
-def listener() -> Iterator[psycopg.Connection]:
+def subscriber() -> Iterator[psycopg.Connection]:
     with connect() as session:
         session.execute("SET idle_session_timeout = 0")
         session.execute(f"LISTEN {CHANNEL}")
         yield session
 
 
-def notifications(listener: psycopg.Connection) -> int:
-    return len(list(listener.notifies(timeout=0.3)))
+def notifications(subscriber: psycopg.Connection) -> int:
+    return len(list(subscriber.notifies(timeout=0.3)))
 
 
 def idle_listener(lead: Lead) -> NotifyListener:
@@ -48,21 +48,21 @@ def idle_listener(lead: Lead) -> NotifyListener:
     return listener
 
 
-def test_a_busy_relay_is_not_notified(lead: Lead, listener: psycopg.Connection) -> None:
+def test_a_busy_relay_is_not_notified(lead: Lead, subscriber: psycopg.Connection) -> None:
     post("actions", ACTION)
-    assert notifications(listener) == 0
+    assert notifications(subscriber) == 0
 
 
-def test_an_idle_relay_is_notified_of_a_write(lead: Lead, listener: psycopg.Connection) -> None:
+def test_an_idle_relay_is_notified_of_a_write(lead: Lead, subscriber: psycopg.Connection) -> None:
     idle_listener(lead)
     post("actions", ACTION)
-    assert notifications(listener) == 1
+    assert notifications(subscriber) == 1
 
 
-def test_a_relay_that_found_rows_is_not_notified_again(lead: Lead, listener: psycopg.Connection) -> None:
+def test_a_relay_that_found_rows_is_not_notified_again(lead: Lead, subscriber: psycopg.Connection) -> None:
     idle_listener(lead).rows_found()
     post("actions", ACTION)
-    assert notifications(listener) == 0
+    assert notifications(subscriber) == 0
 
 
 def test_a_relay_does_not_become_idle_while_a_write_is_in_progress(lead: Lead) -> None:
@@ -79,12 +79,12 @@ def test_a_relay_does_not_become_idle_while_a_write_is_in_progress(lead: Lead) -
     wait_for(lambda: listener.wait() or listener._idle, "the relay to become idle")
 
 
-def test_a_relay_that_leads_again_can_be_notified(lead: Lead, listener: psycopg.Connection) -> None:
+def test_a_relay_that_leads_again_can_be_notified(lead: Lead, subscriber: psycopg.Connection) -> None:
     listener = idle_listener(lead)
     lead.release()
     post("actions", ACTION)
     assert lead.hold()
-    assert notifications(listener) == 0
+    assert notifications(subscriber) == 0
     wait_for(lambda: listener.wait() or listener._idle, "the relay to become idle")
     post("actions", ACTION)
-    assert notifications(listener) == 1
+    assert notifications(subscriber) == 1

@@ -22,13 +22,13 @@ BASES = {
 }
 app = FastAPI()
 streaks = redis.Redis.from_url(os.environ["PEER_REDIS_URL"])
-# One, made by the worker that imports this: two threads that made theirs at once would lose what the first one sent.
+# Created once per worker, on import: of two producers that two threads create at once, the first would lose messages.
 producer = Producer({"bootstrap.servers": os.environ["PEER_KAFKA_BROKER"], "acks": "all"})
 Database = Annotated[Session, Depends(get_session)]
 
 
 class ActionIn(BaseModel):
-    """What a client sends."""
+    """The request body."""
 
     user_id: int
     action_type: str
@@ -37,7 +37,7 @@ class ActionIn(BaseModel):
 
 
 class ActionOut(BaseModel):
-    """What it gets back."""
+    """The response body."""
 
     model_config = ConfigDict(from_attributes=True)
 
@@ -49,7 +49,7 @@ class ActionOut(BaseModel):
 
 
 class Recommendation(BaseModel):
-    """What to offer a user now."""
+    """The recommendation for a user."""
 
     user_id: int
     rfm_group: str
@@ -72,7 +72,7 @@ def create_action(action: ActionIn, session: Database) -> Any:
 
 @app.post("/api/actions/list", status_code=201, response_model=list[ActionOut])
 def create_actions(actions: list[ActionIn], session: Database) -> Any:
-    """The same for a list, by one commit."""
+    """Store a list of actions by one commit, and publish them."""
     rows = [UserAction(**action.model_dump(exclude_none=True)) for action in actions]
     session.add_all(rows)
     session.commit()
@@ -84,7 +84,7 @@ def create_actions(actions: list[ActionIn], session: Database) -> Any:
 
 @app.get("/api/user-segments/{user_id}/recommendation", response_model=Recommendation)
 def recommend(user_id: int, session: Database) -> Any:
-    """One query and one Redis GET."""
+    """Recommend by one query and one Redis GET."""
     segment = session.query(UserSegment).filter(UserSegment.user_id == user_id).first()
     group, risk = (segment.rfm_group, segment.risk_profile) if segment else ("Low", "Unknown")
     streak = int(streaks.get(f"user:{user_id}:streak_count") or 0)  # type: ignore[arg-type]

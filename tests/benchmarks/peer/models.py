@@ -1,4 +1,4 @@
-"""The peer's tables, as SQLAlchemy sees ours."""
+"""SQLAlchemy models of the tables of this project."""
 
 import os
 import uuid
@@ -14,7 +14,7 @@ new_session = sessionmaker(engine)
 
 
 def now() -> datetime:
-    """UTC."""
+    """The current time in UTC."""
     return datetime.now(UTC)
 
 
@@ -56,6 +56,6 @@ class UserSegment(Base):
 
 
 def get_session() -> Iterator[Session]:
-    """A session a request."""
+    """A session per request."""
     with new_session() as session:
         yield session

@@ -1,4 +1,4 @@
-"""The peer's batch: one aggregate query, then for each user one SELECT and one INSERT or UPDATE."""
+"""The peer's RFM batch: one aggregate query, then for each user one SELECT and one INSERT or UPDATE."""
 
 import json
 import sys
@@ -16,7 +16,7 @@ WINDOW = timedelta(days=30)
 
 
 def compute_rfm(session: Session, as_of: datetime, most_users: int) -> dict[str, Any]:
-    """Judge the first `most_users` active users; the seconds of the query and of the loop, and what it found."""
+    """Score a sample of `most_users` active users; returns the seconds of query and loop, the users, and the groups."""
     begin = time.perf_counter()
     last, count, total = func.max(UserAction.action_timestamp), func.count(), func.sum(UserAction.value)
     query = session.query(UserAction.user_id, last, count, total)
@@ -24,13 +24,13 @@ def compute_rfm(session: Session, as_of: datetime, most_users: int) -> dict[str,
     users = rows.group_by(UserAction.user_id).all()
     aggregated = time.perf_counter()
     sample = users[:: max(1, len(users) // most_users)][:most_users]
-    groups = {user[0]: _judge(session, as_of, *user) for user in sample}
+    groups = {user[0]: _score(session, as_of, *user) for user in sample}
     session.flush()
     looped = time.perf_counter()
     return {"query": aggregated - begin, "loop": looped - aggregated, "users": len(users), "groups": groups}
 
 
-def _judge(session: Session, as_of: datetime, user_id: int, last: datetime, frequency: int, monetary: Decimal) -> str:
+def _score(session: Session, as_of: datetime, user_id: int, last: datetime, frequency: int, monetary: Decimal) -> str:
     segment = session.query(UserSegment).filter(UserSegment.user_id == user_id).first()
     if segment is None:
         segment = UserSegment(user_id=user_id)
@@ -50,7 +50,7 @@ def _group(segment: UserSegment) -> str:
 
 
 def main() -> None:
-    """rfm.py AS_OF MOST_USERS: prints JSON; nothing is kept, so that ours finds the table as it left it."""
+    """rfm.py AS_OF MOST_USERS: prints JSON; rolls back, so that the table is unchanged for our run."""
     with new_session() as session:
         done = compute_rfm(session, datetime.fromisoformat(sys.argv[1]), int(sys.argv[2]))
         session.rollback()
