@@ -52,9 +52,8 @@ def _defaults(now: datetime, origins: Iterable[str]) -> Iterator[Event]:
 
 def _insert(actions: Sequence[Event], *, fresh: bool) -> dict[str, int]:
     stored = _insert_postgresql(actions, fresh) if connection.vendor == "postgresql" else _insert_sqlite(actions)
-    announce(
-        [action for action in actions if action["event_id"] in stored]
-    )  # also when reading the verdicts of the others fails
+    # Announced here, because reading the verdicts of the other actions may still fail.
+    announce([action for action in actions if action["event_id"] in stored])
     return stored
 
 

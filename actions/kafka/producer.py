@@ -43,7 +43,7 @@ NOT_AUTHORIZED = {
 TOPIC_NAME = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9._-]{1,249}")
 NO_TRANSACTIONS = (
     "Kafka does not support transactions here (%s): publishing without them. When a frozen relay resumes, up to one "
-    "batch may be duplicated or out of order. Check transaction.state.log.replication.factor and the permissions of "
+    "batch may be duplicated or out of order. Check transaction.state.log.replication.factor and the permissions on "
     "the TransactionalId %s."
 )
 logger = logging.getLogger(__name__)
@@ -73,7 +73,7 @@ class TransactionalProducer:
         self._topics: set[str] = set()
         self._last_error: deque[KafkaError] = deque(maxlen=1)  # of the client, empty or one
         self._producer = self._new_producer(**TRANSACTIONS)
-        self.fenced = self._open_transactions()
+        self.fenced = self._init_transactions()
         if not self.fenced:
             self._producer = self._new_producer()
 
@@ -156,14 +156,10 @@ class TransactionalProducer:
             except BufferError:  # the queue of the client is full
                 self._producer.poll(CALL_TIMEOUT_SECONDS)
                 self._heartbeat()
-            except (
-                AttributeError,
-                TypeError,
-                ValueError,
-            ) as error:  # not a string, or a string that is not valid Unicode
+            except (AttributeError, TypeError, ValueError) as error:  # not a string, or not valid Unicode
                 raise RecordRejected(f"{type(error).__name__}: {error}") from error
 
-    def _open_transactions(self) -> bool:
+    def _init_transactions(self) -> bool:
         """Initialise transactions, which fences every earlier producer; False when the cluster does not support them.
 
         A single broker with Kafka's default transaction.state.log.replication.factor=3 never does.

@@ -15,6 +15,8 @@ from ccweb.db.leader_election import Lead, SessionLock
 IDLE_AFTER_SECONDS = 0.1  # after the last row; until then the relay polls
 # Between two polls. Rows accumulate meanwhile: a small batch costs as much as a large one.
 POLL_INTERVAL_SECONDS = 0.04
+NOTIFY_TIMEOUT_SECONDS = 0.4
+LOCK_RETRY_SECONDS = 0.02  # between two attempts to take RELAY_IDLE_LOCK
 recorded_here = threading.Event()
 
 
@@ -40,7 +42,7 @@ class OutboxListener(Protocol):
         """To be called after rows were read: more may follow soon."""
 
     def wait(self) -> None:
-        """Wait until rows may exist, at most 0.4 s."""
+        """Wait until rows may exist, at most NOTIFY_TIMEOUT_SECONDS."""
 
 
 def listener_for(lead: Lead) -> OutboxListener:
@@ -73,13 +75,13 @@ class NotifyListener:
             self._session, self._idle = self._lock.session, False
             self._execute(f"LISTEN {CHANNEL}")
         if self._idle and self._lock.session is not None:
-            for _ in self._lock.session.notifies(timeout=0.4, stop_after=1):
+            for _ in self._lock.session.notifies(timeout=NOTIFY_TIMEOUT_SECONDS, stop_after=1):
                 pass
         elif time.monotonic() - self._last_rows < IDLE_AFTER_SECONDS:
             time.sleep(POLL_INTERVAL_SECONDS)
         else:
             self._idle = self._execute(f"SELECT pg_try_advisory_lock({RELAY_IDLE_LOCK})")
-            time.sleep(0 if self._idle else 0.02)
+            time.sleep(0 if self._idle else LOCK_RETRY_SECONDS)
 
     def _execute(self, query: str) -> bool:
         """Execute a query; whether the first column of its first row is true."""

@@ -1,4 +1,4 @@
-"""Cursor over the outbox: reads it in order, starting after the rows that cannot change any more.
+"""Cursor over the outbox: reads it in order, starting where no earlier row can appear any more.
 
 Dead rows of delivered messages stay in front of the waiting ones until VACUUM; to scan them would take longer than to
 publish. PostgreSQL's statistics say that the outbox is empty, which it is most of the time. By its own choice the
@@ -31,9 +31,8 @@ class OutboxCursor:
     def __init__(self) -> None:
         self._after = 0  # the position: no row waits at or before this id
         self._first = 0  # id of the first row of the last batch
-        self._goal: tuple[int, int] | None = (
-            None  # the next position, and the transaction id that the oldest open one must reach
-        )
+        # The next position, and the transaction id that the oldest open transaction must reach before it is taken.
+        self._goal: tuple[int, int] | None = None
         self._look_back_at = 0.0
 
     def batch(self, size: int) -> list[Message]:

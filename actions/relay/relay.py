@@ -30,12 +30,12 @@ class Stopped(Exception):
 
 
 class Relay:
-    """A relay; at most one in a deployment leads. Its counters start at 0 when it is created."""
+    """A relay; at most one in a deployment leads. `delivered`, `quarantined` and `errors` count since its creation."""
 
     def __init__(self) -> None:
         self.delivered = self.quarantined = self.errors = 0
         self.stop = threading.Event()
-        self.working = threading.Lock()  # held during a step
+        self.step_lock = threading.Lock()  # held during a step
         self.lead = Lead("relay")
         self._listener = listener_for(self.lead)
         self._producer: TransactionalProducer | None = None
@@ -73,7 +73,7 @@ class Relay:
             try:
                 if until_empty and not self._anything_waits():
                     break
-                self._pause(self._work())
+                self._pause(self._locked_step())
                 pause = 0.1
             except Stopped:
                 continue
@@ -88,8 +88,8 @@ class Relay:
         self._drop_producer()
         self.lead.release()
 
-    def _work(self) -> int:
-        with self.working:
+    def _locked_step(self) -> int:
+        with self.step_lock:
             try:
                 return self.step()
             finally:

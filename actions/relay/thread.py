@@ -16,9 +16,8 @@ class RelayThread:
 
     def __init__(self) -> None:
         self._paused = False
-        self._relays: list[
-            Relay
-        ] = []  # the last is this process's; inherited ones are kept, because their producers must not be closed here
+        # The last one is of this process. Inherited ones are kept, because their producers must not be closed here.
+        self._relays: list[Relay] = []
         self._start()
         os.register_at_fork(before=self._pause, after_in_parent=self._resume, after_in_child=self._start)
 
@@ -30,11 +29,11 @@ class RelayThread:
 
     def _pause(self) -> None:
         """Wait for the current step: a fork during a database call would leave a lock in the child locked forever."""
-        self._paused = self._relays[-1].working.acquire(timeout=FORK_TIMEOUT_SECONDS)
+        self._paused = self._relays[-1].step_lock.acquire(timeout=FORK_TIMEOUT_SECONDS)
 
     def _resume(self) -> None:
         if self._paused:
-            self._relays[-1].working.release()
+            self._relays[-1].step_lock.release()
 
     def _stop(self) -> None:
         """Wait for the current batch at the end of the process, so that it is not published twice."""

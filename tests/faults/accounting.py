@@ -78,9 +78,8 @@ def verify_checker(canary: Sent, rows: set[Content], messages: Sequence[Content]
     """
     assert rows and messages, "the checker sees no rows or no messages"
     unsent = Sent(str(uuid.uuid4()), 1, "1.00", canary.attempts)
-    arrived = [
-        message for message in messages if message[0] == canary.event_id
-    ]  # in a control the others may be phantoms
+    # Only the canary's messages: in a control the others may be phantoms.
+    arrived = [message for message in messages if message[0] == canary.event_id]
     seen = account([canary], rows, arrived, {row[0] for row in rows})
     assert (seen.acked, seen.missing, seen.phantoms) == (1, 0, 0), f"the checker does not find its canary: {seen}"
     wrong = account([canary, unsent], rows, [*arrived, content(unsent)], {row[0] for row in rows})

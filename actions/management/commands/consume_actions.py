@@ -48,9 +48,8 @@ class Command(BaseCommand):
                 stop=stop,
             )
         except BrokenPipeError:
-            os.dup2(
-                os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
-            )  # else Python reports the closed pipe at exit
+            # Otherwise Python reports the closed pipe at exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             self.stderr.write("consume_actions: stdout was closed by its reader")
         else:
             self.stderr.write(f"consume_actions: printed {printed}")
