@@ -1,4 +1,4 @@
-"""The segments app."""
+"""The configuration of the segments app."""
 
 from typing import Any
 
@@ -8,12 +8,12 @@ from django.db.models.signals import post_migrate
 
 
 class SegmentsConfig(AppConfig):
-    """See the models for what segments are."""
+    """Users' RFM segments, streaks and recommendations."""
 
     name = "segments"
 
     def ready(self) -> None:
-        """Connect the receivers, and have each connection to Redis ask whether streaks may be missing there."""
+        """Connect the receivers, and check on each new connection to Redis whether it may have lost streaks."""
         from ccweb.redis import client
         from segments import receivers, streaks  # noqa: F401
 
@@ -22,9 +22,10 @@ class SegmentsConfig(AppConfig):
 
 
 def restore_first_revisions(apps: Apps = apps, **kwargs: Any) -> None:
-    """After `migrate`, to whatever state of the models, and after `flush`: a database without revision 1 cannot answer.
+    """Create revision 1 of each policy where a policy has none: without an active revision the app cannot answer.
 
-    Migrations add it to a new database; `manage.py flush` (and every test with transactions of its own) empties it.
+    Runs after `migrate`, in any state of the models, and after `flush`. Migrations add revision 1 to a new database;
+    `manage.py flush` and each test with real transactions delete it.
     """
     from segments.rules import first_revisions
 

@@ -1,4 +1,4 @@
-"""The last RFM run, for /metrics."""
+"""The metrics of the last RFM run."""
 
 from collections.abc import Iterator
 
@@ -8,7 +8,7 @@ from segments.models import RfmRun
 
 
 def rfm() -> Iterator[Gauge]:
-    """The last run that succeeded; nothing before the first one."""
+    """End (Unix time) and duration (seconds) of the last successful run; no samples before the first one."""
     run = RfmRun.objects.done().first()
     if run and run.started_at and run.finished_at:
         name, text = "ccweb_rfm_last_success_timestamp_seconds", "When the last successful run ended (Unix time)."

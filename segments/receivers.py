@@ -1,4 +1,4 @@
-"""What segments do when actions are recorded."""
+"""Signal receivers: update the streaks when actions are recorded or imported."""
 
 import logging
 from typing import Any
@@ -16,14 +16,14 @@ logger = logging.getLogger(__name__)
 
 @receiver(actions_recorded, sender=UserAction)
 def update_streaks(actions: list[dict[str, Any]], **kwargs: Any) -> None:
-    """Runs after the commit, in the request: whoever reads the streak after the answer sees this action."""
+    """Runs after the commit, within the request: a read after the response sees this action."""
     streaks.update(actions)
 
 
 @receiver(actions_imported, sender=UserAction)
 def rebuild_streaks(**kwargs: Any) -> None:
-    """An import may bring actions of today and yesterday."""
+    """Rebuild all streaks: an import may contain actions of today and yesterday."""
     try:
         streaks.rebuild()
     except (streaks.RebuildFailed, streaks.CommandRefused, DependencyUnavailable, DatabaseError) as error:
-        logger.error("streaks do not count the imported actions, run manage.py rebuild_streaks: %s", error)
+        logger.error("streaks do not include the imported actions, run manage.py rebuild_streaks: %s", error)

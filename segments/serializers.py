@@ -1,4 +1,4 @@
-"""A user's segment and recommendation as JSON."""
+"""The serializers of segments, recommendations, outlooks and changes of group."""
 
 from drf_spectacular.utils import OpenApiExample, extend_schema_serializer
 from rest_framework import serializers
@@ -10,24 +10,22 @@ from segments.models import RiskProfile, SegmentChange
 
 
 class RiskProfileField(StrictField):
-    """One of the four risk profiles, exactly as written."""
+    """One of the four risk profiles, case-sensitive."""
 
     openapi = {"type": "string", "enum": RiskProfile.values}
 
     def clean(self, data: object) -> str:
-        """The same text."""
         if type(data) is not str or data not in RiskProfile.values:
             raise ValidationError(f"It must be one of {', '.join(RiskProfile.values)}.", code="choice")
         return data
 
     def to_representation(self, value: str) -> str:
-        """The text."""
         return value
 
 
 @extend_schema_serializer(examples=[OpenApiExample("By hand", {"risk_profile": "High-Risk"}, request_only=True)])
 class SegmentSerializer(StrictSerializer):
-    """Where a user stands; only the risk profile can be set."""
+    """A user's group, scores and risk profile. Only the risk profile can be set."""
 
     user_id = UserIdField(read_only=True)
     rfm_group = serializers.CharField(read_only=True)
@@ -42,7 +40,7 @@ class SegmentSerializer(StrictSerializer):
     last_updated = InstantField(read_only=True)
 
 
-NOBODY = {
+NEW_USER = {
     "user_id": 4711,
     "rfm_group": "Low",
     "risk_profile": "Unknown",
@@ -55,9 +53,11 @@ NOBODY = {
 }
 
 
-@extend_schema_serializer(examples=[OpenApiExample("A user who has done nothing yet", NOBODY, response_only=True)])
+@extend_schema_serializer(examples=[OpenApiExample("A user who has done nothing yet", NEW_USER, response_only=True)])
 class RecommendationSerializer(serializers.Serializer):
-    """What to offer a user, and why; for the OpenAPI document: the answer itself is made by recommendations.py."""
+    """The recommended reward for a user, and the reason."""
+
+    # For the OpenAPI document only: the body is made by Recommendation.as_json.
 
     user_id = serializers.IntegerField()
     rfm_group = serializers.CharField()
@@ -71,7 +71,7 @@ class RecommendationSerializer(serializers.Serializer):
 
 
 class EffortSerializer(serializers.Serializer):
-    """Further actions, done now, and their total value."""
+    """A number of further actions, done now, and their total value."""
 
     actions = serializers.IntegerField(min_value=1)
     value = ValueField()
@@ -95,7 +95,7 @@ class EffortSerializer(serializers.Serializer):
     ]
 )
 class OutlookSerializer(serializers.Serializer):
-    """When a user leaves the group if nothing more happens, and the least that keeps or lifts him."""
+    """When a user leaves the group without further actions, and the least actions to stay or reach a better group."""
 
     user_id = serializers.IntegerField()
     rfm_group = serializers.CharField(help_text="The group that compute_rfm would give now.")
@@ -111,7 +111,7 @@ class OutlookSerializer(serializers.Serializer):
 
 
 class ChangeSerializer(serializers.Serializer):
-    """A change of group; from_group is null where the user had none yet."""
+    """A change of group; from_group is null for the user's first group."""
 
     changed_at = InstantField()
     from_group = serializers.SerializerMethodField()
@@ -119,5 +119,4 @@ class ChangeSerializer(serializers.Serializer):
     run = serializers.IntegerField(source="run_id")
 
     def get_from_group(self, change: SegmentChange) -> str | None:
-        """The empty group of a first appearance is null."""
         return change.from_group or None

@@ -1,4 +1,4 @@
-"""/api/user-segments"""
+"""The URLs of /api/user-segments."""
 
 from django.urls import path
 

@@ -1,4 +1,4 @@
-"""/api/user-segments"""
+"""The viewsets of /api/user-segments."""
 
 from django.db.models import QuerySet
 from django.utils import timezone
@@ -19,7 +19,7 @@ from segments.serializers import ChangeSerializer, OutlookSerializer, Recommenda
 
 
 class UserSegmentViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, StrictViewSet):
-    """Where users stand; staff set their risk profile."""
+    """Users' segments: group, scores and risk profile. Only the risk profile can be set."""
 
     queryset = UserSegment.objects.with_as_of()
     serializer_class = SegmentSerializer
@@ -32,7 +32,7 @@ class UserSegmentViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, Stric
     )
 
     def partial_update(self, request: Request, user_id: int) -> Response:
-        """Set the risk profile; a user without a segment gets one."""
+        """Set the risk profile. A user without a segment gets one."""
         cleaned = self.get_serializer().run_validation(request.data)
         try:
             set_risk_profile(user_ids=[user_id], by=getattr(request.auth, "name", "API"), **cleaned)
@@ -42,25 +42,25 @@ class UserSegmentViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, Stric
 
 
 class RecommendationViewSet(StrictViewSet):
-    """What to offer a user now, and why."""
+    """The reward that is recommended for a user now, and the reason."""
 
     serializer_class = RecommendationSerializer
     scopes = {"GET": "segments:read"}
 
     @extend_schema(responses=RecommendationSerializer)
     def retrieve(self, request: Request, user_id: int) -> Response:
-        """200 for every user_id: who has no segment yet counts as Low / Unknown."""
+        """200 for every user_id: a user without a segment counts as Low / Unknown."""
         return Response(recommend(user_id).as_json())
 
 
 class OutlookViewSet(StrictViewSet):
-    """When a user leaves the group if nothing more happens, and the least that keeps or lifts him."""
+    """When a user leaves the group without further actions, and the least actions to stay or reach a better group."""
 
     serializer_class = OutlookSerializer
     scopes = {"GET": "segments:read"}
 
     def retrieve(self, request: Request, user_id: int) -> Response:
-        """200 for every user_id: who never acted stands where those do whose actions are all too old."""
+        """200 for every user_id: a user without actions is in the same group as a lapsed user."""
         outlook = outlook_of(user_id=user_id, now=timezone.now())
         return Response(self.get_serializer({"user_id": user_id, **outlook._asdict()}).data)
 
@@ -73,5 +73,5 @@ class HistoryViewSet(mixins.ListModelMixin, StrictViewSet):
     scopes = {"GET": "segments:read"}
 
     def get_queryset(self) -> QuerySet[SegmentChange]:
-        """Those of one user; none for a user nobody has judged yet."""
+        """The changes of one user; none before the first run that includes the user."""
         return super().get_queryset().filter(user_id=self.kwargs["user_id"])

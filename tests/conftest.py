@@ -163,7 +163,7 @@ def live_stack(fresh_database: str, redis_client: redis.Redis, kafka_broker: str
 
 
 @pytest.fixture
-def standing_clock() -> Iterator[None]:
+def fixed_clock() -> Iterator[None]:
     """It is now during the whole test: else a window of a limit may end in the midst of what is being counted."""
     with time_machine.travel(datetime.now(UTC), tick=False):
         yield

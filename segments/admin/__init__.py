@@ -1,4 +1,4 @@
-"""Segments, runs, policies and the scheduler's jobs, for staff. Each module registers what it holds."""
+"""The admin pages of segments, RFM runs, policies and scheduler jobs. Each module registers its models."""
 
 from segments.admin import jobs, policies, runs, segments
 

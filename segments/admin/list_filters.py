@@ -1,4 +1,4 @@
-"""Filters of the segments list: choices that are known without asking the table."""
+"""Filters of the segments list. Their choices are known without a query of user_segments."""
 
 from datetime import timedelta
 
@@ -15,29 +15,25 @@ LEAVING_DAYS = 7
 
 
 class GroupFilter(SimpleListFilter):
-    """By the groups of the active policy."""
+    """Filter by group; the choices are the groups of the active RFM policy, best first."""
 
     title = "group"
     parameter_name = "rfm_group"
 
     def lookups(self, request: HttpRequest, model_admin: ModelAdmin) -> Choices:
-        """The group names, best first."""
         return [(name, name) for name in RfmPolicy.objects.active().scoring_groups()]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
-        """The users of the group."""
         return queryset.filter(rfm_group=self.value()) if self.value() else queryset
 
 
 class ScoreFilter(SimpleListFilter):
-    """By one of the three scores."""
+    """Filter by one of the three scores, 5 (best) to 1. A value that is no score matches no user."""
 
     def lookups(self, request: HttpRequest, model_admin: ModelAdmin) -> Choices:
-        """5 is best."""
         return [(str(score), str(score)) for score in (5, 4, 3, 2, 1)]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
-        """The users with the score; a value that is no score is nobody's."""
         score = self.value()
         if score is None:
             return queryset
@@ -46,34 +42,27 @@ class ScoreFilter(SimpleListFilter):
 
 
 class RecencyFilter(ScoreFilter):
-    """By recency score."""
-
     title, parameter_name = "recency score", "recency_score"
 
 
 class FrequencyFilter(ScoreFilter):
-    """By frequency score."""
-
     title, parameter_name = "frequency score", "frequency_score"
 
 
 class MonetaryFilter(ScoreFilter):
-    """By monetary score."""
-
     title, parameter_name = "monetary score", "monetary_score"
 
 
 class LeavingFilter(SimpleListFilter):
-    """Who leaves a group within a week: the outlook's answer for many."""
+    """Filter for the users whose outlook says that they leave a group within 7 days."""
 
     title, parameter_name = "leaving within 7 days", "leaving"
 
     def lookups(self, request: HttpRequest, model_admin: ModelAdmin) -> Choices:
-        """Every group but the last, which nobody leaves downwards."""
+        """Every group but the last: no group is below it."""
         return [(name, f"{name}s") for name in RfmPolicy.objects.active().scoring_groups()[:-1]]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
-        """Their segments."""
         group = self.value()
         if group is None:
             return queryset
@@ -83,16 +72,14 @@ class LeavingFilter(SimpleListFilter):
 
 
 class LastActionFilter(SimpleListFilter):
-    """By the age of the last action."""
+    """Filter by the age of the last action in days; "lapsed" is no action in the window."""
 
     title, parameter_name = "last action", "last_action"
 
     def lookups(self, request: HttpRequest, model_admin: ModelAdmin) -> Choices:
-        """Days of age at most, or none in the window."""
         return [("1", "today or yesterday"), ("7", "within 7 days"), ("30", "within 30 days"), ("lapsed", "lapsed")]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
-        """The users with such a last action."""
         choice = self.value()
         if choice in ("1", "7", "30"):
             return queryset.filter(last_action_at__gte=timezone.now() - timedelta(days=int(choice)))

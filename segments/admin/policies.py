@@ -1,4 +1,4 @@
-"""The admin of the rules: RFM policies, recommendation policies, the kill switch."""
+"""The admin pages of RFM policies, recommendation policies and the kill switch."""
 
 from typing import Any
 
@@ -20,26 +20,25 @@ from segments.rfm.runs import preview_rfm
 
 @admin.register(RfmPolicy)
 class RfmPolicyAdmin(RevisionAdmin):
-    """By which rules users are sorted into groups; in force from the next run on."""
+    """RFM policies. A published revision is used from the next run on."""
 
     content = ("kind", "recency_cuts", "frequency_cuts", "monetary_cuts", "rules")
     preview_template = "segments/preview_rfm.html"
     list_display = ("revision", "active", "kind", "created_at", "created_by", "note")
 
     def preview(self, revision: Any) -> dict[str, Any]:
-        """Who would move from where to where, as of now; the batch itself without the writing."""
+        """How many users a run as of now would move from which group to which. Computes the batch, writes nothing."""
         outcome = preview_rfm(policy=revision)
         moved = sum(move.users for move in outcome.moves)
         return {"users": outcome.users, "moved": moved, "moves": outcome.moves, "groups": outcome.groups}
 
     def publish(self, **content: Any) -> RfmPolicy:
-        """The write door."""
         return publish_rfm_policy(**content)
 
 
 @admin.register(RecommendationPolicy)
 class RecommendationPolicyAdmin(RevisionAdmin):
-    """By which rules rewards are recommended; in force within a second of publishing."""
+    """Recommendation policies. All workers use a published revision within 1 s."""
 
     content = (
         "rules",
@@ -60,39 +59,36 @@ class RecommendationPolicyAdmin(RevisionAdmin):
         return assessment
 
     def publish(self, **content: Any) -> RecommendationPolicy:
-        """The write door."""
         return publish_recommendation_policy(**content)
 
 
 @admin.register(KillSwitch)
 class KillSwitchAdmin(ReadOnlyAdmin):
-    """One answer for everybody, at once: add a row to engage it; the list has the button that releases it."""
+    """The kill switch: adding a row engages it, a button on the list releases it."""
 
     list_display = ("engaged", "probability", "time_window", "engaged_at", "engaged_by", "note", "released_at")
     fields = ("probability", "time_window", "note")
     change_list_template = "segments/kill_switch_list.html"
 
     def get_urls(self) -> list[URLPattern]:
-        """The way back."""
         release = path("release/", self.admin_site.admin_view(self.release), name="segments_killswitch_release")
         return [release, *super().get_urls()]
 
     def has_add_permission(self, request: HttpRequest, *args: Any) -> bool:
-        """By the ordinary permission."""
         return request.user.has_perm("segments.add_killswitch")
 
     def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> HttpResponse:
-        """With one button: there is only one switch."""
+        """Without "Save and add another": only one switch can be engaged at a time."""
         one = {"show_save_and_add_another": False, "show_save_and_continue": False}
         return super().add_view(request, form_url, one | (extra_context or {}))
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> Any:
-        """With the button, while it is engaged."""
+        """Tell the template whether to show the release button."""
         context = {"engaged": KillSwitch.objects.engaged().exists(), "may_release": self._may_release(request)}
         return super().changelist_view(request, context | (extra_context or {}))
 
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
-        """Refuse a second one as a form does, not as an error."""
+        """Report a switch that is engaged already as a form error: the unique constraint would answer 500."""
         form = super().get_form(request, obj, change, **kwargs)
 
         class EngageForm(form):  # type: ignore[misc, valid-type]
@@ -104,12 +100,11 @@ class KillSwitchAdmin(ReadOnlyAdmin):
         return EngageForm
 
     def save_model(self, request: HttpRequest, obj: KillSwitch, form: Any, change: bool) -> None:
-        """Through the write door."""
         answer = {"probability": obj.probability, "time_window": obj.time_window}
         obj.pk = engage_kill_switch(by=request.user.get_username(), note=obj.note, **answer).pk
 
     def release(self, request: HttpRequest) -> HttpResponse:
-        """Let the policy answer again."""
+        """Release the switch, so that the active policy answers again. POST only."""
         engaged = KillSwitch.objects.engaged().first()
         if request.method != "POST" or not self._may_release(request):
             raise PermissionDenied

@@ -1,4 +1,4 @@
-"""The admin of policies: a new revision is filled in from the last one, previewed, and only then published."""
+"""The base of the policies' admin pages: a draft starts from the active revision and is previewed before publishing."""
 
 import json
 from typing import Any
@@ -21,17 +21,16 @@ LISTS = ("rules", "invariants")
 
 
 class LineByLine(json.JSONEncoder):
-    """A list of objects with one of them a line."""
+    """JSON encoder that writes a list of objects with one object per line."""
 
     def encode(self, o: Any) -> str:
-        """The text."""
         if not (isinstance(o, list) and o and all(isinstance(item, dict) for item in o)):
             return super().encode(o)
         return "[" + ",\n ".join(super(LineByLine, self).encode(item) for item in o) + "]"
 
 
 class RevisionAdmin(ReadOnlyAdmin):
-    """Revisions are added, never edited. Subclasses name `content`, the fields that make a revision."""
+    """Admin of revisions, which are added and never edited. Subclasses set `content`, the fields of a revision."""
 
     content: tuple[str, ...] = ()
     preview_template = ""
@@ -40,33 +39,32 @@ class RevisionAdmin(ReadOnlyAdmin):
     change_form_template = "segments/revision_view.html"
 
     def preview(self, revision: Any) -> Any:
-        """What publishing would do, for the template `preview_template`; ValidationError when it must not be."""
+        """The context of `preview_template`: what publishing would change. Raises ValidationError if unsafe."""
         raise NotImplementedError
 
     def publish(self, *, created_by: str, note: str, **content: Any) -> Revision:
-        """The write door. Raises ValidationError."""
+        """Publish the revision by the write function of its policy. Raises ValidationError."""
         raise NotImplementedError
 
     def has_add_permission(self, request: HttpRequest, *args: Any) -> bool:
-        """By the ordinary permission."""
         return request.user.has_perm(f"{self.opts.app_label}.add_{self.opts.model_name}")
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
-        """A published one also tells who, when and whether it is in force."""
+        """A published revision also shows its author, its time and whether it is active."""
         return (*self.content, "note", "active", "created_at", "created_by") if obj else (*self.content, "note")
 
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
-        """JSON as people write it: an object a line."""
+        """Show JSON fields with one object per line."""
         if isinstance(db_field, JSONField):
             kwargs |= {"encoder": LineByLine, "widget": forms.Textarea({"rows": 6 if db_field.name in LISTS else 1})}
         return super().formfield_for_dbfield(db_field, request, **kwargs)
 
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
-        """What is in force now."""
+        """The content of the active revision."""
         return model_to_dict(self.model._default_manager.active(), fields=self.content)
 
     def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> HttpResponse:
-        """The form; a POST previews until the very content that was previewed is sent to be published."""
+        """The form. A POST is a preview, unless it carries the signature of exactly this content from a preview."""
         if request.method != "POST" or not self.has_add_permission(request):
             return super().add_view(request, "#outcome", extra_context)
         form = self.get_form(request)(request.POST)
@@ -82,7 +80,7 @@ class RevisionAdmin(ReadOnlyAdmin):
         return self._form_page(request, form, context)
 
     def change_view(self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None) -> Any:
-        """A published revision, read-only, with the way back to it."""
+        """A published revision, read-only, with the button that publishes it again."""
         again = f"admin:{self.opts.app_label}_{self.opts.model_name}_again"
         return super().change_view(request, object_id, form_url, {"again_url": again} | (extra_context or {}))
 
@@ -109,12 +107,12 @@ class RevisionAdmin(ReadOnlyAdmin):
         return HttpResponseRedirect(reverse(f"admin:{self.opts.app_label}_{self.opts.model_name}_changelist"))
 
     def get_urls(self) -> list[URLPattern]:
-        """One more: publish an old revision again."""
+        """Add the URL that publishes an old revision again."""
         name = f"{self.opts.app_label}_{self.opts.model_name}_again"
         return [path("<int:pk>/again/", self.admin_site.admin_view(self.again), name=name), *super().get_urls()]
 
     def again(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """Publish the content of an old revision as a new one; refused like any other when it is unsafe today."""
+        """Publish the content of an old revision as a new one. It is validated like any other draft."""
         if request.method != "POST" or not self.has_add_permission(request):
             raise PermissionDenied
         old = get_object_or_404(self.model, pk=pk)
@@ -127,5 +125,5 @@ class RevisionAdmin(ReadOnlyAdmin):
 
 
 def _seal(content: dict[str, Any]) -> str:
-    """A signature of what was previewed, so that nothing else is published by that page."""
+    """A signature of the previewed content: publishing accepts only what was previewed."""
     return salted_hmac("segments.admin.revisions", repr(sorted(content.items())), algorithm="sha256").hexdigest()

@@ -1,4 +1,4 @@
-"""RFM runs and the changes of group that they brought, for staff."""
+"""The admin pages of RFM runs and of the changes of group that they made."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ from segments.rfm.runs import request_rfm_run
 
 @admin.register(RfmRun)
 class RfmRunAdmin(ReadOnlyAdmin):
-    """What the batch did, and what it is doing."""
+    """RFM runs with their results, and a button that requests one."""
 
     change_list_template = "segments/run_list.html"
     change_form_template = "segments/run_view.html"
@@ -24,15 +24,14 @@ class RfmRunAdmin(ReadOnlyAdmin):
     list_filter = ("kind", "status")
 
     def get_urls(self) -> list[URLPattern]:
-        """The button."""
         return [path("now/", self.admin_site.admin_view(self.now), name="segments_rfmrun_now"), *super().get_urls()]
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> Any:
-        """With the button for those who may press it."""
+        """Tell the template whether the user may request a run."""
         return super().changelist_view(request, {"may_request": self._may_request(request)} | (extra_context or {}))
 
     def now(self, request: HttpRequest) -> HttpResponse:
-        """Ask the scheduler's process for a run, and show it; refused while one waits or works."""
+        """Request a run from the scheduler process and redirect to it. Refused while another requested run waits."""
         if request.method != "POST" or not self._may_request(request):
             raise PermissionDenied
         try:
@@ -49,7 +48,7 @@ class RfmRunAdmin(ReadOnlyAdmin):
 
 @admin.register(SegmentChange)
 class SegmentChangeAdmin(ReadOnlyAdmin):
-    """Who moved from which group to which."""
+    """Changes of group by user and run."""
 
     list_display = ("id", "user_id", "from_group", "to_group", "changed_at", "run")
     list_select_related = ("run",)

@@ -1,4 +1,4 @@
-"""Segments and the history of risk profiles, for staff."""
+"""The admin pages of users' segments and of changes of risk profile."""
 
 from functools import partial
 from typing import Any, cast
@@ -28,7 +28,7 @@ EXPORTED = [field.attname for field in UserSegment._meta.concrete_fields]
 
 
 def _score(dimension: str) -> Any:
-    """A narrow column: R, F or M."""
+    """A list column for one score, headed R, F or M to save width."""
 
     @admin.display(description=dimension[0].upper(), ordering=f"{dimension}_score")
     def column(segment: UserSegment) -> int:
@@ -40,7 +40,7 @@ def _score(dimension: str) -> Any:
 
 @admin.register(UserSegment)
 class UserSegmentAdmin(LargeTableAdmin):
-    """Where users stand. Only the risk profile is staff's to set; the batch writes the rest."""
+    """Users' segments. Staff set the risk profile only; the RFM batch writes the other fields."""
 
     list_display = (
         "user_id",
@@ -52,7 +52,7 @@ class UserSegmentAdmin(LargeTableAdmin):
         "frequency",
         "monetary",
         "last_action_at",
-        "story",
+        "user_page",
     )
     list_filter = (
         list_filters.GroupFilter,
@@ -69,7 +69,6 @@ class UserSegmentAdmin(LargeTableAdmin):
     change_list_template = "segments/segment_list.html"
 
     def get_urls(self) -> list[URLPattern]:
-        """The exports."""
         view = self.admin_site.admin_view
         return [
             path("export.csv", view(self.export), name="segments_usersegment_export"),
@@ -78,30 +77,30 @@ class UserSegmentAdmin(LargeTableAdmin):
         ]
 
     def get_paginator(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
-        """Who leaves is found by looking at each user's actions: ten pages of them are enough."""
+        """Show ten pages at most under the exit filter, which reads the actions of each user it looks at."""
         paginator: Any = super().get_paginator(request, *args, **kwargs)
         if list_filters.LeavingFilter.parameter_name in request.GET:
             paginator.most = 1000
         return paginator
 
     def export(self, request: HttpRequest) -> HttpResponseBase:
-        """The list as it is filtered, whatever its length."""
-        self._note_export(request, f"Segments exported, filter {request.GET.urlencode() or 'none'}.")
+        """The filtered list as CSV, streamed in full."""
+        self._log_export(request, f"Segments exported, filter {request.GET.urlencode() or 'none'}.")
         rows = self.get_changelist_instance(request).get_queryset(request)
         return csv_response("segments.csv", EXPORTED, rows.values_list(*EXPORTED).iterator(chunk_size=5000))
 
     def export_exits(self, request: HttpRequest) -> HttpResponseBase:
-        """Who leaves a group within seven days, when, and whereto."""
+        """The users who leave a group within 7 days, as CSV. 404 for an unknown group."""
         group = request.GET.get("group", "")
-        self._note_export(request, f"Exits of group {group} exported.")
+        self._log_export(request, f"Exits of group {group} exported.")
         try:
             forecast = Forecast(group=group, days=list_filters.LEAVING_DAYS, now=timezone.now())
         except UnknownGroup as error:
             raise Http404(str(error)) from None
         return csv_response("exits.csv", Exit._fields, forecast.exits())
 
-    def _note_export(self, request: HttpRequest, text: str) -> None:
-        """Refuse who may not view the segments, and leave a trace."""
+    def _log_export(self, request: HttpRequest, text: str) -> None:
+        """Log the export in the admin's history. Raises PermissionDenied without the view permission."""
         if not self.has_view_permission(request):
             raise PermissionDenied
         LogEntry.objects.create(
@@ -112,13 +111,13 @@ class UserSegmentAdmin(LargeTableAdmin):
             change_message=text,
         )
 
-    @admin.display(description="Story")
-    def story(self, segment: UserSegment) -> str:
-        """The way to the user's page."""
-        return format_html('<a href="{}">why?</a>', reverse("admin:user", args=[segment.pk]))
+    @admin.display(description="User page")
+    def user_page(self, segment: UserSegment) -> str:
+        """A link to the page that explains this user's segment."""
+        return format_html('<a href="{}">explain</a>', reverse("admin:user", args=[segment.pk]))
 
     def get_actions(self, request: HttpRequest) -> dict[str, Any]:
-        """One action a risk profile."""
+        """One bulk action per risk profile."""
         actions: dict[str, Any] = super().get_actions(request)
         if not self.has_change_permission(request):
             return actions
@@ -136,22 +135,23 @@ class UserSegmentAdmin(LargeTableAdmin):
             return redirect("admin:segments_usersegment_changelist")
 
     def save_model(self, request: HttpRequest, obj: UserSegment, form: Any, change: bool) -> None:
-        """Through the write door, which keeps the history."""
+        """Set the risk profile by the function that also records its history."""
         set_risk_profile(user_ids=[obj.pk], risk_profile=obj.risk_profile, by=request.user.get_username())
 
     def has_add_permission(self, request: HttpRequest) -> bool:
-        """Users appear by what they do."""
+        """Rows are created by RFM runs and by the API."""
         return False
 
     def has_delete_permission(self, request: HttpRequest, obj: UserSegment | None = None) -> bool:
-        """They disappear by manage.py erase_user."""
+        """Rows are deleted by manage.py erase_user."""
         return False
 
 
 def _set_profile(
     profile: RiskProfile, model_admin: UserSegmentAdmin, request: HttpRequest, segments: QuerySet[UserSegment]
 ) -> None:
-    user_ids = list(segments.values_list("pk", flat=True))  # afterwards a filter of the list may not match any more
+    # Evaluated first: the list's filter may no longer match after the update.
+    user_ids = list(segments.values_list("pk", flat=True))
     first = segments[0]
     try:
         changed = set_risk_profile(user_ids=user_ids, risk_profile=profile, by=request.user.get_username())
@@ -165,7 +165,7 @@ def _set_profile(
 
 @admin.register(RiskChange)
 class RiskChangeAdmin(ReadOnlyAdmin):
-    """Who changed whose risk profile."""
+    """Changes of risk profile: user, author, old and new profile."""
 
     list_display = ("id", "user_id", "from_profile", "to_profile", "changed_by", "changed_at")
     sortable_by = ("id",)  # any other order would sort the whole table

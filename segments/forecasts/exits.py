@@ -1,7 +1,7 @@
-"""Who leaves a group in the next days if nothing more happens: the outlook's leaves_on and falls_to of many users.
+"""Forecast of exits: the outlook's leaves_on and falls_to of all users of a group, without further actions.
 
-One statement finds whom a batch would put into the group now, and passes once over these users' actions to judge them
-at every daily batch to come.
+One statement finds the users whom a batch would put into the group now, and reads their actions once to score them at
+each of the next daily batches.
 """
 
 import re
@@ -16,13 +16,13 @@ from django.db.models.expressions import RawSQL
 
 from segments.forecasts.outlook import batches, foreseen_scoring
 from segments.models import RfmPolicy, UserSegment
-from segments.rfm.sql import TOTAL, Parameters, acted, parameters, score
+from segments.rfm.sql import TOTAL, Parameters, activity, parameters, score
 from segments.rules.scoring import Rule
 
 STATEMENT = """
-WITH acted AS ({acted}
+WITH activity AS ({activity}
 ), members AS MATERIALIZED (
-    SELECT user_id FROM acted WHERE {rank} = %(rank)s
+    SELECT user_id FROM activity WHERE {rank} = %(rank)s
 ), windows AS (
     SELECT user_id, {windows} FROM members JOIN user_actions USING (user_id)
     WHERE action_timestamp >= %(since)s GROUP BY user_id
@@ -30,7 +30,7 @@ WITH acted AS ({acted}
     SELECT user_id, {ranks} FROM windows
 )
 SELECT {columns} FROM ranks WHERE {fallen}"""
-# The same of one user at a time: a list page stops at its hundredth, and follows the index by user.
+# The same for one user at a time: a list page ends at its hundredth row, and the index by user is used.
 FALLS = """EXISTS (SELECT 1 FROM (
     SELECT {ranks} FROM (
         SELECT {windows} FROM user_actions own
@@ -45,7 +45,7 @@ NAME = re.compile(r"%\((\w+)\)s")
 
 
 class Exit(NamedTuple):
-    """A user who leaves a group: the UTC date of the first 02:00 batch that finds him lower, and where."""
+    """A user who leaves a group: the UTC date of the first 02:00 batch that gives a lower group, and that group."""
 
     user_id: int
     rfm_group: str
@@ -58,9 +58,9 @@ class UnknownGroup(ValueError):
 
 
 class Forecast:
-    """Those in a group at `now` (UTC) who will have left it after so many daily batches (1 to 32).
+    """The users in a group at `now` (UTC) who leave it within `days` daily batches (1 to 32).
 
-    Each as his outlook says, from the same policy and cut points. Raises UnknownGroup.
+    Equal to each user's outlook: by the same policy and cut points. Raises UnknownGroup.
     """
 
     def __init__(self, *, group: str, days: int, now: datetime) -> None:
@@ -75,7 +75,7 @@ class Forecast:
             self._parameters |= {f"{k}_{number}": v for k, v in parameters(self._scoring, as_of).items()}
 
     def exits(self) -> Iterator[Exit]:
-        """The soonest first, then by user; rows are streamed."""
+        """By date, then by user; rows are streamed."""
         numbers = {f"rank_{n} > %(rank)s": n for n in self._batches}
         first = _case({fallen: str(n) for fallen, n in numbers.items()})
         lower = _case({fallen: f"rank_{n}" for fallen, n in numbers.items()})
@@ -85,15 +85,15 @@ class Forecast:
                 yield Exit(user_id, self._group, self._batches[number].date(), self._groups[rank])
 
     def segments(self) -> QuerySet[UserSegment]:
-        """Whom the last run put into the group and a batch to come will put lower; lazy, for a list to filter on."""
+        """The segments of users whom the last run put into the group and a coming batch will put lower; lazy."""
         text = FALLS.format(**self._parts())
         values = [self._parameters[name] for name in NAME.findall(text)]
-        falls = RawSQL(NAME.sub("%s", text), values, BooleanField())  # noqa: S611 - our own text, which takes no names
+        falls = RawSQL(NAME.sub("%s", text), values, BooleanField())  # noqa: S611 - our own text, values are parameters
         return UserSegment.objects.filter(falls, rfm_group=self._group)
 
     def _statement(self, columns: str) -> str:
         rank = _rank(self._scoring.rules)
-        return STATEMENT.format(acted=acted(), rank=rank, columns=columns, **self._parts())
+        return STATEMENT.format(activity=activity(), rank=rank, columns=columns, **self._parts())
 
     def _parts(self) -> dict[str, str]:
         rules = self._scoring.rules
@@ -105,15 +105,15 @@ class Forecast:
 
 
 def _rank(rules: Sequence[Rule], batch: str = "") -> str:
-    """The place of the group in one batch, 0 for the best; an empty window is the last group's."""
+    """The SQL of the group's index in one batch, 0 for the best; an empty window gives the last group."""
     scores = [
         score(f"last_action_at{batch} > ", "recency", batch),
         score(f"frequency{batch} >= ", "frequency", batch),
         score(f"total{batch} >= ", "monetary", batch),
     ]
     matches = {
-        " AND ".join(f"{got} >= {least:d}" for got, least in zip(scores, rule.least, strict=True)): str(place)
-        for place, rule in enumerate(rules[:-1])
+        " AND ".join(f"{got} >= {least:d}" for got, least in zip(scores, rule.least, strict=True)): str(index)
+        for index, rule in enumerate(rules[:-1])
     }
     return _case({f"frequency{batch} = 0": str(len(rules) - 1)} | matches, otherwise=str(len(rules) - 1))
 

@@ -1,4 +1,4 @@
-"""Where users stand, by which rules, since when, and what is recommended to them."""
+"""The models of segments, RFM runs, policies and their history."""
 
 from segments.models.change import SegmentChange
 from segments.models.policy import RfmPolicy

@@ -1,4 +1,4 @@
-"""Who moved from which group to which, and when."""
+"""The history of users' groups."""
 
 from datetime import datetime
 
@@ -8,22 +8,22 @@ from segments.models.run import RfmRun
 
 
 class SegmentChangeQuerySet(models.QuerySet["SegmentChange"]):
-    """Changes of group in time."""
+    """Queries by time."""
 
     def after(self, moment: datetime) -> "SegmentChangeQuerySet":
-        """Later than a moment (UTC), oldest first; found by the few runs that ended since, which have an index."""
+        """Changes later than a moment (UTC), oldest first. Filters by the few runs that ended since, by index."""
         return self.filter(run__in=RfmRun.objects.finished_after(moment), changed_at__gt=moment).order_by("id")
 
 
 class SegmentChange(models.Model):
     """One user's change of group by one run.
 
-    A first appearance is a change from the empty group, but for those who appear where the lapsed stand: whoever has no
-    row stands there anyway.
+    A user's first group is stored as a change from the empty group, unless it is the group of lapsed users: users
+    without a row count as members of that group.
     """
 
     user_id = models.BigIntegerField()
-    # No constraint in the database: its check of every row would cost the first run more than the rows do.
+    # No constraint in the database: checking it would cost the first run more than writing the rows.
     run = models.ForeignKey(RfmRun, models.PROTECT, db_constraint=False, related_name="changes")
     from_group = models.CharField(max_length=64, blank=True)
     to_group = models.CharField(max_length=64)

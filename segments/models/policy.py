@@ -1,4 +1,4 @@
-"""By which rules users are sorted into groups."""
+"""The RFM policy: cut points for scores, and rules that classify scores into groups."""
 
 from django.core.exceptions import ValidationError
 from django.db import models
@@ -46,7 +46,7 @@ class RfmPolicy(Revision):
         verbose_name_plural = "RFM policies"
 
     def clean(self) -> None:
-        """Raise ValidationError, by field, with what is wrong with the cut points and rules."""
+        """Raise ValidationError, by field, for invalid cut points and rules."""
         errors = {"rules": rule_errors(self.rules)}
         for dimension in DIMENSIONS:
             errors[f"{dimension}_cuts"] = cut_errors(dimension, getattr(self, f"{dimension}_cuts"), self.kind)
@@ -55,7 +55,7 @@ class RfmPolicy(Revision):
 
     @property
     def fixed_cuts(self) -> CutPoints:
-        """The cut points of a fixed policy; a quantile one has those of its runs (RfmRun.cuts) only."""
+        """The cut points of a fixed policy. A quantile policy has none: its runs compute them (RfmRun.cuts)."""
         return CutPoints.from_json({dimension: getattr(self, f"{dimension}_cuts") for dimension in DIMENSIONS})
 
     @property
@@ -68,5 +68,5 @@ class RfmPolicy(Revision):
         return [rule.name for rule in self.group_rules]
 
     def scoring(self, cuts: CutPoints | None = None) -> Scoring:
-        """How one user is judged: by the given cut points (those of a run), else by the fixed ones."""
+        """The scoring by the given cut points (those of a run), or by the policy's fixed ones."""
         return Scoring(cuts or self.fixed_cuts, self.group_rules)

@@ -1,4 +1,4 @@
-"""By which rules rewards are recommended, and the switch that overrules them."""
+"""The recommendation policy, and the kill switch that overrides it."""
 
 from decimal import Decimal
 from functools import cached_property
@@ -22,7 +22,7 @@ class RecommendationPolicyQuerySet(RevisionQuerySet["RecommendationPolicy"]):
 
 
 class RecommendationPolicy(Revision):
-    """Rules in order, the first that matches counts; see docs/02_data_personalization_en.md."""
+    """Ordered reward rules; the first that matches applies. See docs/02_data_personalization_en.md."""
 
     rules = models.JSONField(
         default=list,
@@ -57,7 +57,7 @@ class RecommendationPolicy(Revision):
         verbose_name_plural = "recommendation policies"
 
     def clean(self) -> None:
-        """Raise ValidationError, by field, with what is malformed, or with users whom the policy answers wrongly."""
+        """Raise ValidationError, by field, for malformed content, or with users who would get an unsafe answer."""
         groups = self.known_groups()
         errors = {"rules": rule_errors(self.rules, with_low(groups)), "invariants": invariant_errors(self.invariants)}
         if not is_time_window(self.default_time_window):
@@ -70,7 +70,7 @@ class RecommendationPolicy(Revision):
 
     @staticmethod
     def known_groups() -> list[str]:
-        """The groups of the RFM policy in force, best first."""
+        """The groups of the active RFM policy, best first."""
         return [rule.name for rule in RfmPolicy.objects.active().group_rules]
 
     @property
@@ -80,7 +80,7 @@ class RecommendationPolicy(Revision):
 
     @cached_property
     def reward_rules(self) -> RewardRules:
-        """The content, ready to answer."""
+        """The content as a function of group, risk profile and streak."""
         return RewardRules(
             tuple(RewardRule.from_json(rule) for rule in self.rules),
             self.streak_step,
@@ -92,15 +92,15 @@ class RecommendationPolicy(Revision):
 
 
 class KillSwitchQuerySet(models.QuerySet["KillSwitch"]):
-    """The switch's history."""
+    """Queries of the switch's history."""
 
     def engaged(self) -> "KillSwitchQuerySet":
-        """The one row that is in force, if any."""
+        """The engaged switch: one row or none."""
         return self.filter(engaged=True)
 
 
 class KillSwitch(models.Model):
-    """One time that the policy was overruled: until it is released everybody gets this one answer."""
+    """A period in which the policy is overridden: until the release all users get this answer."""
 
     probability = models.DecimalField(
         max_digits=5, decimal_places=4, default=Decimal("0.1000"), validators=PROBABILITY, help_text="For everybody."

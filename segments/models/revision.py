@@ -1,4 +1,4 @@
-"""Staff settings as revisions: rows that are never edited, one of them active by constraint."""
+"""Policies as immutable revisions, of which a constraint keeps at most one active."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -11,10 +11,10 @@ R = TypeVar("R", bound="Revision")
 
 
 class RevisionQuerySet(models.QuerySet[R]):
-    """The revisions of one kind of settings."""
+    """Queries of one policy's revisions."""
 
     def active(self) -> R:
-        """The revision in force; DoesNotExist when somebody deleted it by hand."""
+        """The active revision. Raises DoesNotExist when it was deleted by hand."""
         return self.get(active=True)
 
     def publish(self, *, check: Callable[[R], None] | None = None, **content: Any) -> R:
@@ -29,7 +29,7 @@ class RevisionQuerySet(models.QuerySet[R]):
         if check:
             check(revision)
         with transaction.atomic():
-            # All publishers queue at the oldest row: the active one changes while they wait.
+            # All publishers lock the oldest row: the active row changes while they wait.
             self.select_for_update().order_by("pk").first()
             self.filter(active=True).update(active=False)
             revision.save(force_insert=True)
@@ -37,7 +37,7 @@ class RevisionQuerySet(models.QuerySet[R]):
 
 
 class Revision(models.Model):
-    """What revisions have in common. Their content is in the subclass; `active` alone ever changes."""
+    """The common fields of revisions; subclasses add the content. After the insert only `active` changes."""
 
     revision = models.AutoField(primary_key=True)
     active = models.BooleanField(default=False, editable=False)
@@ -58,7 +58,7 @@ class Revision(models.Model):
         return f"revision {self.revision}"
 
     def save(self, *args: Any, **kwargs: Any) -> None:
-        """Store a new revision; ValidationError for one that is stored already."""
+        """Insert a new revision. Raises ValidationError for one that is stored already."""
         if not self._state.adding:
             raise ValidationError(f"{self._meta.verbose_name} {self.revision} is never edited: publish a new revision.")
         super().save(*args, **kwargs)

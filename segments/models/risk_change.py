@@ -1,4 +1,4 @@
-"""Who changed whose risk profile, and when."""
+"""The history of users' risk profiles."""
 
 from django.db import models
 from django.utils import timezone

@@ -1,4 +1,4 @@
-"""Each run of the RFM batch, from the wish to the result."""
+"""Runs of the RFM batch, from the request to the result."""
 
 from datetime import datetime
 
@@ -9,34 +9,34 @@ from segments.models.policy import RfmPolicy
 
 
 class RfmRunQuerySet(models.QuerySet["RfmRun"]):
-    """Runs in the batch's words."""
+    """Queries by status and time."""
 
     def done(self) -> "RfmRunQuerySet":
-        """Committed, the last one first."""
+        """Committed runs, newest first."""
         return self.filter(status=RfmRun.Status.DONE).order_by("-finished_at", "-id")
 
     def requested(self) -> "RfmRunQuerySet":
-        """Waiting for the scheduler, in the order of the wishes."""
+        """Runs that wait for the scheduler, oldest request first."""
         return self.filter(status=RfmRun.Status.REQUESTED).order_by("id")
 
     def running(self) -> "RfmRunQuerySet":
-        """At work, or left behind by a process that was killed."""
+        """Runs in progress, or left in this status by a process that was killed."""
         return self.filter(status=RfmRun.Status.RUNNING)
 
     def finished_after(self, moment: datetime) -> "RfmRunQuerySet":
-        """Ended later than a moment (UTC)."""
+        """Runs that ended later than a moment (UTC)."""
         return self.filter(finished_at__gt=moment)
 
     def finished_by(self, moment: datetime) -> "RfmRunQuerySet":
-        """Ended at a moment (UTC) or earlier."""
+        """Runs that ended at a moment (UTC) or earlier."""
         return self.filter(finished_at__lte=moment)
 
 
 class RfmRun(models.Model):
-    """One run: what it was asked, by which policy and cut points it judged, what came out."""
+    """One run: its request, the policy and cut points it used, and its result."""
 
     class Kind(models.TextChoices):
-        """Who wanted it."""
+        """What started the run."""
 
         DAILY = "daily", "Daily, 02:00 UTC"
         STARTUP = "startup", "Shortly after the scheduler's start"
@@ -44,8 +44,6 @@ class RfmRun(models.Model):
         REQUESTED = "requested", "Requested in the admin"
 
     class Status(models.TextChoices):
-        """How far it is."""
-
         REQUESTED = "requested"
         RUNNING = "running"
         DONE = "done"

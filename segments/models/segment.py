@@ -1,4 +1,4 @@
-"""Where a user stands."""
+"""Users' segments: RFM group, scores and risk profile."""
 
 from datetime import datetime
 from decimal import Decimal
@@ -16,19 +16,19 @@ from segments.rules.scoring import recency_days
 
 
 class UserSegmentQuerySet(models.QuerySet["UserSegment"]):
-    """Segments in the batch's words."""
+    """Queries with values that the rows do not hold."""
 
     def with_as_of(self) -> "UserSegmentQuerySet":
-        """Each with `as_of` (UTC), up to which the last run looked at actions; what `recency_days` counts to."""
+        """Annotate `as_of` (UTC) of the last run: the moment to which `recency_days` counts."""
         return self.annotate(as_of=Subquery(RfmRun.objects.done().values("as_of")[:1]))
 
     def with_group_at(self, moment: datetime) -> "UserSegmentQuerySet":
-        """Each with `group_then`, the group at a moment (UTC); without a row then, the lapsed users' group."""
+        """Annotate `group_then`, the group at a moment (UTC); without a row then, the group of lapsed users."""
         return self.annotate(group_then=_group_at(moment))
 
 
 def _group_at(moment: datetime) -> Coalesce:
-    """What the first later change started from; who had no row stood where the lapsed stand."""
+    """The `from_group` of the first later change; empty (no row yet) is the group of lapsed users."""
     own = SegmentChange.objects.after(moment).filter(user_id=OuterRef("user_id"))
     lapsed = Value(RfmPolicy.objects.active().group_rules[-1].name)
     before = own.values(before=Case(When(from_group="", then=lapsed), default="from_group"))
@@ -62,8 +62,8 @@ class UserSegment(models.Model):
     def recency_days(self) -> int | None:
         """Whole days from the last action to the last run's as_of; None when lapsed.
 
-        Every run looks at every row, so it is not stored: a row need not be written because a day went by.
-        Read it from a queryset `with_as_of()`; without a run it counts to the row's own last change.
+        Not stored: otherwise each run would write every row because a day went by. Read it from a queryset
+        `with_as_of()`; before the first run it counts to the row's own last change.
         """
         if self.last_action_at is None:
             return None

@@ -1,4 +1,4 @@
-"""GET of a recommendation, past Django's handler."""
+"""The fast path of a recommendation: answered without Django's request handler."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,7 +10,7 @@ from segments.recommendations.recommend import recommend_each
 
 
 def recommendation_route() -> FastRoute:
-    """GET /api/user-segments/{user_id}/recommendation."""
+    """The fast route of GET /api/user-segments/{user_id}/recommendation."""
     return fast_route("recommendation", "GET", parse=_parse, answer=_answer, redis_calls=_redis_calls)
 
 

@@ -1,4 +1,4 @@
-"""One answer for all users, while something is wrong with the policy."""
+"""The kill switch: one answer for all users while something is wrong with the policy."""
 
 from typing import Any
 
@@ -11,9 +11,9 @@ from segments.recommendations.recommend import ACTIVE_POLICY
 
 
 def engage_kill_switch(*, by: str, note: str = "", **answer: Any) -> KillSwitch:
-    """Give everybody one answer, within 1 s on all workers: 0.1000 `any time`, or `probability` and `time_window`.
+    """Give all users one answer, within 1 s on all workers: 0.1000 `any time`, or `probability` and `time_window`.
 
-    Raises ValidationError when it is engaged already or the answer is malformed.
+    Raises ValidationError when the switch is engaged already or the answer is malformed.
     """
     switch = KillSwitch(engaged_by=by, note=note, **answer)
     switch.clean_fields()
@@ -27,7 +27,7 @@ def engage_kill_switch(*, by: str, note: str = "", **answer: Any) -> KillSwitch:
 
 
 def release_kill_switch(*, by: str) -> bool:
-    """Let the policy answer again, within 1 s on all workers; False when the switch was not engaged."""
+    """Let the active policy answer again, within 1 s on all workers. False when the switch was not engaged."""
     released = KillSwitch.objects.engaged().update(engaged=False, released_at=timezone.now(), released_by=by)
     ACTIVE_POLICY.clear()
     return bool(released)

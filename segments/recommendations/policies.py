@@ -11,10 +11,10 @@ from segments.recommendations.recommend import ACTIVE_POLICY
 
 
 def publish_recommendation_policy(*, created_by: str, **content: Any) -> RecommendationPolicy:
-    """Add a policy revision and put it in force on all workers within 1 s; fields as in RecommendationPolicy.
+    """Add a policy revision and make it active on all workers within 1 s; fields as in RecommendationPolicy.
 
-    Raises ValidationError with what is malformed, or with users whom the policy would answer wrongly; then nothing has
-    changed.
+    Raises ValidationError for malformed content, or with examples of users who would get an unsafe answer; then nothing
+    has changed.
     """
     policy = RecommendationPolicy.objects.publish(check=_check_rewards, created_by=created_by, **content)
     ACTIVE_POLICY.clear()

@@ -1,4 +1,4 @@
-"""Today's users, counted by all that a recommendation depends on: group, risk profile, streak."""
+"""Today's users, counted by what a recommendation depends on: group, risk profile and streak."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -16,7 +16,7 @@ EXAMPLES = 5
 
 
 class CohortKey(NamedTuple):
-    """What users have in common who get the same answer."""
+    """Group, risk profile and streak (days): users with the same key get the same answer."""
 
     group: str
     risk_profile: str
@@ -25,20 +25,19 @@ class CohortKey(NamedTuple):
 
 @dataclass
 class Cohort:
-    """How many users are in a cell, and the ids of some."""
+    """How many users have a key, and the ids of some of them."""
 
     users: int = 0
     examples: list[int] = field(default_factory=list)
 
     def add(self, user_id: int) -> None:
-        """Count one more."""
         self.users += 1
         if len(self.examples) < EXAMPLES:
             self.examples.append(user_id)
 
 
 def population() -> dict[CohortKey, Cohort]:
-    """All users with a segment by cell: one SQL pass, one Redis call for each 1,000 users; some seconds a million."""
+    """All users with a segment by key: one SQL pass, one Redis call per 1,000 users; some seconds per million users."""
     cohorts: dict[CohortKey, Cohort] = defaultdict(Cohort)
     rows = UserSegment.objects.order_by().values_list("user_id", "rfm_group", "risk_profile").iterator(CHUNK)
     for chunk in _chunks(rows):
@@ -53,11 +52,11 @@ def _chunks(rows: Iterator[tuple[int, str, str]]) -> Iterator[list[tuple[int, st
 
 
 def _streaks(user_ids: Sequence[int]) -> Sequence[int]:
-    """As Redis holds them; as user_actions tells them while Redis is away or incomplete."""
+    """Streaks from Redis, or from user_actions while Redis is unavailable or incomplete."""
     try:
         if streaks.is_complete():
             return streaks.read_many(user_ids)
     except (DependencyUnavailable, streaks.CommandRefused):
-        pass  # logged and counted by the breaker
+        pass  # logged and counted by the circuit breaker
     runs = from_actions.runs(user_ids)
     return [runs[user_id].days if user_id in runs else 0 for user_id in user_ids]

@@ -1,4 +1,4 @@
-"""Whom a draft of a recommendation policy would answer otherwise, and at what expense."""
+"""Preview of a draft recommendation policy: the answers it would change, and the expected rewards."""
 
 from collections import defaultdict
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from segments.rules.rewards import RewardRules
 
 @dataclass(frozen=True)
 class Change:
-    """Users who get the same other answer: probability and time window before and after, and whom for example."""
+    """Users with the same change of answer: probability and time window before and after, and examples of users."""
 
     before: tuple[Decimal, str]
     after: tuple[Decimal, str]
@@ -23,7 +23,7 @@ class Change:
 
 @dataclass
 class Preview:
-    """What publishing would change for today's users; rewards are expected ones a day, one offer a user."""
+    """What publishing would change for today's users. Rewards are expected values per day, at one offer per user."""
 
     users: int = 0
     changed: int = 0
@@ -65,7 +65,7 @@ def _too_many(draft: RecommendationPolicy, total: Decimal, key: CohortKey, cohor
 
 
 def compare(before: RewardRules, after: RewardRules, cohorts: Mapping[CohortKey, Cohort]) -> Preview:
-    """The same for any two policies and users; the cost grows with the cells, not with the users."""
+    """The same for any two policies and users. The cost depends on the number of cohorts, not of users."""
     result = Preview()
     moves: dict[tuple[Any, Any], list[tuple[CohortKey, Cohort]]] = defaultdict(list)
     for key, cohort in cohorts.items():

@@ -1,4 +1,4 @@
-"""What to offer a user now, and why: the same function for the API, the admin and explain_user."""
+"""The recommendation for a user and its reason, for the API, the admin and explain_user."""
 
 import time
 from collections.abc import Sequence
@@ -10,12 +10,12 @@ from segments.models import KillSwitch, RecommendationPolicy
 from segments.recommendations.segment_lookup import NO_SEGMENT, CurrentSegment, current_segments, segment_with_streak
 from segments.rules.rewards import Answer, sentence
 
-POLICY_SECONDS = 0.5  # what was published holds everywhere within 1 s
+POLICY_SECONDS = 0.5  # a published policy is used by all workers within 1 s
 
 
 @dataclass(frozen=True)
 class Recommendation:
-    """An answer for one user, with everything that it was made from."""
+    """The answer for one user with all its inputs. `streak` (days) is None when it is not known."""
 
     user_id: int
     rfm_group: str
@@ -41,13 +41,13 @@ class Recommendation:
 
 @dataclass(frozen=True)
 class ActivePolicy:
-    """What answers now: the active policy, unless the kill switch overrules it."""
+    """The active policy and the kill switch, which overrides it while engaged."""
 
     policy: RecommendationPolicy
     switch: KillSwitch | None
 
     def answer(self, group: str, risk_profile: str, streak: int | None) -> Answer:
-        """What such a user gets."""
+        """The answer for such a user; the streak (days) is None when it is not known."""
         if self.switch is None:
             return self.policy.reward_rules.answer(group, risk_profile, streak)
         probability = self.switch.probability
@@ -56,51 +56,51 @@ class ActivePolicy:
 
 
 class ActivePolicyCache:
-    """Keeps what is in force for half a second, so that a request costs no query for it."""
+    """Caches the active policy for 0.5 s, so that most requests need no query for it."""
 
     def __init__(self) -> None:
-        self._known: tuple[float, ActivePolicy] | None = None
+        self._cached: tuple[float, ActivePolicy] | None = None
 
     def get(self) -> ActivePolicy:
-        """What answers now, in this process at most 0.5 s behind the database."""
-        known, now = self._known, time.monotonic()
-        if known is None or now >= known[0]:
+        """The active policy and kill switch, at most 0.5 s behind the database."""
+        cached, now = self._cached, time.monotonic()
+        if cached is None or now >= cached[0]:
             switch = KillSwitch.objects.engaged().first()
-            known = now + POLICY_SECONDS, ActivePolicy(RecommendationPolicy.objects.active(), switch)
-            self._known = known
-        return known[1]
+            cached = now + POLICY_SECONDS, ActivePolicy(RecommendationPolicy.objects.active(), switch)
+            self._cached = cached
+        return cached[1]
 
     def clear(self) -> None:
-        """Look it up again at the next request."""
-        self._known = None
+        """Query again at the next request."""
+        self._cached = None
 
 
 ACTIVE_POLICY = ActivePolicyCache()
 
 
 def recommend(user_id: int) -> Recommendation:
-    """What to offer a user now; who has no segment counts as Low / Unknown."""
+    """The recommendation for a user now. A user without a segment counts as Low / Unknown."""
     return recommend_each([user_id])[0]
 
 
 def recommend_each(user_ids: Sequence[int], replies: Sequence[Any] | None = None) -> list[Recommendation]:
-    """The same for several users, by one SQL read and one Redis read; more where Redis cannot tell a streak.
+    """The same for several users by one SQL query and one Redis call, plus one query per streak that Redis lacks.
 
-    `asked` as in streaks.read: the Redis read went along with another call.
+    `replies` as in streaks.read: the replies of a Redis call that was sent together with another one.
     """
-    get = ACTIVE_POLICY.get()
+    active = ACTIVE_POLICY.get()
     lookups = streaks.read(user_ids, replies)
-    known = current_segments({u for u, lookup in zip(user_ids, lookups, strict=True) if not lookup.ask_database})
-    return [_recommend(get, u, lookup, known) for u, lookup in zip(user_ids, lookups, strict=True)]
+    segments = current_segments({u for u, lookup in zip(user_ids, lookups, strict=True) if not lookup.ask_database})
+    return [_recommend(active, u, lookup, segments) for u, lookup in zip(user_ids, lookups, strict=True)]
 
 
 def _recommend(
-    get: ActivePolicy, user_id: int, lookup: streaks.StreakLookup, known: dict[int, CurrentSegment]
+    active: ActivePolicy, user_id: int, lookup: streaks.StreakLookup, segments: dict[int, CurrentSegment]
 ) -> Recommendation:
-    (group, risk_profile), streak = known.get(user_id, NO_SEGMENT), lookup.days
+    (group, risk_profile), streak = segments.get(user_id, NO_SEGMENT), lookup.days
     if lookup.ask_database:
         (group, risk_profile), run = segment_with_streak(user_id)
         streaks.write_back(user_id, lookup.note, run)
         streak = run.days if run else lookup.days
-    answer = get.answer(group, risk_profile, streak)
-    return Recommendation(user_id, group, risk_profile, streak, answer, get.policy.revision)
+    answer = active.answer(group, risk_profile, streak)
+    return Recommendation(user_id, group, risk_profile, streak, answer, active.policy.revision)

@@ -1,4 +1,4 @@
-"""The write door of risk profiles."""
+"""The write function of risk profiles."""
 
 from collections.abc import Collection
 
@@ -10,7 +10,7 @@ from segments.models import RiskChange, RiskProfile, UserSegment
 
 
 def set_risk_profile(*, user_ids: Collection[int], risk_profile: str, by: str) -> int:
-    """Give the users this risk profile, keeping a history; returns how many changed.
+    """Set the risk profile of users and record the changes. Returns how many users changed.
 
     A user without a segment gets one (Low). Raises UserErased when one of them is erased; then nothing has changed.
     """

@@ -1,4 +1,4 @@
-"""Where users stand, by one SQL read."""
+"""Users' current segments by one SQL query."""
 
 from collections.abc import Collection
 from typing import NamedTuple
@@ -10,14 +10,14 @@ from segments.models import RiskProfile
 from segments.streaks.from_actions import Run, as_run, clause, listed, parameters
 
 SEGMENTS = "SELECT user_id, rfm_group, risk_profile FROM user_segments WHERE user_id "
-SOME = {"postgresql": "= ANY(%s::bigint[])", "sqlite": "IN (SELECT value FROM json_each(%s))"}
+IN_LIST = {"postgresql": "= ANY(%s::bigint[])", "sqlite": "IN (SELECT value FROM json_each(%s))"}
 WITH_RUN = """WITH {run} SELECT s.rfm_group, s.risk_profile, r.day, r.days FROM (SELECT 1) AS one
     LEFT JOIN user_segments s ON s.user_id = %s
     LEFT JOIN (SELECT max(day) AS day, max(days) AS days FROM run) r ON 1 = 1"""
 
 
 class CurrentSegment(NamedTuple):
-    """Group and risk profile; who has no segment counts as Low / Unknown."""
+    """Group and risk profile. A user without a segment counts as Low / Unknown."""
 
     rfm_group: str
     risk_profile: str
@@ -27,17 +27,17 @@ NO_SEGMENT = CurrentSegment("Low", RiskProfile.UNKNOWN.value)
 
 
 def current_segments(user_ids: Collection[int]) -> dict[int, CurrentSegment]:
-    """Those who have a segment. Without ORM objects: this is much of what a recommendation costs."""
+    """The segments of the users who have one. Without ORM objects, which would be much of a recommendation's cost."""
     if not user_ids:
         return {}
-    rows = fetch(SEGMENTS + SOME[connection.vendor], [listed(user_ids)])
+    rows = fetch(SEGMENTS + IN_LIST[connection.vendor], [listed(user_ids)])
     return {int(str(user_id)): CurrentSegment(str(group), str(risk)) for user_id, group, risk in rows}
 
 
 def segment_with_streak(user_id: int) -> tuple[CurrentSegment, Run | None]:
-    """Where one user stands, and the streak as user_actions tells it, None when there is none."""
+    """One user's segment, and the streak computed from user_actions; None when there is none."""
     with connection.cursor() as cursor:
         cursor.execute(WITH_RUN.format(run=clause(some=True)), [*parameters([user_id]), user_id])
         group, risk_profile, day, days = cursor.fetchone()
-    known = NO_SEGMENT if group is None else CurrentSegment(group, risk_profile)
-    return known, as_run((user_id, day, days))[1] if day else None
+    segment = NO_SEGMENT if group is None else CurrentSegment(group, risk_profile)
+    return segment, as_run((user_id, day, days))[1] if day else None

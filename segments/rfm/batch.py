@@ -1,4 +1,4 @@
-"""The batch inside one transaction: gather what differs, count it, write it."""
+"""The RFM batch inside one transaction: gather the rows that differ, count them, write them."""
 
 import contextlib
 from collections import Counter
@@ -15,35 +15,35 @@ from segments.rfm.sql import adapted
 from segments.rules.scoring import WINDOW, Scoring
 
 Row = tuple[Any, ...]
-# Compiling costs more than it saves, and so does sorting the rows of a large shop on disk.
+# JIT compilation costs more than it saves; with the default work_mem the rows of a large shop are sorted on disk.
 PLANNER = """SELECT set_config('jit', 'off', true),
     set_config('work_mem', GREATEST(pg_size_bytes(current_setting('work_mem')) / 1024, 65536)::text, true)"""  # kB
-# PostgreSQL may take several processes (max_parallel_workers_per_gather; each takes a core from the web), but only one
-# for a range: it reads the index in the order in which it groups, while several would have to merge what they found,
+# PostgreSQL may use several processes (max_parallel_workers_per_gather; each takes a core from the web workers), but
+# one per range: one process reads the index in the order of the GROUP BY, while several have to merge their results,
 # which took 1.7 times as long on two idle cores (3M actions).
-ONE_A_RANGE = """SELECT set_config('min_parallel_index_scan_size', '1TB', true),
+ONE_PROCESS_PER_RANGE = """SELECT set_config('min_parallel_index_scan_size', '1TB', true),
     set_config('min_parallel_table_scan_size', '1TB', true)"""
-# The window and the segments both come in the order of user_id: merging them takes 0.83 of the time of hashing them (3M
-# actions), and with that work_mem the planner would hash the window too, which takes 1.6 times as long.
-MERGED = ("enable_hashjoin", "enable_hashagg")
-# Segments by their key: until autovacuum has looked at those of a first run, each range would read all of them.
-READ_BY_KEY = (*MERGED, "enable_seqscan", "enable_bitmapscan")
+# The window and the segments are both read in the order of user_id: a merge join takes 0.83 of the time of a hash join
+# (3M actions). With this work_mem the planner would also hash the aggregate, which takes 1.6 times as long.
+MERGE_JOIN_ONLY = ("enable_hashjoin", "enable_hashagg")
+# Read segments by primary key: until autovacuum has analysed those of a first run, each range would scan all of them.
+READ_BY_KEY = (*MERGE_JOIN_ONLY, "enable_seqscan", "enable_bitmapscan")
 
 
-class Place(NamedTuple):
-    """Where users stand; all None for those without a row."""
+class ScoredGroup(NamedTuple):
+    """A group with recency and frequency scores; all None for users without a row."""
 
     group: str
     recency: int
     frequency: int
 
 
-NOWHERE = (None, None, None)
+NO_ROW = (None, None, None)
 
 
 @dataclass(frozen=True)
 class Move:
-    """How many users go from one group to another; a user without a row stood where the lapsed stand."""
+    """How many users move from one group to another. Users without a row count as lapsed."""
 
     from_group: str
     to_group: str
@@ -52,7 +52,7 @@ class Move:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a run makes of the table, or would make; `seen` is the action id from which on it looked for newcomers."""
+    """The result of a run or a preview. `seen` is the action id after which it looked for users first seen."""
 
     seen: int
     users: int
@@ -66,50 +66,50 @@ class Outcome:
 
 @contextlib.contextmanager
 def gathered(scoring: Scoring, as_of: datetime) -> Iterator[Outcome]:
-    """The outcome of judging everybody as of a moment (UTC), while the rows that differ stand in rfm_difference.
+    """Score all users as of a moment (UTC) and gather the rows that differ in the temporary table rfm_difference.
 
-    Call it inside a transaction.
+    Yields the outcome; the table exists until the block ends. Call it inside a transaction.
     """
     with connection.cursor() as cursor:
         if sql.is_postgresql():
             cursor.execute(PLANNER)
-        standing = _rows(cursor, sql.STANDING)
-        seen = _seen(as_of, users=sum(users for *_, users, _ in standing))
+        current = _rows(cursor, sql.CURRENT_COUNTS)
+        seen = _seen(as_of, users=sum(users for *_, users, _ in current))
         parameters = sql.parameters(scoring, as_of) | {"seen": seen}
         with in_order(cursor, READ_BY_KEY):
-            query = sql.difference(list(scoring.rules), everybody=seen == 0, ranges=user_ranges.user_ranges())
+            query = sql.difference(list(scoring.rules), all_users=seen == 0, ranges=user_ranges.user_ranges())
             cursor.execute(query, parameters)
         if seen:
-            cursor.execute(sql.NEWCOMERS, parameters)
-        yield _outcome(scoring, seen, standing, _rows(cursor, sql.MOVES))
+            cursor.execute(sql.FIRST_SEEN, parameters)
+        yield _outcome(scoring, seen, current, _rows(cursor, sql.MOVES))
         cursor.execute(sql.DROP)
 
 
 def write(run: RfmRun, scoring: Scoring, moment: datetime) -> None:
-    """Write what is gathered: the changes of group and the rows, dated with the moment (UTC)."""
+    """Write the gathered changes of group and rows, with the moment (UTC) as their time."""
     values = {"run": run.pk, "moment": adapted(moment), "lapsed_group": scoring.lapsed_group}
     with connection.cursor() as cursor:
         cursor.execute(sql.CHANGES, values)
         try:
             with transaction.atomic():
                 cursor.execute(sql.insert(), values)
-        except IntegrityError:  # somebody new got a row meanwhile, by his risk profile
+        except IntegrityError:  # another transaction set a new user's risk profile, which created the row
             cursor.execute(sql.upsert(), values)
         else:
-            with in_order(cursor, MERGED):
+            with in_order(cursor, MERGE_JOIN_ONLY):
                 cursor.execute(sql.update(), values)
 
 
 @contextlib.contextmanager
-def in_order(cursor: Any, without: Sequence[str]) -> Iterator[None]:
-    """Keep the planner from splitting ranges and from these ways; an error ends the transaction and the settings."""
+def in_order(cursor: Any, disabled: Sequence[str]) -> Iterator[None]:
+    """Disable these plan types and parallel scans within a range; on an error the rollback restores the settings."""
     if not sql.is_postgresql():
         yield
         return
-    ways = ", ".join(f"set_config('{name}', %(switch)s, true)" for name in without)
-    cursor.execute(f"{ONE_A_RANGE}, {ways}", {"switch": "off"})
+    switches = ", ".join(f"set_config('{name}', %(switch)s, true)" for name in disabled)
+    cursor.execute(f"{ONE_PROCESS_PER_RANGE}, {switches}", {"switch": "off"})
     yield
-    cursor.execute(f"SELECT {ways}", {"switch": "on"})
+    cursor.execute(f"SELECT {switches}", {"switch": "on"})
 
 
 def _rows(cursor: Any, query: str) -> list[Row]:
@@ -118,31 +118,31 @@ def _rows(cursor: Any, query: str) -> list[Row]:
 
 
 def _seen(as_of: datetime, users: int) -> int:
-    """The id up to which the users of all actions before the window are known to have a row; 0: read everything."""
+    """The action id up to which all users of actions before the window have a row; 0: read all actions."""
     last = RfmRun.objects.done().first()
     if last is None or last.seen_action_id is None or last.as_of is None or last.users is None:
         return 0
-    leapt = as_of - WINDOW > last.as_of  # actions between that run's end and this window were in neither
-    lost_rows = users < last.users  # somebody emptied the table, or erased a user
-    return 0 if leapt or lost_rows else last.seen_action_id
+    has_gap = as_of - WINDOW > last.as_of  # actions between the last run's as_of and this window were in neither
+    lost_rows = users < last.users  # the table was emptied, or a user erased
+    return 0 if has_gap or lost_rows else last.seen_action_id
 
 
-def _outcome(scoring: Scoring, seen: int, standing: list[Row], differing: list[Row]) -> Outcome:
-    """From `standing` (Place, users, active) and `differing` (Place before, Place, users, further active, lapsed)."""
-    places = Counter({Place(*row[:3]): row[3] for row in standing})
+def _outcome(scoring: Scoring, seen: int, current: list[Row], differing: list[Row]) -> Outcome:
+    """From `current` (ScoredGroup, users, active) and `differing` (before, after, users, further active, lapsed)."""
+    counts = Counter({ScoredGroup(*row[:3]): row[3] for row in current})
     moves: Counter[tuple[str, str]] = Counter()
     for row in differing:
-        before, after, users = Place(*row[:3]), Place(*row[3:6]), row[6]
-        places[after] += users
-        places[before] -= users
+        before, after, users = ScoredGroup(*row[:3]), ScoredGroup(*row[3:6]), row[6]
+        counts[after] += users
+        counts[before] -= users
         moves[before.group or scoring.lapsed_group, after.group] += users
-    del places[NOWHERE]
-    groups = _totals(places, lambda place: place.group)
-    scores = _totals(places, lambda place: (place.recency, place.frequency))
+    del counts[NO_ROW]
+    groups = _totals(counts, lambda key: key.group)
+    scores = _totals(counts, lambda key: (key.recency, key.frequency))
     return Outcome(
         seen=seen,
-        users=places.total(),
-        active=sum(row[4] for row in standing) + sum(row[7] for row in differing),
+        users=counts.total(),
+        active=sum(row[4] for row in current) + sum(row[7] for row in differing),
         changed=sum(row[6] for row in differing),
         lapsed=sum(row[8] for row in differing),
         groups={name: groups[name] for name in scoring.groups},
@@ -151,8 +151,8 @@ def _outcome(scoring: Scoring, seen: int, standing: list[Row], differing: list[R
     )
 
 
-def _totals(places: Counter[Place], key: Callable[[Place], Any]) -> Counter[Any]:
+def _totals(counts: Counter[ScoredGroup], by: Callable[[ScoredGroup], Any]) -> Counter[Any]:
     totals: Counter[Any] = Counter()
-    for place, users in places.items():
-        totals[key(place)] += users
+    for key, users in counts.items():
+        totals[by(key)] += users
     return totals

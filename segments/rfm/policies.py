@@ -16,9 +16,9 @@ def publish_rfm_policy(
     created_by: str = "",
     note: str = "",
 ) -> RfmPolicy:
-    """Add a policy revision and put it in force from the next run on; units as in RfmPolicy's fields.
+    """Add a policy revision and make it active from the next run on; units as in RfmPolicy's fields.
 
-    Raises ValidationError, by field, with what is wrong; then nothing has changed.
+    Raises ValidationError, by field; then nothing has changed.
     """
     return RfmPolicy.objects.publish(
         kind=kind,

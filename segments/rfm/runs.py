@@ -1,4 +1,4 @@
-"""The RFM batch: everybody judged anew by the active policy, only rows that differ written, all or nothing."""
+"""Runs of the RFM batch: score all users by a policy and write the rows that differ, in one transaction."""
 
 import logging
 from datetime import datetime
@@ -17,7 +17,7 @@ from segments.rules.scoring import Scoring
 
 logger = logging.getLogger(__name__)
 KILLED = "The process ended before the run did; nothing was written."
-# Whether so little was written since the last VACUUM that another one would take longer than it saves.
+# Whether so few rows were written since the last VACUUM that another one would take longer than it saves.
 IS_VACUUMED = """SELECT COALESCE(last_vacuum, last_autovacuum) IS NOT NULL
     AND n_ins_since_vacuum + n_dead_tup <= 0.005 * n_live_tup
     FROM pg_stat_user_tables WHERE relid = 'user_actions'::regclass"""
@@ -25,11 +25,11 @@ FENCE = "Another process has closed this run; nothing was written."
 
 
 class AlreadyDone(Exception):
-    """The day's run is committed already; nothing was done."""
+    """The daily run of that day is committed already; nothing was done."""
 
 
 class Fenced(Exception):
-    """The run was given up by others while this process slept; nothing was written."""
+    """Another process marked the run as failed while this process was suspended; nothing was written."""
 
 
 def compute_rfm_and_update_segments(
@@ -39,10 +39,10 @@ def compute_rfm_and_update_segments(
     policy: RfmPolicy | None = None,
     requested_by: str = "",
 ) -> RfmRun:
-    """Judge every user by his actions of the 30 days up to as_of (UTC, default now) and return the committed run.
+    """Score all users by their actions of the 30 days up to as_of (UTC, default now) and return the committed run.
 
-    Raises Busy when another run is at work, AlreadyDone for a second daily run of a day; any other error leaves all
-    segments as they were, and a run with status failed that says why.
+    Raises Busy when another run is in progress, AlreadyDone for a second daily run of a day. Any other error leaves all
+    segments unchanged and stores the run as failed, with the error.
     """
     run = RfmRun(kind=kind, as_of=as_of, policy=policy, requested_by=requested_by)
     with only_run():
@@ -50,15 +50,15 @@ def compute_rfm_and_update_segments(
 
 
 def carry_out_requested(run: RfmRun) -> RfmRun:
-    """Carry out a run that request_rfm_run stored; raises as compute_rfm_and_update_segments does."""
+    """Carry out a run that request_rfm_run stored. Raises as compute_rfm_and_update_segments does."""
     with only_run():
         return _carry_out(run)
 
 
 def request_rfm_run(*, requested_by: str, policy: RfmPolicy | None = None) -> RfmRun:
-    """Ask the scheduler for a run; it starts within seconds, or after the one at work, as of that moment.
+    """Request a run from the scheduler. It starts within seconds or after the run in progress, as of its start.
 
-    Raises Busy while another one waits.
+    Raises Busy while another request waits.
     """
     if RfmRun.objects.requested().exists():
         raise Busy("another requested run waits for the scheduler")
@@ -68,7 +68,7 @@ def request_rfm_run(*, requested_by: str, policy: RfmPolicy | None = None) -> Rf
 
 
 def preview_rfm(*, as_of: datetime | None = None, policy: RfmPolicy | None = None) -> Outcome:
-    """What a run would change, as of a moment (UTC, default now) and by a policy (default the active one)."""
+    """What a run would change, as of a moment (UTC, default now) and by a policy (default: the active one)."""
     as_of, policy = as_of or timezone.now(), policy or RfmPolicy.objects.active()
     with transaction.atomic(), gathered(_scoring(policy, as_of), as_of) as outcome:
         return outcome
@@ -98,7 +98,7 @@ def _start(run: RfmRun) -> None:
 
 
 def _prepare() -> int | None:
-    """VACUUM, which makes the window's index-only scan one, and the id up to which the actions are final."""
+    """VACUUM, without which the index-only scan of the window reads the table too; returns final_action_id()."""
     if is_postgresql() and not connection.in_atomic_block:
         analyze = "" if user_ranges.are_known() else ", ANALYZE"
         with connection.cursor() as cursor:

@@ -1,8 +1,8 @@
-"""The batch in SQL: one text for PostgreSQL and SQLite (3.39 or newer).
+"""The SQL of the RFM batch, the same text for PostgreSQL and SQLite (3.39 or newer).
 
-The cut-off instants are parameters, so there is no date arithmetic in SQL. What would change is gathered in a temporary
-table first: a dry run counts it, a run writes it. Its user_id is cast, and without ranges user_segments is joined as it
-is, because SQLite joins a column without a declared type, or a subquery, row by row.
+The cut-off instants are parameters, so the SQL has no date arithmetic. The rows that would change are gathered in a
+temporary table first: a dry run counts them, a run writes them. Its user_id is cast, and without ranges user_segments
+is joined directly: SQLite joins a column without a declared type, or a subquery, row by row.
 """
 
 from collections.abc import Sequence
@@ -24,16 +24,16 @@ ACTED = f"""
         {TOTAL}{{inside}} AS total
     FROM user_actions WHERE {{where}} AND {{users}} GROUP BY user_id"""
 WINDOW_ONLY = "action_timestamp >= %(since)s AND action_timestamp <= %(as_of)s"
-UP_TO_NOW = "action_timestamp <= %(as_of)s"
+UP_TO_AS_OF = "action_timestamp <= %(as_of)s"
 INSIDE = " FILTER (WHERE action_timestamp >= %(since)s)"
-EVERYBODY = "TRUE"
+ALL_USERS = "TRUE"
 DIFFERENCE = "CREATE TEMPORARY TABLE rfm_difference AS {parts}"
 PART = """
-WITH acted AS ({acted}
+WITH activity AS ({activity}
 ), scored AS (
     SELECT user_id, last_action_at, frequency, {money} AS monetary,
         {recency_score} AS recency_score, {frequency_score} AS frequency_score, {monetary_score} AS monetary_score
-    FROM acted
+    FROM activity
 ), classified AS (
     SELECT CAST(COALESCE(scored.user_id, old.user_id) AS bigint) AS user_id, {group} AS rfm_group,
         COALESCE(scored.recency_score, 1) AS recency_score, COALESCE(scored.frequency_score, 1) AS frequency_score,
@@ -44,8 +44,8 @@ WITH acted AS ({acted}
 SELECT user_id, {classified}, old_rfm_group AS from_group, old_recency_score, old_frequency_score, old_last_action_at
 FROM classified
 WHERE ({classified}) IS DISTINCT FROM ({old_classified})"""
-# Users first seen outside the window, among the actions that arrived since the last run.
-NEWCOMERS = """
+# Users first seen by an action that arrived since the last run and lies before the window.
+FIRST_SEEN = """
 INSERT INTO rfm_difference
     (user_id, rfm_group, recency_score, frequency_score, monetary_score, frequency, monetary)
 SELECT DISTINCT arrived.user_id, %(lapsed_group)s, 1, 1, 1, 0, 0 FROM user_actions arrived
@@ -57,14 +57,14 @@ SELECT from_group, old_recency_score, old_frequency_score, rfm_group, recency_sc
     COUNT(*), COUNT(last_action_at) - COUNT(old_last_action_at),
     COUNT(CASE WHEN last_action_at IS NULL THEN old_last_action_at END)
 FROM rfm_difference GROUP BY 1, 2, 3, 4, 5, 6"""
-STANDING = """
+CURRENT_COUNTS = """
 SELECT rfm_group, recency_score, frequency_score, COUNT(*), COUNT(last_action_at) FROM user_segments GROUP BY 1, 2, 3"""
-# Who appears among the lapsed stood there before: a first run writes a third of the rows.
+# A user whose first group is that of lapsed users is no change: a first run writes a third of the rows.
 CHANGES = """
 INSERT INTO segment_changes (user_id, run_id, from_group, to_group, changed_at)
 SELECT user_id, %(run)s, COALESCE(from_group, ''), rfm_group, %(moment)s FROM rfm_difference
 WHERE COALESCE(from_group, %(lapsed_group)s) <> rfm_group"""
-# Ranges come as they are done. In order: else this and set_risk_profile could each wait for the other's rows.
+# Ranges finish in any order. ORDER BY: otherwise this statement and set_risk_profile could deadlock on rows.
 INSERT = """
 INSERT INTO user_segments (user_id, risk_profile, {classified}, last_updated)
 SELECT user_id, 'Unknown', {classified}, %(moment)s FROM rfm_difference WHERE {rows} ORDER BY user_id"""
@@ -86,29 +86,31 @@ CLASSIFIED = (
 )
 
 
-def acted(*, everybody: bool = False, users: str = EVERYBODY) -> str:
+def activity(*, all_users: bool = False, users: str = ALL_USERS) -> str:
     """The aggregate of the window: user_id, last_action_at, frequency, total (cents).
 
-    With everybody also users whose actions are all older, with nothing in the window; `users` is a condition.
+    With `all_users` also users whose actions are all before the window, with NULL and 0. `users` is an SQL condition.
     """
-    inside, where = (INSIDE, UP_TO_NOW) if everybody else ("", WINDOW_ONLY)
+    inside, where = (INSIDE, UP_TO_AS_OF) if all_users else ("", WINDOW_ONLY)
     return ACTED.format(inside=inside, where=where, users=users)
 
 
-def difference(rules: list[Rule], *, everybody: bool, ranges: Sequence[str]) -> str:
-    """Gathers the rows that a run would write; without everybody, those of NEWCOMERS are missing.
+def difference(rules: list[Rule], *, all_users: bool, ranges: Sequence[str]) -> str:
+    """The statement that gathers the rows a run would write; without `all_users`, those of FIRST_SEEN are missing.
 
-    `ranges` are conditions of which every user meets one: PostgreSQL judges several ranges at a time.
+    `ranges` are SQL conditions of which every user meets one: PostgreSQL scores several ranges in parallel.
     """
-    parts = [_part(rules, everybody=everybody, users=users) for users in ranges]
+    parts = [_part(rules, all_users=all_users, users=users) for users in ranges]
     return DIFFERENCE.format(parts=f"({') UNION ALL ('.join(parts)})" if parts[1:] else parts[0])
 
 
-def _part(rules: list[Rule], *, everybody: bool, users: str) -> str:
+def _part(rules: list[Rule], *, all_users: bool, users: str) -> str:
     return PART.format(
-        acted=acted(everybody=everybody, users=users),
-        segments="user_segments" if users == EVERYBODY else f"(SELECT * FROM user_segments WHERE {users})",
-        money="total * 0.01" if is_postgresql() else "total / 100.0",  # exact, and the nearest float
+        activity=activity(all_users=all_users, users=users),
+        segments="user_segments" if users == ALL_USERS else f"(SELECT * FROM user_segments WHERE {users})",
+        money="total * 0.01"
+        if is_postgresql()
+        else "total / 100.0",  # exact on PostgreSQL, the nearest float on SQLite
         recency_score=score("last_action_at > ", "recency"),
         frequency_score=score("frequency >= ", "frequency"),
         monetary_score=score("total >= ", "monetary"),
@@ -120,23 +122,23 @@ def _part(rules: list[Rule], *, everybody: bool, users: str) -> str:
 
 
 def insert() -> str:
-    """Writes the gathered rows of new users, at half the price of upsert; fails when one of them has a row."""
+    """Inserts the gathered rows of new users, in half the time of upsert(). Fails when one of them has a row."""
     return INSERT.format(classified=", ".join(CLASSIFIED), rows="from_group IS NULL")
 
 
 def update() -> str:
-    """Writes the gathered rows of users who had a row; risk profiles stay as they are."""
+    """Updates the gathered rows of users who had a row; risk profiles are unchanged."""
     return UPDATE.format(updates=", ".join(f"{column} = new.{column}" for column in CLASSIFIED))
 
 
 def upsert() -> str:
-    """Writes all gathered rows, whoever has a row; risk profiles stay as they are."""
+    """Inserts or updates all gathered rows; risk profiles are unchanged."""
     updates = ", ".join(f"{column} = excluded.{column}" for column in CLASSIFIED)
     return INSERT.format(classified=", ".join(CLASSIFIED), rows="TRUE") + UPSERT.format(updates=updates)
 
 
 def parameters(scoring: Scoring, as_of: datetime) -> Parameters:
-    """What the statements need of the policy and of as_of (UTC)."""
+    """The parameters of the statements, from the scoring and as_of (UTC)."""
     cuts: CutPoints = scoring.cuts
     values: dict[str, Value] = {"since": as_of - WINDOW, "as_of": as_of, "lapsed_group": scoring.lapsed_group}
     for number in range(4):
@@ -150,7 +152,7 @@ def parameters(scoring: Scoring, as_of: datetime) -> Parameters:
 
 
 def adapted(value: Value) -> Value:
-    """A value as the statements compare it: money is cents, and on SQLite instants are text."""
+    """A value as the statements compare it: money in cents, and on SQLite instants as text."""
     if isinstance(value, datetime):
         return connection.ops.adapt_datetimefield_value(value)
     if isinstance(value, Decimal):
@@ -159,19 +161,19 @@ def adapted(value: Value) -> Value:
 
 
 def is_postgresql() -> bool:
-    """Whether this is PostgreSQL; else it is SQLite."""
+    """Whether the database is PostgreSQL; otherwise it is SQLite."""
     return connection.vendor == "postgresql"
 
 
 def score(reached: str, dimension: str, batch: str = "") -> str:
-    """The score of one dimension, from the beginning of its condition, by the `parameters` of one batch."""
+    """The SQL of one dimension's score; `reached` is the condition up to the cut point, `batch` a suffix."""
     # Each cut point is at least as hard to reach as the one before.
     whens = [f"WHEN {reached}%({dimension}{number}{batch})s THEN {number + 2}" for number in (3, 2, 1, 0)]
     return f"CASE {' '.join(whens)} ELSE 1 END"
 
 
 def _group(rules: list[Rule]) -> str:
-    # A lapsed user's scores are null here: he falls through to the last rule.
+    # A lapsed user's scores are NULL here, so that only the last rule matches.
     whens = [
         f"WHEN scored.recency_score >= {rule.recency:d} AND scored.frequency_score >= {rule.frequency:d} "
         f"AND scored.monetary_score >= {rule.monetary:d} THEN %(group{number})s"

@@ -1,4 +1,4 @@
-"""Who went from which group to which between two moments."""
+"""The transition matrix of groups between two moments."""
 
 from collections import Counter
 from datetime import datetime
@@ -8,7 +8,7 @@ from django.db import connection
 from segments.models import RfmPolicy, RfmRun
 from segments.rfm.sql import adapted
 
-# By the runs that ended in between, which have an index: nobody else has moved.
+# Only users in runs that ended in between have moved; runs are indexed by their end.
 MOVED = """
 WITH moved AS (
     SELECT user_id, MIN(id) AS first, MAX(id) AS last FROM segment_changes
@@ -23,7 +23,8 @@ GROUP BY 1, 2"""
 def transition_matrix(start: datetime, end: datetime) -> Counter[tuple[str, str]]:
     """How many users were in which group at two moments (UTC): {(group at start, group at end): users}.
 
-    The counts sum to all users of the last run until the later moment; who had no row yet stood where the lapsed stand.
+    The counts sum to all users of the last run up to the later moment. Users without a row yet count in the group of
+    lapsed users.
     """
     if end < start:
         return Counter({(was, became): users for (became, was), users in transition_matrix(end, start).items()})

@@ -1,4 +1,4 @@
-"""Revision 1 of each policy: the original system's rules, to the last digit."""
+"""Revision 1 of each policy: exactly the rules of the original system."""
 
 from typing import Any
 

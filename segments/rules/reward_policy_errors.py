@@ -1,4 +1,4 @@
-"""What can be wrong with a recommendation policy, in words for the person who writes it."""
+"""Validation of a recommendation policy's form, with messages for its author."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -21,14 +21,14 @@ def is_probability(value: Any) -> bool:
 
 
 def is_time_window(value: Any) -> bool:
-    """1 to 64 printable characters, without blanks around them."""
+    """1 to 64 printable characters, without leading or trailing blanks."""
     return isinstance(value, str) and 0 < len(value) <= WINDOW_LENGTH and value.isprintable() and value == value.strip()
 
 
 def rule_errors(rules: Any, groups: Sequence[str]) -> list[str]:
-    """Messages about the form of the rules; [] when they are right."""
+    """Messages about the form of the rules; [] when they are valid."""
     if not isinstance(rules, list):
-        return ["A list of rules is needed; it may be empty, then everybody gets the default."]
+        return ["A list of rules is needed; it may be empty, then all users get the default."]
     return [error for number, rule in enumerate(rules, 1) for error in _rule_errors(number, rule, groups)]
 
 
@@ -57,7 +57,7 @@ def _streak_errors(number: int, first: Any, last: Any) -> Iterator[str]:
 
 
 def invariant_errors(invariants: Any) -> list[str]:
-    """Messages about the form of the invariants; [] when they are right."""
+    """Messages about the form of the invariants; [] when they are valid."""
     if not isinstance(invariants, list):
         return ["A list of invariants is needed; it may be empty."]
     return [error for number, invariant in enumerate(invariants, 1) for error in _invariant_errors(number, invariant)]

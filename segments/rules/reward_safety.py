@@ -1,8 +1,8 @@
-"""Prove a recommendation policy safe before it is published, or name a user whom it would answer wrongly.
+"""Safety checks of a recommendation policy before it is published, with counter-examples.
 
-Checked for every RFM group x risk profile x streak of 0 to 36,500 days: which rule answers (no rule is in vain), and
-that the probability lies in 0..1 and keeps what the staff demand. Between two boundaries of rules one rule answers, so
-the probability only rises or only falls with the streak: its extremes stand at the ends.
+Checked for every RFM group x risk profile x streak of 0 to 36,500 days: each rule applies to some user, the probability
+is in 0..1 and between floor and cap, and the policy's invariants hold. Between two boundaries of rules the same rule
+applies, so the probability is monotonic in the streak: its extremes are at the ends of the interval.
 """
 
 from collections.abc import Iterator, Sequence
@@ -19,7 +19,7 @@ NEVER_LOWER, AT_MOST, REWARDS = "never_lower_for_a_better_group", "at_most", "ex
 
 @dataclass(frozen=True)
 class CounterExample:
-    """A user whom the policy answers wrongly, the rule (None: the default) and probability he gets, and why not."""
+    """A user who gets an unsafe answer: by which rule (None: the default), which probability, and why it is unsafe."""
 
     group: str
     risk_profile: str
@@ -37,7 +37,7 @@ class CounterExample:
 
 @dataclass(frozen=True)
 class StreakInterval:
-    """The streaks first..last of one group and risk profile, all answered by one rule (None: the default)."""
+    """The streaks first..last of one group and risk profile to which one rule applies (None: the default)."""
 
     group: str
     risk_profile: str
@@ -48,82 +48,86 @@ class StreakInterval:
 
 @dataclass(frozen=True)
 class SafetyCheck:
-    """The questions that can be asked about one policy; `groups` are those that users can be in, best first."""
+    """The checks of one policy. `groups` are the groups that users can be in, best first."""
 
     rules: RewardRules
     groups: Sequence[str]
 
-    def pieces(self) -> Iterator[StreakInterval]:
-        """All cells, put together where one rule answers; the same boundaries in every group and risk profile."""
+    def intervals(self) -> Iterator[StreakInterval]:
+        """All intervals of all groups and risk profiles; each group and risk profile has the same boundaries."""
         bounds = {0, MAX_STREAK + 1}
         for rule in self.rules.rules:
             bounds |= {rule.streak_from} | ({rule.streak_to + 1} if rule.streak_to is not None else set())
-        stretches = list(pairwise(sorted(bounds)))
-        for group, risk, (first, after) in product(self.groups, RiskProfile.values, stretches):
+        ranges = list(pairwise(sorted(bounds)))
+        for group, risk, (first, after) in product(self.groups, RiskProfile.values, ranges):
             yield StreakInterval(group, risk, first, after - 1, self.rules.matching(group, risk, first))
 
     def unreachable(self) -> Iterator[CounterExample]:
-        """For each rule that never answers, somebody whom it is about and another rule answers."""
-        pieces = list(self.pieces())
-        answering = {piece.rule for piece in pieces}
+        """For each rule that never applies, a user whom it matches and to whom an earlier rule applies."""
+        intervals = list(self.intervals())
+        applied = {interval.rule for interval in intervals}
         for number, rule in enumerate(self.rules.rules, 1):
-            if number not in answering:
-                piece = next(p for p in pieces if rule.matches(p.group, p.risk_profile, p.first))
-                why = f"rule {number} ({rule}) is about him but never answers anybody"
-                yield self._example(piece, piece.first, why)
+            if number not in applied:
+                interval = next(i for i in intervals if rule.matches(i.group, i.risk_profile, i.first))
+                why = f"rule {number} ({rule}) matches this user, but an earlier rule always applies first"
+                yield self._example(interval, interval.first, why)
 
     def outside(self, least: Decimal, most: Decimal, why: str, risk: str | None = None) -> Iterator[CounterExample]:
-        """Somebody (of a risk profile) whose probability is not in least..most, if there is one."""
-        for piece in self.pieces():
-            for streak in (piece.first, piece.last) if risk in (None, piece.risk_profile) else ():
-                if not least <= self.rules.probability(piece.rule, streak) <= most:
-                    yield self._example(piece, streak, why)
+        """A user (of a risk profile) whose probability is not in least..most, if there is one."""
+        for interval in self.intervals():
+            for streak in (interval.first, interval.last) if risk in (None, interval.risk_profile) else ():
+                if not least <= self.rules.probability(interval.rule, streak) <= most:
+                    yield self._example(interval, streak, why)
                     return
 
     def lower_for_a_better_group(self) -> Iterator[CounterExample]:
-        """Somebody who would get more in the next worse group, if there is one."""
-        pieces = list(self.pieces())
-        for better, worse in zip(pieces, pieces[len(pieces) // len(self.groups) :], strict=False):
+        """A user who would get more in the next worse group, if there is one."""
+        intervals = list(self.intervals())
+        for better, worse in zip(intervals, intervals[len(intervals) // len(self.groups) :], strict=False):
             streak = self._first_lower(better, worse)
             if streak is not None:
                 more = self.rules.probability(worse.rule, streak)
-                yield self._example(better, streak, f"in the worse group {worse.group} he would get {more:.4f}")
+                yield self._example(better, streak, f"in the worse group {worse.group} they would get {more:.4f}")
                 return
 
     def _first_lower(self, better: StreakInterval, worse: StreakInterval) -> int | None:
-        end = [self.rules.probability(piece.rule, better.last) for piece in (better, worse)]
+        end = [self.rules.probability(interval.rule, better.last) for interval in (better, worse)]
         for streak in range(better.first, better.last + 1):
-            here = [self.rules.probability(piece.rule, streak) for piece in (better, worse)]
+            here = [self.rules.probability(interval.rule, streak) for interval in (better, worse)]
             if here[0] < here[1]:
                 return streak
-            if here == end:  # both stay as they are from here on
+            if here == end:  # both are constant from here on
                 break
         return None
 
-    def _example(self, piece: StreakInterval, streak: int, why: str) -> CounterExample:
-        probability = self.rules.probability(piece.rule, streak)
-        return CounterExample(piece.group, piece.risk_profile, streak, piece.rule, probability, why)
+    def _example(self, interval: StreakInterval, streak: int, why: str) -> CounterExample:
+        probability = self.rules.probability(interval.rule, streak)
+        return CounterExample(interval.group, interval.risk_profile, streak, interval.rule, probability, why)
 
 
 def with_low(groups: Sequence[str]) -> list[str]:
-    """Who has no segment yet counts as Low, also where the RFM policy has no such group."""
+    """The groups, and Low if it is missing: users without a segment count as Low under any RFM policy."""
     return [*groups, *({"Low"} - set(groups))]
 
 
 def counter_examples(
     rules: RewardRules, invariants: Sequence[dict[str, Any]], groups: Sequence[str]
 ) -> list[CounterExample]:
-    """Users whom a well-formed policy answers wrongly; [] when it is safe. `groups` are the RFM policy's, best first.
+    """Users who get an unsafe answer from a well-formed policy; [] when it is safe.
 
-    The invariant expected_rewards_a_day is about people, not cells: publishing checks it.
+    `groups` are those of the RFM policy, best first. Publishing checks the invariant expected_rewards_a_day, which
+    depends on how many users there are.
     """
-    ranked, everybody = SafetyCheck(rules, groups), SafetyCheck(rules, with_low(groups))
-    found = [*everybody.unreachable(), *everybody.outside(Decimal(0), Decimal(1), "a probability lies between 0 and 1")]
-    found += everybody.outside(rules.floor, rules.cap, f"the floor is {rules.floor}, the cap {rules.cap}")
+    ranked_groups, all_groups = SafetyCheck(rules, groups), SafetyCheck(rules, with_low(groups))
+    found = [
+        *all_groups.unreachable(),
+        *all_groups.outside(Decimal(0), Decimal(1), "a probability lies between 0 and 1"),
+    ]
+    found += all_groups.outside(rules.floor, rules.cap, f"the floor is {rules.floor}, the cap {rules.cap}")
     for invariant in invariants:
         if invariant["kind"] == NEVER_LOWER:
-            found += ranked.lower_for_a_better_group()
+            found += ranked_groups.lower_for_a_better_group()
         elif invariant["kind"] == AT_MOST:
             risk, most = invariant["risk_profile"], Decimal(invariant["probability"])
-            found += everybody.outside(Decimal("-Infinity"), most, f"{risk} may get at most {most}", risk)
+            found += all_groups.outside(Decimal("-Infinity"), most, f"{risk} may get at most {most}", risk)
     return found

@@ -1,6 +1,6 @@
-"""What a policy answers for one user, in exact decimals: pure, so that checks and previews can ask about anybody.
+"""Reward rules: a user's probability, time window and reason, in exact decimals and without database access.
 
-probability = base of the first rule that matches + streak days x step, kept between floor and cap, rounded to 4 places
+probability = base of the first rule that matches + streak days x step, clamped to floor..cap, rounded to 4 places
 (half to even). Probabilities are 0 to 1, streaks whole days.
 """
 
@@ -13,7 +13,7 @@ from typing import Any
 MAX_STREAK = 36_500  # days; more is not a streak
 
 PLACES = Decimal("0.0001")
-ANSWERS_KEPT = 4096
+ANSWER_CACHE_SIZE = 4096
 UNKNOWN_STREAK = " (not known, so it counts as none)"
 
 
@@ -23,7 +23,7 @@ def _days(number: int) -> str:
 
 @dataclass(frozen=True)
 class RewardRule:
-    """A base probability and time window for some users; None stands for any."""
+    """A base probability and time window for matching users; None matches any value."""
 
     group: str | None
     risk_profile: str | None
@@ -34,11 +34,11 @@ class RewardRule:
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> "RewardRule":
-        """As RecommendationPolicy.rules holds it: the probability as text."""
+        """Parse an item of RecommendationPolicy.rules, whose probability is text."""
         return cls(**data | {"probability": Decimal(data["probability"])})
 
     def matches(self, group: str, risk_profile: str, streak: int) -> bool:
-        """Whether the rule is about such a user."""
+        """Whether the rule matches such a user; the streak is in days."""
         return (
             self.group in (None, group)
             and self.risk_profile in (None, risk_profile)
@@ -58,7 +58,7 @@ class RewardRule:
 
 @dataclass(frozen=True)
 class Answer:
-    """A probability with 4 places, when to offer, and the sentence whose terms add up to the probability."""
+    """A probability with 4 places, a time window, and the sentence whose terms add up to the probability."""
 
     probability: Decimal
     time_window: str
@@ -68,7 +68,7 @@ class Answer:
 
 @dataclass(frozen=True, eq=False)
 class RewardRules:
-    """A policy's content, ready to answer."""
+    """The content of a recommendation policy."""
 
     rules: Sequence[RewardRule]
     streak_step: Decimal
@@ -77,9 +77,9 @@ class RewardRules:
     default_probability: Decimal
     default_time_window: str
 
-    @lru_cache(ANSWERS_KEPT)  # noqa: B019  (few policies live at a time, and each is dropped with its cache entries)
+    @lru_cache(ANSWER_CACHE_SIZE)  # noqa: B019  (few policies at a time; each goes with its entries)
     def answer(self, group: str, risk_profile: str, streak: int | None) -> Answer:
-        """What such a user gets; the streak is None when nobody knows it."""
+        """The answer for such a user; the streak (days) is None when it is not known."""
         days = streak or 0
         number = self.matching(group, risk_profile, days)
         rule = self.rules[number - 1] if number else None
@@ -103,21 +103,21 @@ class RewardRules:
         return self.rules[rule - 1].probability if rule else self.default_probability
 
     def probability(self, rule: int | None, streak: int) -> Decimal:
-        """What a rule (None: the default) makes of a streak."""
-        return self._kept(self.base(rule) + self.streak_step * streak).quantize(PLACES, ROUND_HALF_EVEN)
+        """The probability by a rule number (None: the default) and a streak in days."""
+        return self._clamped(self.base(rule) + self.streak_step * streak).quantize(PLACES, ROUND_HALF_EVEN)
 
-    def _kept(self, raw: Decimal) -> Decimal:
+    def _clamped(self, raw: Decimal) -> Decimal:
         return min(max(raw, self.floor), self.cap)
 
     def _corrections(self, raw: Decimal) -> list[tuple[Decimal, str]]:
-        kept = self._kept(raw)
-        rounding = kept.quantize(PLACES, ROUND_HALF_EVEN) - kept
-        terms = [(kept - raw, "by the floor" if kept > raw else "by the cap"), (rounding, "by rounding")]
+        clamped = self._clamped(raw)
+        rounding = clamped.quantize(PLACES, ROUND_HALF_EVEN) - clamped
+        terms = [(clamped - raw, "by the floor" if clamped > raw else "by the cap"), (rounding, "by rounding")]
         return [(amount, text) for amount, text in terms if amount]
 
 
 def sentence(terms: Sequence[tuple[Decimal, str]], total: Decimal) -> str:
-    """base 0.2500 from rule 3 (Low, any risk) + 0.0700 for a streak of 7 days = 0.3200"""
+    """The reason, such as: base 0.2500 from rule 3 (Low, any risk) + 0.0700 for a streak of 7 days = 0.3200"""
     (base, source), *others = terms
     parts = [f"base {_exact(base)} {source}"]
     parts += [f"{'-' if amount < 0 else '+'} {_exact(abs(amount))} {text}" for amount, text in others]

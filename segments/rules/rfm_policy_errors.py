@@ -1,4 +1,4 @@
-"""What can be wrong with an RFM policy, in words for the person who writes it."""
+"""Validation of an RFM policy, with messages for its author."""
 
 import re
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ EXPECTED = {
 
 
 def cut_errors(dimension: str, cuts: Any, kind: str) -> list[str]:
-    """Messages about the cut points of one dimension; [] when they are right."""
+    """Messages about the cut points of one dimension; [] when they are valid."""
     if kind == "quantile":
         return ["A quantile policy computes its cut points at each run: leave this empty."] if cuts else []
     if not isinstance(cuts, list) or len(cuts) != 4:
@@ -44,7 +44,7 @@ def _order_errors(dimension: str, cuts: list[Decimal]) -> list[str]:
 
 
 def rule_errors(rules: Any) -> list[str]:
-    """Messages about the group rules; [] when they are right."""
+    """Messages about the group rules; [] when they are valid."""
     if not isinstance(rules, list) or not rules:
         return ["A list with at least one rule is needed."]
     if shapes := [error for number, rule in enumerate(rules, 1) for error in _shape_errors(number, rule)]:
@@ -76,6 +76,6 @@ def _coverage_errors(rules: list[Rule]) -> Iterator[str]:
     for number, rule in enumerate(rules):
         shadow = next((before for before in rules[:number] if before.matches(rule.least)), None)
         if shadow:
-            yield f'"{rule.name}" can never match: "{shadow.name}" stands before it and asks for no more.'
+            yield f'"{rule.name}" can never match: "{shadow.name}" comes before it and requires no higher scores.'
     if rules[-1].least != Scores(1, 1, 1):
         yield f'The last rule ("{rules[-1].name}") must match every user: least scores 1, 1, 1.'

@@ -1,6 +1,6 @@
-"""RFM scores and groups of one user, in plain Python: what the batch does in SQL, said once more for people.
+"""RFM scores and groups of one user in plain Python; segments/rfm/sql.py computes the same in SQL for all users.
 
-Score = 1 + how many of four cut points are reached; the first rule whose three least scores are met names the group.
+Score = 1 + the number of the four cut points reached. The first rule whose three least scores are met gives the group.
 """
 
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ class Scores(NamedTuple):
 
 @dataclass(frozen=True)
 class Rule:
-    """A group and the least scores that make it."""
+    """A group and its least scores."""
 
     name: str
     recency: int
@@ -50,7 +50,7 @@ class CutPoints:
 
     @classmethod
     def from_json(cls, data: dict[str, list[Any]]) -> "CutPoints":
-        """As RfmRun.cuts holds them: money as decimal strings."""
+        """Parse RfmRun.cuts, where money is decimal strings."""
         money = [None if cut is None else Decimal(cut) for cut in data["monetary"]]
         return cls(data["recency"], data["frequency"], money)
 
@@ -70,7 +70,7 @@ class CutPoints:
 
 @dataclass(frozen=True)
 class Scoring:
-    """Cut points and rules, best group first; the last rule matches all."""
+    """Cut points and rules, best group first; the last rule matches all users."""
 
     cuts: CutPoints
     rules: Sequence[Rule]

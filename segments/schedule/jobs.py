@@ -1,4 +1,4 @@
-"""What the scheduler process does, job by job, each on a database connection that ends with it."""
+"""The jobs of the scheduler process. Each closes its database connection at its end."""
 
 import threading
 from collections import Counter
@@ -17,7 +17,7 @@ from segments.rules.scoring import DAY
 
 DAILY_HOUR = 2  # UTC
 KEEP_EXECUTIONS = timedelta(days=30)
-LOCK_RETRY_SECONDS = 1.0  # seconds
+LOCK_RETRY_SECONDS = 1.0
 ERROR_LENGTH = 900  # django-apscheduler fails to store more than 1,000 characters
 
 finished: Counter[str] = Counter()  # runs that this process committed, by kind
@@ -25,11 +25,11 @@ stop = threading.Event()
 
 
 class JobFailed(Exception):
-    """A job's error, short enough to be stored; the run has it too."""
+    """A job's error, short enough for django-apscheduler. The run stores it too."""
 
 
 def daily_due(now: datetime) -> datetime:
-    """The last 02:00 UTC up to now."""
+    """The last 02:00 UTC at or before now."""
     due = now.astimezone(UTC).replace(hour=DAILY_HOUR, minute=0, second=0, microsecond=0)
     return due if due <= now else due - DAY
 
@@ -41,7 +41,7 @@ def daily_is_missing() -> bool:
 
 
 def run_daily() -> None:
-    """Make the last daily run that was due, unless it is done; of several missed ones only the last."""
+    """Make the last daily run that was due, unless it is done. Of several missed runs only the last is made."""
     kind, as_of = RfmRun.Kind.DAILY, daily_due(timezone.now())
     _when_free(partial(compute_rfm_and_update_segments, kind=kind, as_of=as_of))
 
@@ -52,19 +52,19 @@ def run_startup() -> None:
 
 
 def run_requested() -> None:
-    """Carry out the oldest wish of staff."""
+    """Carry out the oldest run that staff requested."""
     if run := RfmRun.objects.requested().first():
         _when_free(partial(carry_out_requested, run))
 
 
 def prune_executions() -> None:
-    """Forget executions that are older than KEEP_EXECUTIONS."""
+    """Delete executions older than KEEP_EXECUTIONS."""
     DjangoJobExecution.objects.delete_old_job_executions(int(KEEP_EXECUTIONS.total_seconds()))
     connection.close()
 
 
 def _when_free(work: Callable[[], RfmRun]) -> None:
-    """Do the work as soon as no other run is at work, or not at all when the process is to stop."""
+    """Do the work as soon as no other run is in progress; return without it when the process is to stop."""
     close_old_connections()
     try:
         while not stop.is_set():

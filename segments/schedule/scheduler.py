@@ -1,7 +1,7 @@
-"""When RFM runs: daily at 02:00 UTC, once shortly after the start, and when staff ask for it.
+"""The scheduler of RFM runs: daily at 02:00 UTC, once shortly after the start, and when staff request one.
 
-One process leads, the others stand by and take over within seconds of its end. The leader's loop only keeps the lead
-and hands out work: one thread of APScheduler's makes the daily run, one more thread everything else.
+One process is the leader; the others wait and take over within seconds of its end. The leader's loop only renews the
+lead and starts work: a thread of APScheduler makes the daily run, one more thread all other runs.
 """
 
 import logging
@@ -31,24 +31,24 @@ from segments.schedule.jobs import (
 logger = logging.getLogger(__name__)
 DAILY_JOB = "compute_rfm_and_update_segments"
 PRUNING_JOB = "prune_executions"
-MISFIRE_GRACE_TIME = timedelta(hours=12)  # a daily run that is so late is still made
-CATCH_UP_INTERVAL_SECONDS = 600.0  # seconds between two looks for a daily run that was missed or failed
+MISFIRE_GRACE_TIME = timedelta(hours=12)  # a daily run up to this late is still made
+CATCH_UP_INTERVAL_SECONDS = 600.0  # between two checks for a daily run that was missed or failed
 
 
 class Scheduler:
-    """The scheduler process: `run` until `stop` is set."""
+    """The scheduler process; `run` returns when `stop` is set."""
 
     def __init__(self) -> None:
         self.lead = Lead("scheduler")
-        self.leads: bool | None = None  # not known yet
+        self.leads: bool | None = None  # None: not known yet
         self.jobs: BackgroundScheduler | None = None
         self.worker = ThreadPoolExecutor(1, "rfm")
         self.at_work: Future[None] | None = None
         self.started_up = False
-        self._looked_at = -CATCH_UP_INTERVAL_SECONDS
+        self._checked_at = -CATCH_UP_INTERVAL_SECONDS
 
     def run(self) -> None:
-        """Keep or await the lead, twice a second, whatever the database does."""
+        """Keep or wait for the lead, checked twice a second. Database errors are logged and retried."""
         while not stop.is_set():
             try:
                 self.step()
@@ -59,13 +59,13 @@ class Scheduler:
         self.close()
 
     def step(self) -> None:
-        """Lead if possible, and then start what is to be done; never waits for work."""
+        """One round: keep or take the lead and, as the leader, start the next work. Never waits for work to end."""
         close_old_connections()
-        led, self.leads = self.leads, self.lead.hold()
+        was_leader, self.leads = self.leads, self.lead.hold()
         if not self.leads:
-            if led is not False:
-                logger.info("another scheduler leads, this one stands by")
-            self._retire(wait=False)
+            if was_leader is not False:
+                logger.info("another scheduler process is the leader, this one waits")
+            self._stop_jobs(wait=False)
             return
         if self.jobs is None:
             self.jobs = _registered_jobs()
@@ -73,14 +73,14 @@ class Scheduler:
             self.at_work = self.worker.submit(_logged, work)
 
     def close(self) -> None:
-        """Let the work in hand end, then let another process lead."""
-        self._retire(wait=True)
+        """Wait until the work in progress has ended, then release the lead."""
+        self._stop_jobs(wait=True)
         self.worker.shutdown()
         self.lead.release()
 
     def _next_work(self) -> Callable[[], None] | None:
-        if monotonic() - self._looked_at >= CATCH_UP_INTERVAL_SECONDS:
-            self._looked_at = monotonic()
+        if monotonic() - self._checked_at >= CATCH_UP_INTERVAL_SECONDS:
+            self._checked_at = monotonic()
             if daily_is_missing():
                 return run_daily
         if not self.started_up:
@@ -88,14 +88,14 @@ class Scheduler:
             return run_startup
         return run_requested if RfmRun.objects.requested().exists() else None
 
-    def _retire(self, *, wait: bool) -> None:
+    def _stop_jobs(self, *, wait: bool) -> None:
         if self.jobs is not None:
             self.jobs.shutdown(wait=wait)
             self.jobs = None
 
 
 def _registered_jobs() -> BackgroundScheduler:
-    """APScheduler at work with our jobs, under ids of our own, so that a restart replaces them."""
+    """A started APScheduler with our jobs, under fixed ids, so that a restart replaces the stored ones."""
     jobs = BackgroundScheduler(
         jobstores={"default": DjangoJobStore()},
         executors={"default": JobExecutor(1)},
@@ -115,5 +115,5 @@ def _registered_jobs() -> BackgroundScheduler:
 def _logged(work: Callable[[], None]) -> None:
     try:
         work()
-    except Exception:  # noqa: BLE001 - nobody reads the future's error
+    except Exception:  # noqa: BLE001 - the future's error is never read
         logger.exception("%s failed; the run says why", work.__name__)

@@ -1,12 +1,12 @@
 """Streaks: consecutive UTC days with at least one action, the last of them today or yesterday.
 
-The truth is in user_actions (days.py); Redis holds what can be rebuilt from it (store.py). Only this package reads
-and writes `user:{user_id}:streak_count`.
+They are computed from user_actions (from_actions.py) and cached in Redis (store.py). Only this package reads and writes
+`user:{user_id}:streak_count`.
 
-keeping.py     after each commit: one atomic call, and SQL where that call cannot know
-reading.py     one user for a recommendation, many for a preview
-rebuilding.py  all users at once, from one statement
-keeper.py      the thread of a web process that repairs what an outage left behind
+update.py         after each commit: one atomic call, and SQL for users whom Redis cannot decide
+lookup.py         one user for a recommendation, many for a preview
+rebuild.py        all users at once, from one statement
+repair_thread.py  the thread of a web process that writes what an outage left pending
 """
 
 from segments.streaks.from_actions import Run
@@ -25,7 +25,6 @@ __all__ = [
     "delete",
     "is_complete",
     "update",
-    "read_call",
     "read",
     "read_call",
     "read_many",

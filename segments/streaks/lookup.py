@@ -1,4 +1,4 @@
-"""Read streaks: with all that a recommendation asks for, or many at once for a preview."""
+"""Reads of streaks: for a recommendation, or of many users for a preview."""
 
 import logging
 from collections.abc import Sequence
@@ -14,14 +14,14 @@ from segments.streaks.redis_connection import CommandRefused
 from segments.streaks.update import PENDING_REPAIRS
 
 logger = logging.getLogger(__name__)
-JUNK = Counter("ccweb_streak_junk", "Streak keys that held something other than a number of days.")
+INVALID = Counter("ccweb_streak_junk", "Streak keys that held something other than a number of days.")
 
 
 class StreakLookup(NamedTuple):
-    """What Redis tells about a streak; days is None when it does not answer or holds junk.
+    """A streak as read from Redis; `days` is None when Redis does not answer or holds an invalid value.
 
-    With ask_database it may have missed something (it was emptied, or this user's streak could not be written): what
-    user_actions tells counts, and goes back to Redis with `note`; `days` only counts where user_actions tells none.
+    With `ask_database` Redis may be incomplete (it was emptied, or this user's streak could not be written): the streak
+    from user_actions counts and is written back with `note`; `days` counts only when user_actions has no streak.
     """
 
     days: int | None
@@ -30,15 +30,15 @@ class StreakLookup(NamedTuple):
 
 
 def read(user_ids: Sequence[int], replies: Sequence[Any] | None = None) -> list[StreakLookup]:
-    """The streak of each user by one call; never raises for what Redis does or holds.
+    """The streak of each user by one call. Errors of Redis and invalid values are not raised.
 
-    `asked` is what Redis said to `question(user_ids)` where that went along with another call; empty when it is away.
+    `replies` are those to `read_call(user_ids)` if it was sent together with another call; empty when Redis was away.
     """
     try:
         found = store.read(user_ids) if replies is None else store.parse_replies(replies)
     except (DependencyUnavailable, CommandRefused):
         return [StreakLookup(None)] * len(user_ids)
-    return [_lookup(user_id, *said) for user_id, said in zip(user_ids, found, strict=True)]
+    return [_lookup(user_id, *values) for user_id, values in zip(user_ids, found, strict=True)]
 
 
 def _lookup(user_id: int, streak: bytes | None, note: bytes | None, complete: int) -> StreakLookup:
@@ -53,7 +53,7 @@ def _lookup(user_id: int, streak: bytes | None, note: bytes | None, complete: in
 
 
 def write_back(user_id: int, note: bytes, run: Run | None) -> None:
-    """Put what the database told into Redis, unless somebody wrote since the note was read."""
+    """Write the streak from the database to Redis, unless the note has changed since it was read."""
     try:
         if run or note:
             store.write_if_unchanged({user_id: note}, {user_id: run} if run else {})
@@ -63,15 +63,15 @@ def write_back(user_id: int, note: bytes, run: Run | None) -> None:
 
 
 def read_many(user_ids: Sequence[int]) -> list[int]:
-    """The streaks of many users by one call, junk as 0. Raises DependencyUnavailable or CommandRefused."""
+    """The streaks of many users by one call, invalid values as 0. Raises DependencyUnavailable or CommandRefused."""
     return [int(streak) if streak and _is_days(streak) else 0 for streak in store.read_streaks(user_ids)]
 
 
 def _parse(user_id: int, streak: bytes) -> int | None:
     if _is_days(streak):
         return int(streak)
-    JUNK.inc()
-    logger.warning("%s holds no number of days but %.100r: it counts as 0", store.streak_key(user_id), streak)
+    INVALID.inc()
+    logger.warning("%s holds no number of days but %.100r, which counts as 0", store.streak_key(user_id), streak)
     return None
 
 

@@ -1,22 +1,22 @@
-"""What Redis does in one atomic step. Each script is a pure function of its keys and arguments, safe to repeat.
+"""The Lua scripts of the streaks. Each is atomic, depends on its keys and arguments only, and is safe to repeat.
 
-For each user there are two keys: the streak, which anybody may write, and beside it our own note of what we know,
-`last day:days` (days numbered as date.toordinal()). The streak expires at the end of the day after its last day, the
-note a day later: while the streaks are complete, a user without a note had no action yesterday nor today.
+Each user has two keys: the streak, which other systems may write too, and a note with our own value of it,
+`last day:days` (days numbered as by date.toordinal()). The streak expires at the end of the day after its last day, the
+note a day later: while the streaks are complete, a user without a note had no action yesterday or today.
 """
 
 HEAD = """
 local DAY = 86400000
 local today, left = tonumber(ARGV[1]), tonumber(ARGV[2])  -- left: milliseconds to the end of today
 
-local function parse(note)  -- as it stands, its last day and days; or '', and whether that is junk
+local function parse(note)  -- returns the note, its last day and days; for an invalid one '', nil, nil, true
   if note == false then return '' end
   local last, days = string.match(type(note) == 'string' and note or '', '^(%d+):(%d+)$')
   if not last then return '', nil, nil, true end
   return note, tonumber(last), tonumber(days)
 end
 
-local function known(key)
+local function read_note(key)
   return parse(redis.pcall('GET', key))
 end
 
@@ -34,12 +34,12 @@ local function write(streak, note, last, days)
 end
 """
 
-# KEYS: the mark of completeness, then streak and note of each user. ARGV: today, left, each user's new days, ascending.
-# Returns for each user whom the notes cannot decide: his place (from 1) and his note; nothing is written for him.
+# KEYS: the completeness mark, then streak and note of each user. ARGV: today, left, each user's new days, ascending.
+# Returns index (from 1) and note of each user whose streak the note does not determine; it is not written.
 COUNT = (
     HEAD
     + """
-local found = redis.call('MGET', unpack(KEYS))  -- which has nothing for a key of another type
+local found = redis.call('MGET', unpack(KEYS))  -- false for a key of another type
 local complete = found[1] ~= false
 local undecided = {}
 
@@ -58,41 +58,41 @@ local function count(last, days, new)
   return true, last, days
 end
 
-local function expires(streak, last)  -- a minute for what the clocks differ
+local function expires_on_time(streak, last)  -- with a minute for the difference of the clocks
   return math.abs(redis.call('PTTL', streak) - left - (last + 1 - today) * DAY) < 60000
 end
 
 -- Whether there is nothing to write.
-local function stands(streak, value, was_last, was_days, last, days)
+local function is_current(streak, value, was_last, was_days, last, days)
   return last == was_last and days == was_days and last and last >= today - 1 and value == tostring(days)
-    and expires(streak, last)
+    and expires_on_time(streak, last)
 end
 
--- The same for all but the day's first action, without taking the note apart: half of the script's time.
+-- The same for all but the first action of a day, without parsing the note: this halves the script's time.
 local function acted_today(streak, value, note, new)
   return value and new == ARGV[1] and note == new .. ':' .. value and string.find(value, '^[1-9]%d*$')
-    and expires(streak, today)
+    and expires_on_time(streak, today)
 end
 
-local function keep(i, new)
+local function update(i, new)
   local streak, note, value = KEYS[2 * i], KEYS[2 * i + 1], found[2 * i]
   if acted_today(streak, value, found[2 * i + 1], new) then return end
-  local was, was_last, was_days, junk = parse(found[2 * i + 1] or (redis.call('EXISTS', note) == 1 and {}))
+  local was, was_last, was_days, invalid = parse(found[2 * i + 1] or (redis.call('EXISTS', note) == 1 and {}))
   local decided, last, days = count(was_last, was_days, new)
-  if not decided or junk then
+  if not decided or invalid then
     undecided[#undecided + 1] = {i, was}
-  elseif not stands(streak, value, was_last, was_days, last, days) then
+  elseif not is_current(streak, value, was_last, was_days, last, days) then
     write(streak, note, last, days)
   end
 end
 
-for i = 1, #ARGV - 2 do keep(i, ARGV[i + 2]) end
+for i = 1, #ARGV - 2 do update(i, ARGV[i + 2]) end
 return undecided
 """
 )
 
-# KEYS: streak and note of each user. ARGV: today, left, and for each user the note before the database was asked, and
-# the last day and days that it told (0 0: none). Returns place and note of each whose note has changed in between.
+# KEYS: streak and note of each user. ARGV: today, left, and for each user the note as read before the database query,
+# then the last day and days found (0 0: none). Returns index and note of each user whose note has changed in between.
 WRITE_IF_UNCHANGED = (
     HEAD
     + """
@@ -100,7 +100,7 @@ local changed = {}
 for i = 1, #KEYS / 2 do
   local streak, note = KEYS[2 * i - 1], KEYS[2 * i]
   local was, last, days = ARGV[3 * i], tonumber(ARGV[3 * i + 1]), ARGV[3 * i + 2]
-  local is = known(note)
+  local is = read_note(note)
   if is == was then
     write(streak, note, last > 0 and last or nil, days)
   else
@@ -111,8 +111,8 @@ return changed
 """
 )
 
-# The same for a rebuild, which asked the database before it knew whose notes to read: ARGV has no notes. Days are only
-# ever added, so a later and longer streak than the database told was written meanwhile: place and note of each.
+# The same for a rebuild, which queries the database before it knows whose notes to read: ARGV has no notes. Days are
+# only ever added, so a later or longer streak than that was written meanwhile: returns index and note of each.
 RESTORE = (
     HEAD
     + """
@@ -120,7 +120,7 @@ local newer = {}
 for i = 1, #KEYS / 2 do
   local streak, note = KEYS[2 * i - 1], KEYS[2 * i]
   local last, days = tonumber(ARGV[2 * i + 1]), tonumber(ARGV[2 * i + 2])
-  local is, is_last, is_days = known(note)
+  local is, is_last, is_days = read_note(note)
   if is_last and (is_last > last or (is_last == last and is_days > days)) then
     newer[#newer + 1] = {i, is}
   else
@@ -131,8 +131,8 @@ return newer
 """
 )
 
-# KEYS: the mark of completeness, then streak and note of each user. Returns whether the mark is there, then the streak
-# ('(hash)' and the like for another type) and the note of each.
+# KEYS: the completeness mark, then streak and note of each user. Returns whether the mark exists, then each user's
+# streak ('(hash)' and the like for a key of another type) and note.
 READ = """
 local found = {redis.call('EXISTS', KEYS[1])}
 for i = 2, #KEYS do
@@ -144,7 +144,7 @@ end
 return found
 """
 
-# KEYS: the mark. A server that was restarted or replaced may have lost writes: its streaks are not complete.
+# KEYS: the completeness mark. A server that was restarted or replaced may have lost writes: the mark is deleted.
 CHECK = """
 local mark = redis.call('GET', KEYS[1])
 if not mark then return 0 end
@@ -154,7 +154,7 @@ redis.call('DEL', KEYS[1])
 return -1
 """
 
-# KEYS: the mark, the lock of the rebuild. ARGV: the lock's token. Redis lost data meanwhile when the lock is gone.
+# KEYS: the completeness mark, the lock of the rebuild. ARGV: the lock's token. A missing lock: Redis lost data.
 COMPLETE = """
 if redis.call('GET', KEYS[2]) ~= ARGV[1] then return 0 end
 redis.call('SET', KEYS[1], string.match(redis.call('INFO', 'server'), 'run_id:(%w+)'))

@@ -1,4 +1,4 @@
-"""All streaks from user_actions in one statement: after Redis lost data, and at the command's wish."""
+"""Rebuild of all streaks in Redis from user_actions, after Redis lost data or by command."""
 
 import logging
 import secrets
@@ -17,10 +17,10 @@ class RebuildFailed(Exception):
 
 
 def rebuild(report: Callable[[int], None] = lambda written: None) -> int:
-    """Write every streak that lives and mark them complete; how many. Never deletes the key of anybody else.
+    """Write all streaks that are not 0 and mark them complete; returns how many. Keys of other users are not deleted.
 
-    `report` hears how many each step wrote. Raises RebuildFailed when another one is at work or Redis lost data
-    meanwhile, DependencyUnavailable, CommandRefused or DatabaseError.
+    `report` is called with the number written by each step. Raises RebuildFailed when another rebuild is in progress or
+    Redis lost data meanwhile; DependencyUnavailable, CommandRefused or DatabaseError.
     """
     with background_timeouts():
         written = _rebuild(secrets.token_hex(8), report)
@@ -30,7 +30,7 @@ def rebuild(report: Callable[[int], None] = lambda written: None) -> int:
 
 def _rebuild(token: str, report: Callable[[int], None]) -> int:
     if not store.lock_rebuild(token):
-        raise RebuildFailed("another rebuild is at work, or was killed less than five minutes ago")
+        raise RebuildFailed("another rebuild is in progress, or was killed less than five minutes ago")
     written = 0
     for some in all_runs():
         write_if_unchanged(store.restore(some))

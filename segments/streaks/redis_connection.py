@@ -1,4 +1,4 @@
-"""How the streaks talk to Redis: on connections that look, when they open, whether the server was restarted."""
+"""Redis commands of the streaks, and the check on each new connection whether the server was restarted."""
 
 import logging
 from collections.abc import Iterator, Sequence
@@ -19,13 +19,13 @@ from segments.streaks.lua import CHECK
 logger = logging.getLogger(__name__)
 BACKGROUND_TIMEOUT_SECONDS = 5.0
 BACKGROUND = Breaker("redis in the background", errors=REDIS.errors, pause=1.0)
-_in_background: ContextVar[bool] = ContextVar("patient", default=False)
-COMPLETE = "ccweb:streaks:complete"  # exists: every streak that lives is in Redis; holds the server's run_id
+_in_background: ContextVar[bool] = ContextVar("in_background", default=False)
+COMPLETE = "ccweb:streaks:complete"  # exists while Redis holds all streaks; its value is the server's run_id
 
 
 @contextmanager
 def background_timeouts() -> Iterator[None]:
-    """Work that nobody waits for: in here a busy Redis has 5 s, and what fails does not open the requests' breaker."""
+    """For background work: Redis commands time out after 5 s, and errors do not open the requests' circuit breaker."""
     token = _in_background.set(True)
     try:
         yield
@@ -34,23 +34,23 @@ def background_timeouts() -> Iterator[None]:
 
 
 def command(*words: Any) -> Any:
-    """The answer to one command; DependencyUnavailable or CommandRefused otherwise."""
-    return client.command(*words, **_way())
+    """The reply to one command. Raises DependencyUnavailable or CommandRefused."""
+    return client.command(*words, **_options())
 
 
 def run_script(script: str, names: Sequence[str], arguments: Sequence[Any]) -> Any:
-    """The answer of a Lua script; DependencyUnavailable or CommandRefused otherwise."""
-    return client.run_script(Call(script, names, arguments), **_way())
+    """The reply of a Lua script. Raises DependencyUnavailable or CommandRefused."""
+    return client.run_script(Call(script, names, arguments), **_options())
 
 
-def _way() -> dict[str, Any]:
+def _options() -> dict[str, Any]:
     if _in_background.get():
         return {"by": client.pool(settings.REDIS_URL, BACKGROUND_TIMEOUT_SECONDS), "breaker": BACKGROUND}
     return {}
 
 
 def check_restart(connection: AbstractConnection) -> None:
-    """On each new connection: a server that is not the one whose streaks were completed may have lost some."""
+    """Run on each new connection: delete the completeness mark if this is not the server for which it was set."""
     connection.send_command("EVAL", CHECK, 1, COMPLETE)  # type: ignore[no-untyped-call]
     try:
         if connection.read_response() == -1:
@@ -58,4 +58,4 @@ def check_restart(connection: AbstractConnection) -> None:
                 "Redis was restarted or replaced: the streaks are read from the database until they are rebuilt"
             )
     except ResponseError as error:
-        logger.warning("whether Redis was restarted cannot be seen, run rebuild_streaks after a restart: %s", error)
+        logger.warning("cannot check whether Redis was restarted, run rebuild_streaks after a restart: %s", error)

@@ -1,4 +1,4 @@
-"""The thread of a web process that makes good what an outage left behind."""
+"""The thread of a web process that writes the streaks that an outage left pending, and rebuilds them if needed."""
 
 import logging
 import threading
@@ -18,12 +18,12 @@ RECENT_ACTIONS = 20_000
 
 
 def start_thread() -> None:
-    """Start the keeper of this process; it ends with it."""
+    """Start the repair thread of this process. It is a daemon thread: it ends with the process."""
     threading.Thread(target=_loop, name="streaks", daemon=True).start()
 
 
 def look_back() -> None:
-    """Owe the users of the last 20,000 actions: a process killed before this one may have counted some of them not."""
+    """Add the users of the last 20,000 actions: a process that was killed may have missed some of them."""
     last = UserAction.objects.order_by("-id").values_list("id", flat=True).first() or 0
     recent = UserAction.objects.filter(id__gt=last - RECENT_ACTIONS).order_by()
     user_ids = recent.values_list("user_id", flat=True).distinct()
@@ -31,8 +31,8 @@ def look_back() -> None:
 
 
 def step() -> None:
-    """One round: write what is owed, rebuild when Redis was emptied."""
-    store.is_complete()  # through the requests' circuit breaker: raises DependencyUnavailable while Redis is away
+    """One round: write pending streaks, and rebuild all when Redis was emptied."""
+    store.is_complete()  # by the requests' circuit breaker: raises DependencyUnavailable while Redis is away
     with background_timeouts():
         while PENDING_REPAIRS:
             PENDING_REPAIRS.repair_some()
@@ -43,25 +43,25 @@ def step() -> None:
 def _rebuild() -> None:
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:
-            cursor.execute("SET statement_timeout = 0")  # the web process has one for its requests
+            cursor.execute("SET statement_timeout = 0")  # web processes set one for requests
     rebuild()
 
 
 def _loop() -> None:
     pause = threading.Event()
-    looked_back, said = False, ""
+    has_looked_back, last_error = False, ""
     while not pause.wait(INTERVAL_SECONDS):
         try:
-            if not looked_back:
+            if not has_looked_back:
                 look_back()
-                looked_back = True
+                has_looked_back = True
             step()
-            said = ""
+            last_error = ""
         except (DependencyUnavailable, CommandRefused, RebuildFailed, DatabaseError) as error:
-            if str(error) != said:  # once, not every second
-                said = str(error)
+            if str(error) != last_error:  # logged once, not every second
+                last_error = str(error)
                 logger.warning("the streaks are not complete yet: %s", error)
         except Exception:
-            logger.exception("the keeper of the streaks failed; it goes on in a moment")
+            logger.exception("the repair of streaks failed and is retried")
         finally:
             connection.close()

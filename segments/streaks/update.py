@@ -1,4 +1,4 @@
-"""Keep the streaks of those who have just done something; what fails is remembered and made good."""
+"""Update of streaks after actions are committed; users whose streak could not be written are pending repairs."""
 
 import logging
 import threading
@@ -18,12 +18,12 @@ logger = logging.getLogger(__name__)
 PENDING = Gauge(
     "ccweb_streaks_owed", "Users whose streak could not be written and will be.", multiprocess_mode="livesum"
 )
-TRIES = 5
+MAX_TRIES = 5
 FAILURES = (DependencyUnavailable, CommandRefused, DatabaseError)
 
 
 def update(actions: Iterable[dict[str, Any]]) -> None:
-    """Count committed actions. Never raises: users whose streak could not be written go to PENDING_REPAIRS."""
+    """Count committed actions. Never raises: users whose streak could not be written are added to PENDING_REPAIRS."""
     days: dict[int, set[int]] = {}
     for action in actions:
         days.setdefault(action["user_id"], set()).add(action["action_timestamp"].astimezone(UTC).toordinal())
@@ -37,67 +37,67 @@ def update(actions: Iterable[dict[str, Any]]) -> None:
 
 
 def recompute(user_ids: Collection[int]) -> None:
-    """Write what the database tells about these users. Raises one of FAILURES."""
+    """Write the streaks of these users from the database. Raises one of FAILURES."""
     if user_ids:
         write_if_unchanged(store.read_notes(user_ids))
 
 
 def write_if_unchanged(notes: store.Notes) -> None:
-    """Ask the database and write, again for each user whose note somebody else changed in between.
+    """Query the database and write the streaks; repeated for users whose note another process changed in between.
 
-    Notes are compared so that an answer from before another action's commit never overwrites one from after it.
+    Notes are compared so that a query from before the commit of an action never overwrites one from after it.
     """
-    for _ in range(TRIES):
+    for _ in range(MAX_TRIES):
         if not notes:
             return
         notes = store.write_if_unchanged(notes, runs(notes))
-    PENDING_REPAIRS.add(notes, RuntimeError(f"somebody else wrote {TRIES} times in between"))
+    PENDING_REPAIRS.add(notes, RuntimeError(f"other processes wrote {MAX_TRIES} times in between"))
 
 
 class PendingRepairs:
-    """Users whose streak this process has still to write; too many to remember stand for everybody."""
+    """Users whose streak this process still has to write; beyond MAX_USERS all streaks are marked incomplete."""
 
-    MOST = 50_000
+    MAX_USERS = 50_000
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._user_ids: set[int] = set()
-        self._everybody = False
+        self._all_users = False
 
     def __contains__(self, user_id: int) -> bool:
         return user_id in self._user_ids
 
     def __bool__(self) -> bool:
-        return self._everybody or bool(self._user_ids)
+        return self._all_users or bool(self._user_ids)
 
     def add(self, user_ids: Iterable[int], error: Exception | None = None) -> None:
-        """Remember users; of a row of errors the first is logged."""
+        """Add users. The error is logged only when no repair was pending before."""
         if error and not self:
             logger.error("streaks could not be written and will be repaired: %s", error)
         with self._lock:
             self._user_ids.update(user_ids)
-            if len(self._user_ids) > self.MOST:
+            if len(self._user_ids) > self.MAX_USERS:
                 self._user_ids.clear()
-                self._everybody = True
+                self._all_users = True
             PENDING.set(len(self._user_ids))
 
     def discard(self, user_id: int) -> None:
-        """Forget one user, whose streak was written otherwise."""
+        """Remove a user whose streak was written by another way."""
         if user_id in self._user_ids:
             with self._lock:
                 self._user_ids.discard(user_id)
 
     def clear(self) -> None:
-        """Forget everybody, as a new process would."""
+        """Remove all users, as in a new process."""
         with self._lock:
             self._user_ids.clear()
-            self._everybody = False
+            self._all_users = False
 
     def repair_some(self) -> None:
-        """Write the streaks of some of them. Raises one of FAILURES; then they are as pending as before."""
-        if self._everybody:
+        """Write the streaks of up to CHUNK users. Raises one of FAILURES; then these users are pending again."""
+        if self._all_users:
             store.mark_incomplete()
-            self._everybody = False
+            self._all_users = False
         with self._lock:
             some = [self._user_ids.pop() for _ in range(min(CHUNK, len(self._user_ids)))]
             PENDING.set(len(self._user_ids))

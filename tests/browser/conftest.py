@@ -1,4 +1,4 @@
-"""Chromium on the staff's pages: of a server in this process, and of the deployed processes."""
+"""Chromium on the admin: of a server in this process, and of the deployed processes."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -61,17 +61,17 @@ def deployed(fresh_database: str, redis_client: redis.Redis) -> Iterator[Stack]:
 
 @pytest.fixture
 def query(deployed: Stack) -> Iterator[Callable[..., list[tuple]]]:
-    """What the database holds, past all of our code."""
+    """Queries of the database that bypass our code."""
     with psycopg.connect(deployed.database_url, autocommit=True) as connection:
         yield lambda sql, *values: connection.execute(sql, values).fetchall()
 
 
 @pytest.fixture
 def role(chromium: webdriver.Chrome, deployed: Stack) -> Iterator[Callable[[str], Hand]]:
-    """Signs somebody in by name, such as the viewer."""
+    """Signs a user in by name, such as the viewer."""
 
     def sign_in(name: str) -> Hand:
-        complaints(chromium)  # those of others are forgotten
+        complaints(chromium)  # discard those of earlier tests
         hand = Hand(chromium, deployed.url)
         hand.sign_in(name, PASSWORD)
         return hand

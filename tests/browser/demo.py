@@ -1,6 +1,6 @@
-"""A lively system to look at: real purchases judged day by day, visits, changes, a message in quarantine.
+"""Demonstration data: real purchases scored day by day, visits, changes, a message in quarantine.
 
-Everything is the same at every call but the dates, which end today.
+The data is the same at every call except for the dates, which end today.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -68,7 +68,7 @@ def decide_and_judge(now: datetime) -> None:
 
 
 def generous() -> None:
-    """A second RFM policy: six actions are enough for the best."""
+    """A second RFM policy: six actions are enough for the best score."""
     policy = RfmPolicy.objects.active()
     publish_rfm_policy(
         kind=policy.kind,
@@ -85,7 +85,7 @@ def cautious() -> None:
     """A second recommendation policy."""
     content: dict[str, Any] = {name: getattr(RecommendationPolicy.objects.active(), name) for name in CONTENT}
     content |= {"default_probability": Decimal("0.08")}
-    publish_recommendation_policy(created_by="analyst", note="Less for everybody else.", **content)
+    publish_recommendation_policy(created_by="analyst", note="Less for all other users.", **content)
 
 
 def assess() -> None:
@@ -97,7 +97,7 @@ def assess() -> None:
 
 def stop_and_go() -> None:
     """The kill switch, engaged and released."""
-    engage_kill_switch(by="operator", note="Somebody shares accounts.", probability=Decimal("0.05"))
+    engage_kill_switch(by="operator", note="Accounts are shared.", probability=Decimal("0.05"))
     release_kill_switch(by="operator")
 
 

@@ -35,12 +35,12 @@ def start_chromium(profile: Path, downloads: Path | None = None) -> webdriver.Ch
 
 
 def complaints(browser: webdriver.Chrome) -> list[str]:
-    """What the console said since the last look: violations of the content policy, scripts that failed."""
+    """The console's messages since the last call: violations of the content policy, failed scripts."""
     return [entry["message"] for entry in browser.get_log("browser") if entry["level"] in ("SEVERE", "WARNING")]
 
 
 class Hand:
-    """What a person does in the browser on one site."""
+    """A user's steps in the browser on one site."""
 
     def __init__(self, browser: webdriver.Chrome, url: str) -> None:
         self.browser, self.url = browser, url
@@ -63,7 +63,7 @@ class Hand:
         return bool(self.browser.find_elements(By.CSS_SELECTOR, selector))
 
     def text(self, selector: str) -> str:
-        """Its text as it is seen."""
+        """Its visible text."""
         return self.find(selector).text
 
     def number(self, selector: str) -> int:

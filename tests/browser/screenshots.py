@@ -1,6 +1,6 @@
 """python -m tests.browser.screenshots: pictures of the staff's pages in var/screenshots, in light, dark and narrow.
 
-Needs chromium and its driver, and Redis; starts the rest itself and takes it away again.
+Needs chromium and its driver, and Redis; starts and stops the rest itself.
 """
 
 import os
@@ -22,7 +22,7 @@ PAGES = {
     "overview": "/admin/",
     "segments": f"{SEGMENTS}/usersegment/",
     "leaving": f"{SEGMENTS}/usersegment/?leaving=Medium",
-    "found-nobody": f"{SEGMENTS}/usersegment/?q=abc",
+    "no-user-found": f"{SEGMENTS}/usersegment/?q=abc",
     "segment": f"{SEGMENTS}/usersegment/{{user}}/change/",
     "user": "/admin/users/{user}/",
     "user-lapsed": "/admin/users/{lapsed}/",
@@ -100,7 +100,7 @@ def lively_system(scratch: Path) -> Iterator[Stack]:
 
 
 def paths() -> dict[str, str]:
-    """The pages' addresses with users and runs that are worth a picture."""
+    """The paths of the pages, with users and runs that have data."""
     from segments.models import RfmRun, UserSegment
 
     best = UserSegment.objects.order_by("-monetary", "user_id")[3]
@@ -110,7 +110,7 @@ def paths() -> dict[str, str]:
 
 
 def shoot(hand: Hand, name: str) -> Iterator[str]:
-    """The page as it stands, in every look; yields what is wrong with it."""
+    """Take the current page in every theme and width; yields what is wrong with it."""
     for look, (width, dark) in LOOKS.items():
         beyond = picture(hand.browser, FOLDER / f"{name}-{look}.png", width=width, dark=dark)
         if beyond > 0:
@@ -121,10 +121,10 @@ def shoot(hand: Hand, name: str) -> Iterator[str]:
 def take(only: list[str]) -> list[str]:
     """All pictures, or only those named; returns what is wrong with them."""
     FOLDER.mkdir(parents=True, exist_ok=True)
-    with ExitStack() as keeper:
-        scratch = Path(keeper.enter_context(tempfile.TemporaryDirectory(ignore_cleanup_errors=True)))
-        browser = keeper.enter_context(start_chromium(scratch / "chromium"))
-        stack = keeper.enter_context(lively_system(scratch))
+    with ExitStack() as resources:
+        scratch = Path(resources.enter_context(tempfile.TemporaryDirectory(ignore_cleanup_errors=True)))
+        browser = resources.enter_context(start_chromium(scratch / "chromium"))
+        stack = resources.enter_context(lively_system(scratch))
         hand = Hand(browser, stack.url)
         wrong = [] if only else list(sign_in_page(hand))
         hand.sign_in("root", "a demonstration")
@@ -140,13 +140,13 @@ def take(only: list[str]) -> list[str]:
 
 
 def sign_in_page(hand: Hand) -> Iterator[str]:
-    """Before anybody is known."""
+    """The sign-in page, before a user is signed in."""
     hand.open("/admin/login/")
     return shoot(hand, "login")
 
 
 def main() -> None:
-    """Takes them and says where they are; ends with 1 when one of them is wrong."""
+    """Take the pictures and print where they are; exits with 1 when one of them is wrong."""
     try:
         wrong = take(sys.argv[1:])
     except Missing as missing:

@@ -1,4 +1,4 @@
-"""manage.py check: what it finds, and that it finds nothing in a proper deployment."""
+"""manage.py check: the errors it finds, and none in a correct deployment."""
 
 import contextlib
 import os
@@ -110,17 +110,17 @@ def test_a_production_environment_has_no_warnings() -> None:
 @contextlib.contextmanager
 def pooler(port: int) -> Iterator[int]:
     """A port that leads to PostgreSQL but greets, as PgBouncer does, with a process id of its own."""
-    with socket.create_server(("127.0.0.1", 0)) as door:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def serve() -> None:
-            client, _ = door.accept()
+            client, _ = listener.accept()
             with client, socket.create_connection(("127.0.0.1", port)) as server:
                 client.sendall(server_says_no_tls(client, server))
                 threading.Thread(target=carry, args=(client, server), daemon=True).start()
                 carry(server, client, lambda data: GREETING.sub(lambda m: m[1] + b"\0\0\0\7", data))
 
         threading.Thread(target=serve, daemon=True).start()
-        yield door.getsockname()[1]
+        yield listener.getsockname()[1]
 
 
 GREETING = re.compile(rb"(K\0\0\0\x0c).{4}", re.DOTALL)  # BackendKeyData: the process id comes first

@@ -14,14 +14,14 @@ from tests.support.servers import Redis
 
 @pytest.fixture
 def redis_away(settings: Settings) -> Iterator[None]:
-    """The cache framework, and what else asks Redis through it, finds nobody at its address."""
+    """No server listens at the address of Redis."""
     options = settings.CACHES["default"]
     settings.CACHES = {"default": options | {"LOCATION": f"redis://{CLOSED}/0"}}
     yield
     REDIS.reset()
 
 
-def test_liveness_asks_nobody(redis_away: None) -> None:
+def test_liveness_asks_no_dependency(redis_away: None) -> None:
     answer = Client().get("/healthz")  # without the django_db mark a query would fail this test
     assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
 

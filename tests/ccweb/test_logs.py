@@ -46,11 +46,11 @@ def test_a_missing_or_odd_request_id_is_replaced(given: str) -> None:
 @pytest.mark.django_db
 def test_a_refused_request_has_one_line_without_what_the_client_sent(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO):
-        get("user-segments/4711?tell=nobody")
-        post("actions", b'{"user_id": "4711", "note": "nobody"}', Authorization=f"Api-Key {KEY}")
+        get("user-segments/4711?secret=private")
+        post("actions", b'{"user_id": "4711", "note": "private"}', Authorization=f"Api-Key {KEY}")
     lines = [record.getMessage() for record in caplog.records]
     assert len(lines) == 2
-    assert "4711" not in caplog.text and "nobody" not in caplog.text and KEY not in caplog.text
+    assert "4711" not in caplog.text and "private" not in caplog.text and KEY not in caplog.text
 
 
 def test_a_line_is_json_with_the_request_id_and_without_a_key() -> None:
@@ -73,7 +73,7 @@ def record(level: int, message: str) -> logging.LogRecord:
 
 
 class Pipe(io.StringIO):
-    """Notes what each call wrote."""
+    """Records what each call wrote."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -91,7 +91,7 @@ def console() -> Console:
     return console
 
 
-def test_a_line_is_written_at_once_where_nobody_gathers(console: Console) -> None:
+def test_a_line_is_written_at_once_where_no_thread_gathers(console: Console) -> None:
     console.handle(record(logging.INFO, "one"))
     assert console.stream.calls == ["one\n"]
 

@@ -1,4 +1,4 @@
-"""/metrics: what was answered, and how the deployment is doing."""
+"""/metrics: requests, events and the state of the deployment."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -44,7 +44,7 @@ def test_requests_are_counted_by_route_and_status_without_the_users_id() -> None
     ("body", "outcome"),
     [(GOOD, "accepted"), ({}, "invalid"), (b"{", "invalid"), (GOOD | {"user_id": 8}, "erased")],
 )
-def test_single_events_are_counted_by_what_became_of_them(body: object, outcome: str) -> None:
+def test_single_events_are_counted_by_outcome(body: object, outcome: str) -> None:
     mark_erased(8)
     before = scrape()
     post("actions", body)

@@ -21,23 +21,23 @@ from segments.rfm.runs import compute_rfm_and_update_segments
 from tests.support.api_client import get, post
 from visits.models import SiteVisit
 
-HIM, HER = 7_130_000_077, 7_130_000_099  # numbers that stand nowhere by chance
+ERASED, OTHER = 7_130_000_077, 7_130_000_099  # numbers that occur nowhere by chance
 pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
-def lives(redis_client: redis.Redis) -> None:
-    """Two users who did everything that leaves a trace."""
-    for user_id in (HIM, HER):
+def two_users(redis_client: redis.Redis) -> None:
+    """Two users with rows in every store."""
+    for user_id in (ERASED, OTHER):
         for _ in range(3):
             post("actions", {"user_id": user_id, "action_type": "purchase", "value": 12})
         post("notify/site_visit", {"user_id": user_id, "source": "newsletter"})
         set_risk_profile(user_ids=[user_id], risk_profile="High-Risk", by="anna")
     compute_rfm_and_update_segments()
     staff = User.objects.create_user("anna")
-    LogEntry.objects.log_actions(staff.pk, UserSegment.objects.filter(pk=HIM), ADDITION, "risk", single_object=True)
+    LogEntry.objects.log_actions(staff.pk, UserSegment.objects.filter(pk=ERASED), ADDITION, "risk", single_object=True)
     LogEntry.objects.log_actions(
-        staff.pk, UserAction.objects.filter(user_id=HIM)[:1], ADDITION, "added", single_object=True
+        staff.pk, UserAction.objects.filter(user_id=ERASED)[:1], ADDITION, "added", single_object=True
     )
 
 
@@ -60,8 +60,8 @@ def hits(client: redis.Redis, user_id: int) -> list[str]:
     return [line for line in dump(client) if str(user_id) in line]
 
 
-def test_export_holds_every_store(lives: None) -> None:
-    data = json.loads(run("export_user", HIM))
+def test_export_holds_every_store(two_users: None) -> None:
+    data = json.loads(run("export_user", ERASED))
     assert {name: len(rows) for name, rows in data.items() if name != "user_id"} == {
         "actions": 3,
         "site_visits": 1,
@@ -72,7 +72,7 @@ def test_export_holds_every_store(lives: None) -> None:
         "streak": 1,
     }
     assert data["streak"] == [{"days": 1}]
-    assert {row["user_id"] for row in data["actions"]} == {HIM}
+    assert {row["user_id"] for row in data["actions"]} == {ERASED}
 
 
 def test_export_of_an_unknown_user_is_empty_and_valid() -> None:
@@ -80,34 +80,34 @@ def test_export_of_an_unknown_user_is_empty_and_valid() -> None:
     assert data["actions"] == []
 
 
-def test_erasure_leaves_no_trace_but_the_message_to_consumers(lives: None, redis_client: redis.Redis) -> None:
-    assert len(hits(redis_client, HIM)) > 10, "the dump must see what it looks for"
-    receipt = run("erase_user", HIM)
+def test_erasure_leaves_no_trace_but_the_message_to_consumers(two_users: None, redis_client: redis.Redis) -> None:
+    assert len(hits(redis_client, ERASED)) > 10, "the dump must see what it looks for"
+    receipt = run("erase_user", ERASED)
     message = OutboxMessage.objects.get(topic="topic_user_erasures")
-    assert (message.key, json.loads(message.payload)["user_id"]) == (str(HIM), HIM)
+    assert (message.key, json.loads(message.payload)["user_id"]) == (str(ERASED), ERASED)
     message.delete()  # as the relay does
-    assert hits(redis_client, HIM) == []
+    assert hits(redis_client, ERASED) == []
     assert "actions 3" in receipt
     assert "site_visits 1" in receipt
     assert "staff_log 2" in receipt
 
 
-def test_erasure_leaves_others_and_the_counts_of_history_alone(lives: None, redis_client: redis.Redis) -> None:
-    before = hits(redis_client, HER)
-    run("erase_user", HIM)
-    assert hits(redis_client, HER) == before
+def test_erasure_leaves_others_and_the_counts_of_history_alone(two_users: None, redis_client: redis.Redis) -> None:
+    before = hits(redis_client, OTHER)
+    run("erase_user", ERASED)
+    assert hits(redis_client, OTHER) == before
     assert SegmentChange.objects.count() == RiskChange.objects.count() == 2
     assert RiskChange.objects.filter(user_id__lt=0).count() == 1
 
 
-def test_later_events_of_an_erased_user_are_refused_everywhere(lives: None) -> None:
-    run("erase_user", HIM)
-    assert post("actions", {"user_id": HIM, "action_type": "login"}).status_code == 410
-    assert post("notify/site_visit", {"user_id": HIM, "source": "ad"}).status_code == 410
-    assert get(f"user-segments/{HIM}").status_code == 404
+def test_later_events_of_an_erased_user_are_refused_everywhere(two_users: None) -> None:
+    run("erase_user", ERASED)
+    assert post("actions", {"user_id": ERASED, "action_type": "login"}).status_code == 410
+    assert post("notify/site_visit", {"user_id": ERASED, "source": "ad"}).status_code == 410
+    assert get(f"user-segments/{ERASED}").status_code == 404
     compute_rfm_and_update_segments()
-    assert not UserSegment.objects.filter(pk=HIM).exists()
-    assert not SiteVisit.objects.filter(user_id=HIM).exists()
+    assert not UserSegment.objects.filter(pk=ERASED).exists()
+    assert not SiteVisit.objects.filter(user_id=ERASED).exists()
 
 
 def test_a_hundred_of_a_thousand_users_leave_no_trace(redis_client: redis.Redis) -> None:
@@ -132,9 +132,9 @@ def mentioned(client: redis.Redis) -> set[str]:
     return set(re.findall(r"7130000\d{3}", " ".join(dump(client))))
 
 
-def test_erasing_twice_is_harmless_and_tells_consumers_once(lives: None) -> None:
-    run("erase_user", HIM)
-    run("erase_user", HIM)
+def test_erasing_twice_is_harmless_and_tells_consumers_once(two_users: None) -> None:
+    run("erase_user", ERASED)
+    run("erase_user", ERASED)
     assert OutboxMessage.objects.filter(topic="topic_user_erasures").count() == 1
 
 

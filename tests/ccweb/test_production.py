@@ -97,8 +97,8 @@ def test_pages_have_no_inline_script_or_style(production: Stack, key: dict[str, 
 
 def test_exactly_the_limit_passes_over_all_workers(production: Stack) -> None:
     wait_for_a_minute_with(seconds=30)
-    with ThreadPoolExecutor(16) as crowd:
-        answers = list(crowd.map(lambda _: get(production, "/api/actions", TLS, client="198.51.100.1"), range(600)))
+    with ThreadPoolExecutor(16) as pool:
+        answers = list(pool.map(lambda _: get(production, "/api/actions", TLS, client="198.51.100.1"), range(600)))
     assert Counter(answer.status for answer in answers) == {401: MOST, 429: 600 - MOST}
     assert {answer.headers["Retry-After"] is None for answer in answers if answer.status == 429} == {False}
     assert get(production, "/api/actions", TLS, client="198.51.100.2").status == 401

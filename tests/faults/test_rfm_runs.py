@@ -159,7 +159,7 @@ def test_of_two_concurrent_runs_one_works_and_the_other_reports_it(stack: Stack,
     with stopped_at(stack, POINTS["while it writes rows"]) as run:
         other = stack.manage(*NEXT, check=False)
         assert other.returncode == 75
-        assert "another RFM run is at work: nothing was done" in other.stderr
+        assert "another RFM run is in progress: nothing was done" in other.stderr
         assert statuses(stack) == ["done", "running"]
     assert run.wait(120) == 0
     assert state_of(stack) == goal
@@ -174,7 +174,7 @@ def test_a_run_that_froze_cannot_commit_after_another_took_over(stack: Stack, go
     wait_for(lambda: stack.manage(*NEXT, check=False).returncode == 0, "the frozen run's session to end")
     run.send_signal(signal.SIGCONT)
     assert run.wait(120) == 1
-    assert run.stderr is not None and "all segments are as they were" in run.stderr.read()
+    assert run.stderr is not None and "all segments are unchanged" in run.stderr.read()
     assert state_of(stack) == goal
     assert statuses(stack) == ["done", "failed", "done"]
 
@@ -185,7 +185,7 @@ def test_a_failed_run_is_reported_and_leaves_all_segments_unchanged(stack: Stack
         database.execute("ALTER TABLE user_segments ADD CONSTRAINT full_disk CHECK (false) NOT VALID")
     failed = stack.manage(*NEXT, check=False)
     assert failed.returncode == 1
-    assert "the run failed, all segments are as they were" in failed.stderr and "full_disk" in failed.stderr
+    assert "the run failed, all segments are unchanged" in failed.stderr and "full_disk" in failed.stderr
     assert state_of(stack) == before
     assert statuses(stack) == ["done", "failed"]
     assert "full_disk" in ask(stack, "SELECT error FROM rfm_runs WHERE id = 2")[0][0]

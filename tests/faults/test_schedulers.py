@@ -41,7 +41,7 @@ def test_a_stand_by_takes_over_from_a_killed_scheduler(stack: Stack) -> None:
     first = scheduler(stack)
     wait_for(lambda: done(stack) == ["daily", "startup"], "the first runs")
     second = scheduler(stack)
-    wait_for(lambda: "stands by" in second.log.read_text(), "the stand-by")
+    wait_for(lambda: "this one waits" in second.log.read_text(), "the stand-by")
     first.kill()
     wait_for(lambda: leads(second), "the stand-by to lead")
     # One daily run per day whichever leads, and one startup run per process.

@@ -1,4 +1,4 @@
-"""Actions of days gone by, and what streak they make by the contract's words."""
+"""Actions of past days, and the streak that they give by the contract."""
 
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
@@ -32,5 +32,5 @@ def naive(days: Iterable[int]) -> int:
 
 
 def kept(client: redis.Redis, user_id: int) -> int:
-    """What any other system reads in Redis."""
+    """The streak that another system reads in Redis."""
     return int(client.get(f"user:{user_id}:streak_count") or 0)

@@ -14,7 +14,7 @@ COLUMNS = ("--user-column=customer_id", "--time-column=date", "--value-column=am
 
 
 def import_cdnow() -> None:
-    """Loads the whole file as an operator would."""
+    """Import the whole file by the management command."""
     call_command("import_actions", str(FILE), *COLUMNS)
 
 

@@ -1,4 +1,4 @@
-"""Users whose actions lie where mistakes would show: at the edges of windows and batches, refunds among them."""
+"""Random users with actions at the edges of windows and batches, and with refunds."""
 
 import random
 from datetime import UTC, datetime, timedelta

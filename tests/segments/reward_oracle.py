@@ -1,4 +1,4 @@
-"""The contract's arithmetic once more, in whole hundred-millionths and by brute force, and random policies."""
+"""An independent implementation of the contract, in whole units of 1e-8 and by brute force, and random policies."""
 
 from collections.abc import Iterator
 from functools import cache
@@ -11,7 +11,7 @@ from segments.models import RiskProfile
 
 GROUPS = ["Whale", "Medium", "Low"]
 STREAKS = range(130)  # beyond, every policy of `policies` answers as on the last of these days
-CELLS = list(product(GROUPS, RiskProfile.values, STREAKS))
+CASES = list(product(GROUPS, RiskProfile.values, STREAKS))
 UNIT = 10**8
 Policy = dict[str, Any]
 
@@ -28,8 +28,8 @@ def rule_of(policy: Policy, group: str, risk: str, streak: int) -> int | None:
     """The number of the first rule that matches."""
     for number, rule in enumerate(policy["rules"], 1):
         last = 10**9 if rule["streak_to"] is None else rule["streak_to"]
-        who = rule["group"] in (None, group) and rule["risk_profile"] in (None, risk)
-        if who and rule["streak_from"] <= streak <= last:
+        matches = rule["group"] in (None, group) and rule["risk_profile"] in (None, risk)
+        if matches and rule["streak_from"] <= streak <= last:
             return number
     return None
 
@@ -45,25 +45,25 @@ def probability(policy: Policy, group: str, risk: str, streak: int) -> int:
 
 
 def table(policy: Policy) -> dict[tuple[str, str, int], int]:
-    """Every cell's probability in 1e-4."""
-    return {cell: probability(policy, *cell) for cell in CELLS}
+    """The probability of every case in 1e-4."""
+    return {case: probability(policy, *case) for case in CASES}
 
 
 def faults(policy: Policy) -> Iterator[str]:
-    """What is wrong with a well-formed policy, by looking at every cell."""
-    cells = table(policy)
-    answering = {rule_of(policy, *cell) for cell in CELLS}
+    """What is wrong with a well-formed policy, by a check of every case."""
+    probabilities = table(policy)
+    answering = {rule_of(policy, *case) for case in CASES}
     yield from (f"rule {n}" for n in range(1, len(policy["rules"]) + 1) if n not in answering)
     low, high = units(policy["floor"]) // 10_000, units(policy["cap"]) // 10_000
-    if low > high or not all(0 <= p <= 10_000 for p in cells.values()):
+    if low > high or not all(0 <= p <= 10_000 for p in probabilities.values()):
         yield "bounds"
     for invariant in policy["invariants"]:
         if invariant["kind"] == "at_most":
             risk, most = invariant["risk_profile"], units(invariant["probability"])
-            if any(p * 10_000 > most for (_, of, _), p in cells.items() if of == risk):
+            if any(p * 10_000 > most for (_, of, _), p in probabilities.items() if of == risk):
                 yield "at_most"
         elif any(
-            cells[better, risk, streak] < cells[worse, risk, streak]
+            probabilities[better, risk, streak] < probabilities[worse, risk, streak]
             for (better, worse), risk, streak in product(pairwise(GROUPS), RiskProfile.values, STREAKS)
         ):
             yield "never_lower"

@@ -1,4 +1,4 @@
-"""The contract's RFM in naive Python: what every run must have written, row by row."""
+"""The contract's RFM in naive Python: the rows that every run must have written."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -14,7 +14,7 @@ CUTS: tuple[Sequence[Any], ...] = ((30, 30, 7, 7), (3, 3, 10, 10), (20, 20, 100,
 
 
 class Action(NamedTuple):
-    """What RFM looks at."""
+    """The fields of an action that RFM uses."""
 
     user_id: int
     at: datetime
@@ -39,11 +39,11 @@ def naive_rows(actions: Iterable[Action], as_of: datetime, cuts: Sequence[Sequen
     for action in actions:
         if action.at <= as_of:
             by_user[action.user_id].append(action)
-    return {user: naive_row(acted, as_of, cuts) for user, acted in by_user.items()}
+    return {user: naive_row(own, as_of, cuts) for user, own in by_user.items()}
 
 
-def naive_row(acted: list[Action], as_of: datetime, cuts: Sequence[Sequence[Any]]) -> Row:
-    inside = [action for action in acted if as_of - 30 * DAY <= action.at]
+def naive_row(actions: list[Action], as_of: datetime, cuts: Sequence[Sequence[Any]]) -> Row:
+    inside = [action for action in actions if as_of - 30 * DAY <= action.at]
     if not inside:
         return Row()
     last = max(action.at for action in inside)

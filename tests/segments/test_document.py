@@ -25,7 +25,7 @@ GROUP_OF_ACTIONS = re.compile(r"(\d+) x (-?\d+\.\d\d) (\d+) days? ago")
 
 
 def section(title: str) -> str:
-    """What stands between a heading and the next one."""
+    """The text between a heading and the next one."""
     return re.split(r"^#+ ", TEXT.partition(f"# {title}\n")[2], maxsplit=1, flags=re.MULTILINE)[0]
 
 

@@ -67,7 +67,7 @@ def test_a_lapsed_user_has_no_recency() -> None:
 
 
 @pytest.mark.parametrize("user_id", ["8", "0", "-1", "x", str(2**63), "%D9%A7", "07"])
-def test_who_has_no_segment_is_404(user_id: str) -> None:
+def test_a_user_without_a_segment_is_404(user_id: str) -> None:
     response = get(f"user-segments/{user_id}")
     assert response.status_code == 404
     assert response["Content-Type"] == "application/problem+json"
@@ -80,7 +80,7 @@ def test_filters_choose_groups_and_risk_profiles() -> None:
     assert ids(get("user-segments?rfm_group=Whale")) == [1, 2]
     assert ids(get("user-segments?risk_profile=High-Risk")) == [1]
     assert ids(get("user-segments?rfm_group=Whale&risk_profile=Unknown")) == [2]
-    # Groups are what the policies of the past and future name: an unused name is no error.
+    # Any policy may define other groups: a name that is not in use is no error.
     assert ids(get("user-segments?rfm_group=Dolphin")) == []
 
 

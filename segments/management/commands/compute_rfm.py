@@ -1,4 +1,4 @@
-"""manage.py compute_rfm"""
+"""manage.py compute_rfm: run the RFM batch now, or preview it."""
 
 import json
 import time
@@ -20,7 +20,7 @@ FIGURES = ("users", "active", "changed", "lapsed", "groups")
 
 
 def instant(text: str) -> datetime:
-    """An aware datetime from ISO 8601; a bare date is midnight UTC, a time without zone is UTC."""
+    """An aware datetime from ISO 8601. A date is midnight UTC, a time without offset is UTC."""
     try:
         parsed = datetime.fromisoformat(text)
     except ValueError:
@@ -29,19 +29,19 @@ def instant(text: str) -> datetime:
 
 
 class Command(BaseCommand):
-    """Judges every user now. Exit codes: 0 done, 1 failed (nothing written), 75 another run is at work."""
+    """Exit codes: 0 done, 1 failed (nothing written), 75 another run is in progress."""
 
     help = __doc__ = "Computes scores and groups of all users and writes the rows that differ."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """The arguments of the contract."""
         parser.add_argument("--as-of", type=instant, metavar="ISO", help="later actions do not count (default: now)")
         parser.add_argument("--policy", type=int, metavar="N", help="policy revision (default: the active one)")
-        parser.add_argument("--dry-run", action="store_true", help="only say who would move from which group to which")
+        parser.add_argument(
+            "--dry-run", action="store_true", help="only print how many users would move from which group to which"
+        )
         parser.add_argument("--json", action="store_true", help="one JSON object instead of text")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Run or preview, then one summary."""
         begin = time.monotonic()
         as_of = options["as_of"] or timezone.now()
         policy = self._policy(options["policy"])
@@ -68,11 +68,11 @@ class Command(BaseCommand):
         except Busy as busy:
             raise CommandError(f"{busy}: nothing was done", returncode=BUSY_EXIT) from None
         except DatabaseError as error:
-            raise CommandError(f"the run failed, all segments are as they were: {error}") from error
+            raise CommandError(f"the run failed, all segments are unchanged: {error}") from error
 
 
 def as_text(report: dict[str, Any]) -> str:
-    """The moves, one a line, and the summary line."""
+    """The moves, one per line, and the summary line."""
     moves = [f"{m['from']} -> {m['to']}: {m['users']}" for m in report.get("moves", [])]
     groups = ", ".join(f"{name} {users}" for name, users in report["groups"].items())
     summary = (

@@ -1,4 +1,4 @@
-"""manage.py explain_user"""
+"""manage.py explain_user: print a user's recommendation and its reason."""
 
 from typing import Any
 
@@ -9,16 +9,15 @@ from segments.recommendations.recommend import recommend
 
 
 class Command(BaseCommand):
-    """The same answer as the API's, for people."""
+    """The same answer as the API's, as text."""
 
     help = "Say what is recommended to a user now and why."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """USER_ID."""
         parser.add_argument("user_id", type=user_id_argument, metavar="USER_ID")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """What is known about the user, the reason, and the answer as the summary line."""
+        """Print the inputs, the reason, and the answer as the summary line."""
         answer = recommend(options["user_id"]).as_json()
         streak = "the streak is not known" if answer["degraded"] else f"a streak of {answer['streak_count']} days"
         self.stdout.write(f"user {answer['user_id']}: {answer['rfm_group']}, {answer['risk_profile']}, {streak}")

@@ -1,4 +1,4 @@
-"""manage.py forecast_exits: who leaves a group in the next days."""
+"""manage.py forecast_exits: print the users who leave a group in the next days."""
 
 import json
 from argparse import ArgumentTypeError
@@ -13,25 +13,25 @@ from segments.forecasts.outlook import BATCHES
 
 
 def number_of_days(text: str) -> int:
-    """A whole number of days until every action of today is too old."""
+    """A whole number of days, up to the day at which all actions of now have left the window."""
     if not (text.isascii() and text.isdigit() and 1 <= int(text) <= BATCHES):
-        raise ArgumentTypeError(f"expected a whole number from 1 to {BATCHES}; later nobody is left to leave")
+        raise ArgumentTypeError(f"expected a whole number from 1 to {BATCHES}; later no user is left in the group")
     return int(text)
 
 
 class Command(BaseCommand):
-    """The rows go to stdout, all other words to stderr."""
+    """The rows go to stdout, the summary line to stderr."""
 
-    help = "Print who leaves a group within some days if nothing more happens: user, group, UTC date, group below."
+    help = (
+        "Print the users who leave a group within some days without further actions: user, group, UTC date, next group."
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """--days, --group, --json."""
         parser.add_argument("--days", type=number_of_days, default=7, metavar="N", help="default: %(default)s")
         parser.add_argument("--group", required=True, metavar="G", help="as the active RFM policy names it")
-        parser.add_argument("--json", action="store_true", help="one JSON object a line instead of CSV")
+        parser.add_argument("--json", action="store_true", help="one JSON object per line instead of CSV")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Stream the rows, then one summary line."""
         try:
             forecast = Forecast(group=options["group"], days=options["days"], now=timezone.now())
         except UnknownGroup as unknown:

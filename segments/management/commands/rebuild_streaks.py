@@ -1,4 +1,4 @@
-"""manage.py rebuild_streaks"""
+"""manage.py rebuild_streaks: write all streaks from user_actions to Redis."""
 
 import sys
 import time
@@ -12,15 +12,15 @@ from segments.streaks import CommandRefused, RebuildFailed, rebuild
 
 
 class Command(BaseCommand):
-    """One statement over user_actions; running it again changes nothing."""
+    """Idempotent: one statement over user_actions."""
 
     help = (
-        "Recompute all streaks from user_actions and write them to Redis. Keys of users without a living streak are "
-        "left alone. The web process does the same by itself after Redis lost data."
+        "Recompute all streaks from user_actions and write them to Redis. Keys of users without a streak are not "
+        "changed. The web process does the same by itself after Redis lost data."
     )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """A bar on a terminal, one summary line."""
+        """Show a progress bar on a terminal, then print one summary line."""
         began = time.monotonic()
         try:
             with tqdm(unit=" streaks", disable=not sys.stderr.isatty()) as bar:

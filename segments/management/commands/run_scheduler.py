@@ -1,4 +1,4 @@
-"""manage.py run_scheduler"""
+"""manage.py run_scheduler: the scheduler of RFM runs as a process."""
 
 import signal
 from typing import Any
@@ -10,12 +10,12 @@ from segments.schedule.scheduler import Scheduler
 
 
 class Command(BaseCommand):
-    """The scheduler as a process of its own; of several, one leads."""
+    """Several may run: one is the leader, the others take over when it ends."""
 
     help = "Make the RFM runs: daily at 02:00 UTC, once shortly after the start, and those requested in the admin."
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """SIGTERM and Ctrl-C let the run at work end."""
+        """SIGTERM and Ctrl-C wait for the run in progress."""
         for signum in (signal.SIGTERM, signal.SIGINT):
             signal.signal(signum, lambda *_: stop.set())
         Scheduler().run()

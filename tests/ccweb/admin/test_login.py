@@ -1,4 +1,4 @@
-"""Signing in to the admin: passwords, and how often one may guess."""
+"""Signing in to the admin: passwords, and the limit of failed attempts."""
 
 import re
 from typing import Any
@@ -29,7 +29,7 @@ def test_the_right_password_signs_in_however_often() -> None:
     assert [sign_in(PASSWORD).status_code for _ in range(12)] == [302] * 12
 
 
-@pytest.mark.usefixtures("standing_clock")
+@pytest.mark.usefixtures("fixed_clock")
 def test_after_ten_failures_even_the_right_password_must_wait(caplog: pytest.LogCaptureFixture) -> None:
     for _ in range(10):
         assert b"Please enter the correct" in sign_in("wrong").content
@@ -37,17 +37,17 @@ def test_after_ten_failures_even_the_right_password_must_wait(caplog: pytest.Log
     assert refused.status_code == 200
     assert re.search(r"Too many failed attempts. Try again in \d+ min", refused.content.decode())
     assert "too many failed attempts to sign in to the admin from 127.0.0.1" in caplog.text
-    assert sign_in(PASSWORD, address="127.0.0.2").status_code == 302  # nobody can lock the others out
+    assert sign_in(PASSWORD, address="127.0.0.2").status_code == 302  # no client can lock others out
 
 
-@pytest.mark.usefixtures("standing_clock")
+@pytest.mark.usefixtures("fixed_clock")
 def test_spelling_the_name_otherwise_is_no_new_start() -> None:
     for name in ("boss", "Boss", "BOSS", "bOSS", "boSS") * 2:
         sign_in("wrong", name)
     assert b"Too many failed attempts" in sign_in(PASSWORD).content
 
 
-@pytest.mark.usefixtures("standing_clock")
+@pytest.mark.usefixtures("fixed_clock")
 def test_one_password_for_many_names_is_limited_by_address() -> None:
     for number in range(100):
         sign_in("wrong", f"user{number}")

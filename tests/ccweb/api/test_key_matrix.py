@@ -12,7 +12,7 @@ from ccweb.api.permissions import HasScope, IsKnown
 from ccweb.checks import METHODS, handled_methods, routes
 
 pytestmark = pytest.mark.django_db
-# What the contract says; a new route is written down here by whoever adds it.
+# What the contract says; a new route is added here by hand.
 CONTRACT = {
     ("GET", "/api/actions"): "actions:read",
     ("POST", "/api/actions"): "actions:write",

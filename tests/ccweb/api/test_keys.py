@@ -1,4 +1,4 @@
-"""API keys: who is let in, to what, and until when."""
+"""API keys: authentication, scopes and expiry."""
 
 import io
 import json
@@ -35,7 +35,7 @@ def keys_are_on(settings: Settings) -> None:
 
 
 class Clock:
-    """Stands still until it is told how far to go: what a key is known to be then expires by no busy machine."""
+    """A clock that tests advance, so that cached keys do not expire because a machine is busy."""
 
     def __init__(self) -> None:
         self._now = time.monotonic()

@@ -122,7 +122,7 @@ def test_outside_a_request_psycopg_waits_which_ctrl_c_can_end() -> None:
         assert cursor.fetchone() == (0,)
 
 
-def test_whoever_looks_on_sees_the_statement() -> None:
+def test_captured_queries_contain_the_statement() -> None:
     with CaptureQueriesContext(connection) as captured:
         fetch(INSERT, [1])
     assert len(captured) == 1

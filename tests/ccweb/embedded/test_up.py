@@ -190,7 +190,7 @@ def test_what_the_environment_names_is_used_instead(system: System, redis_url: s
     running = read_run_file(system.folder)
     assert (running["redis_url"], running["kafka_broker"]) == (redis_url, kafka_broker)
     assert not {"valkey", "broker"} & set(running["processes"])
-    assert system.get("/api/actions")["results"] == []  # no demo in somebody's own database
+    assert system.get("/api/actions")["results"] == []  # no demo data in a database of the user's own
     assert not (system.folder / "db.sqlite3").exists()
 
 

@@ -1,4 +1,4 @@
-"""A dependency that does not answer is left alone, and tried again now and then."""
+"""The circuit breaker: it opens after errors, and a probe closes it again."""
 
 from collections.abc import Callable
 
@@ -30,11 +30,11 @@ def breaker(pause: float = 60.0) -> Breaker:
     return Breaker("redis", errors=(OSError,), timeouts=(TimeoutError,), threshold=3, pause=pause)
 
 
-def attempt(door: Breaker, function: Callable[[], str], times: int) -> list[str]:
+def attempt(circuit: Breaker, function: Callable[[], str], times: int) -> list[str]:
     answers = []
     for _ in range(times):
         try:
-            answers.append(door.call(function))
+            answers.append(circuit.call(function))
         except DependencyUnavailable:
             answers.append("away")
     return answers
@@ -45,46 +45,46 @@ def test_a_call_that_works_returns_its_answer(dependency: Dependency) -> None:
 
 
 def test_after_three_errors_in_a_row_the_dependency_is_left_alone(dependency: Dependency) -> None:
-    door, dependency.field_error = breaker(), ConnectionError("refused")
-    assert attempt(door, dependency, 100) == ["away"] * 100
+    circuit, dependency.field_error = breaker(), ConnectionError("refused")
+    assert attempt(circuit, dependency, 100) == ["away"] * 100
     assert dependency.calls == 3
 
 
 def test_one_timeout_is_enough_because_it_has_cost_its_wait(dependency: Dependency) -> None:
-    door, dependency.field_error = breaker(), TimeoutError("100 ms")
-    attempt(door, dependency, 100)
+    circuit, dependency.field_error = breaker(), TimeoutError("100 ms")
+    attempt(circuit, dependency, 100)
     assert dependency.calls == 1
 
 
-def test_an_answer_in_between_forgives_earlier_errors(dependency: Dependency) -> None:
-    door = breaker()
+def test_an_answer_in_between_resets_the_count_of_errors(dependency: Dependency) -> None:
+    circuit = breaker()
     for _ in range(5):
         dependency.field_error = ConnectionError("refused")
-        attempt(door, dependency, 2)
+        attempt(circuit, dependency, 2)
         dependency.field_error = None
-        assert door.call(dependency) == "answer"
+        assert circuit.call(dependency) == "answer"
 
 
 def test_after_the_pause_one_call_probes_and_its_success_closes_the_breaker(dependency: Dependency) -> None:
-    door, dependency.field_error = breaker(pause=0), TimeoutError()
-    attempt(door, dependency, 1)
-    assert door.is_open
+    circuit, dependency.field_error = breaker(pause=0), TimeoutError()
+    attempt(circuit, dependency, 1)
+    assert circuit.is_open
     dependency.field_error = None
-    assert door.call(dependency) == "answer"
-    assert not door.is_open
+    assert circuit.call(dependency) == "answer"
+    assert not circuit.is_open
 
 
 def test_a_failed_probe_starts_a_new_pause(dependency: Dependency) -> None:
-    door, dependency.field_error = breaker(pause=0), TimeoutError()
-    attempt(door, dependency, 1)
-    door.pause, dependency.field_error = 60, ConnectionError("refused")
-    attempt(door, dependency, 100)
+    circuit, dependency.field_error = breaker(pause=0), TimeoutError()
+    attempt(circuit, dependency, 1)
+    circuit.pause, dependency.field_error = 60, ConnectionError("refused")
+    attempt(circuit, dependency, 100)
     assert dependency.calls == 2
 
 
 def test_what_is_not_an_outage_passes_through(dependency: Dependency) -> None:
-    door, dependency.field_error = breaker(), KeyError("ours")
+    circuit, dependency.field_error = breaker(), KeyError("ours")
     for _ in range(5):
         with pytest.raises(KeyError):
-            door.call(dependency)
-    assert not door.is_open
+            circuit.call(dependency)
+    assert not circuit.is_open

@@ -1,4 +1,4 @@
-"""Commands and scripts in a real Redis, by lines that are kept."""
+"""Commands and scripts in a real Redis, by pooled connections."""
 
 from collections.abc import Iterator
 
@@ -41,15 +41,15 @@ def test_scripts_are_sent_by_one_round_trip_and_loaded_when_the_server_does_not_
     assert connections(raw) == 1
 
 
-def test_an_error_stands_among_the_answers_and_opens_no_breaker(line: ConnectionPool) -> None:
-    door = breaker()
-    refused, double = run_scripts([FAIL, DOUBLE], line, door)
+def test_an_error_is_one_of_the_replies_and_opens_no_breaker(line: ConnectionPool) -> None:
+    circuit = breaker()
+    refused, double = run_scripts([FAIL, DOUBLE], line, circuit)
     assert double == 42
     with pytest.raises(CommandRefused, match="no"):
         answer(refused)
     with pytest.raises(CommandRefused):
-        command("GET", by=line, breaker=door)
-    assert not door.is_open
+        command("GET", by=line, breaker=circuit)
+    assert not circuit.is_open
 
 
 def test_a_line_that_the_server_has_closed_is_replaced_before_it_is_used(
@@ -60,7 +60,7 @@ def test_a_line_that_the_server_has_closed_is_replaced_before_it_is_used(
     assert command("GET", "a", by=line, breaker=breaker()) == b"1"
 
 
-def test_an_answer_that_came_too_late_is_given_to_nobody_else(redis_server: Redis, raw: redis.Redis) -> None:
+def test_a_late_reply_is_not_given_to_another_caller(redis_server: Redis, raw: redis.Redis) -> None:
     line = ConnectionPool(f"{redis_server.url}/0", timeout=0.3)
     command("SET", "a", "1", by=line)
     raw.client_pause(1000)

@@ -1,4 +1,4 @@
-"""Where a request comes from: proxies are believed when they are trusted, and only then."""
+"""The client's address: forwarded headers count from trusted proxies only."""
 
 from ipaddress import ip_network
 from typing import Any
@@ -29,7 +29,7 @@ def resolved(peer: str, forwarded_for: str | None = None, **headers: str) -> Htt
         ("::ffff:127.0.0.1", "203.0.113.9", "203.0.113.9"),
         ("127.0.0.1", "203.0.113.9:4711", "203.0.113.9"),
         ("127.0.0.1", "[2001:db8::1]:4711", "2001:db8::1"),
-        ("127.0.0.1", "198.51.100.7, 203.0.113.9", "203.0.113.9"),  # the left one is the client's own invention
+        ("127.0.0.1", "198.51.100.7, 203.0.113.9", "203.0.113.9"),  # the client itself sent the left one
         ("127.0.0.1", "198.51.100.7, 10.1.2.3", "198.51.100.7"),  # 10.1.2.3 is a trusted proxy
         ("10.1.2.3", "198.51.100.7", "198.51.100.7"),
         ("10.1.2.3", "127.0.0.1", "127.0.0.1"),  # a trusted proxy speaks for its own machine
@@ -69,7 +69,7 @@ def test_with_debug_on_the_api_is_open_to_this_machine(peer: str) -> None:
 @pytest.mark.parametrize(
     ("peer", "forwarded_for"), [("203.0.113.9", None), ("203.0.113.9", "127.0.0.1"), ("127.0.0.1", "203.0.113.9")]
 )
-def test_with_debug_on_everybody_else_is_refused(path: str, peer: str, forwarded_for: str | None) -> None:
+def test_with_debug_on_other_clients_are_refused(path: str, peer: str, forwarded_for: str | None) -> None:
     refused = answer(peer, path, forwarded_for)
     assert refused.status_code == 403
     assert refused["Content-Type"] == "application/problem+json"

@@ -1,4 +1,4 @@
-"""What a crowd of requests gets from the real server, where most of them are served together with others."""
+"""Many requests at once to the real server, most of which are served in batches."""
 
 import json
 import os
@@ -36,14 +36,14 @@ def web(fresh_database: str, redis_client: redis.Redis) -> Iterator[Stack]:
 
 
 def at_once(web: Stack, actions: Sequence[dict[str, Any]]) -> list[Answer]:
-    """Send all of them while the table is locked, so that those behind the first wait for company."""
+    """Send all of them while the table is locked, so that the requests after the first form a batch."""
     with (
         psycopg.connect(web.database_url) as connection,
-        ThreadPoolExecutor(len(actions)) as crowd,
+        ThreadPoolExecutor(len(actions)) as pool,
     ):
         connection.execute("LOCK TABLE user_actions IN ACCESS EXCLUSIVE MODE")
         sent = [
-            crowd.submit(web.call, "POST", "/api/actions", action, {"X-Request-ID": f"request-{number}"})
+            pool.submit(web.call, "POST", "/api/actions", action, {"X-Request-ID": f"request-{number}"})
             for number, action in enumerate(actions)
         ]
         time.sleep(0.5)
@@ -87,21 +87,21 @@ def test_each_gets_its_own_answer_and_its_message_its_own_request_id(web: Stack)
     assert rows == (14,)
 
 
-def test_an_event_id_that_somebody_else_is_storing_holds_nobody_else_up(web: Stack) -> None:
+def test_an_event_id_that_another_client_is_storing_delays_no_other_request(web: Stack) -> None:
     warm(web)
     event_id = str(uuid.uuid4())
-    with psycopg.connect(web.database_url) as importing, ThreadPoolExecutor(13) as crowd:
+    with psycopg.connect(web.database_url) as importing, ThreadPoolExecutor(13) as pool:
         importing.execute(
             "INSERT INTO user_actions (event_id, user_id, action_type, value, action_timestamp, received_at) "
             "VALUES (%s, 5, 'imported', 0, now(), now())",
             [event_id],
         )
-        held = crowd.submit(
+        held = pool.submit(
             web.call, "POST", "/api/actions", {"user_id": 5, "action_type": "held", "event_id": event_id}
         )
         time.sleep(0.2)
         others = [
-            crowd.submit(web.call, "POST", "/api/actions", {"user_id": n, "action_type": "free"}) for n in range(1, 13)
+            pool.submit(web.call, "POST", "/api/actions", {"user_id": n, "action_type": "free"}) for n in range(1, 13)
         ]
         assert {other.result().status for other in others} == {201}
         assert not held.done()
@@ -114,25 +114,25 @@ def test_an_event_id_that_somebody_else_is_storing_holds_nobody_else_up(web: Sta
 def test_exactly_the_limit_passes(web: Stack) -> None:
     wait_for_a_minute_with(seconds=20)
     warm(web)
-    with ThreadPoolExecutor(16) as crowd:
-        answers = list(crowd.map(lambda n: web.call("GET", f"/api/user-segments/{n}/recommendation"), range(1, 201)))
+    with ThreadPoolExecutor(16) as pool:
+        answers = list(pool.map(lambda n: web.call("GET", f"/api/user-segments/{n}/recommendation"), range(1, 201)))
     assert Counter(answer.status for answer in answers) == {200: MOST - 8, 429: 200 - (MOST - 8)}
     left = [answer.headers["RateLimit-Remaining"] for answer in answers if answer.status == 200]
     assert sorted(map(int, left)) == list(range(MOST - 8))
 
 
-def test_who_is_served_by_a_session_that_ends_gets_503_and_is_not_stored(web: Stack) -> None:
+def test_a_request_served_by_a_session_that_ends_gets_503_and_is_not_stored(web: Stack) -> None:
     warm(web)
     end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND query LIKE %s"
     with (
         psycopg.connect(web.database_url, autocommit=True) as other,
         psycopg.connect(web.database_url, autocommit=True) as killer,
-        ThreadPoolExecutor(12) as crowd,
+        ThreadPoolExecutor(12) as pool,
     ):
         with other.transaction():
             other.execute("LOCK TABLE user_actions IN ACCESS EXCLUSIVE MODE")
             sent = [
-                crowd.submit(web.call, "POST", "/api/actions", {"user_id": n, "action_type": "cut"})
+                pool.submit(web.call, "POST", "/api/actions", {"user_id": n, "action_type": "cut"})
                 for n in range(1, 13)
             ]
             for _ in range(2):

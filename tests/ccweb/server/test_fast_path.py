@@ -192,7 +192,7 @@ def test_what_is_odd_is_left_to_django_as_it_came(client: Client, request_: Envi
     assert client.django.given == [before]
 
 
-@pytest.mark.usefixtures("standing_clock")
+@pytest.mark.usefixtures("fixed_clock")
 def test_each_request_counts_once_in_the_limits_whichever_way_it_goes(client: Client, settings: Settings) -> None:
     settings.THROTTLE_ADDRESS = 6  # two are used up
     requests = [
@@ -217,8 +217,8 @@ def test_a_key_may_what_its_scope_says(client: Client, settings: Settings, scope
     assert client.send(environ("POST", "/api/actions", ACTION)).status == 401
 
 
-@pytest.mark.usefixtures("standing_clock")
-def test_a_guesser_of_keys_beyond_his_limit_asks_the_database_nothing(client: Client, settings: Settings) -> None:
+@pytest.mark.usefixtures("fixed_clock")
+def test_a_client_that_guesses_keys_beyond_its_limit_costs_no_query(client: Client, settings: Settings) -> None:
     settings.THROTTLE_ADDRESS, settings.API_IS_OPEN = 2, False
     with CaptureQueriesContext(connection) as captured:
         answer = client.send(environ("GET", OF_USER, HTTP_AUTHORIZATION=f"Api-Key {'a' * 8}.{'b' * 43}"))

@@ -37,7 +37,7 @@ def test_metrics_are_those_of_all_workers_the_dead_ones_too(web: Stack) -> None:
     assert requests_to_healthz(web) == before + 30
     server, *workers = web.web.pids()
     assert len(workers) == 2
-    # Whoever answered so far may be the only one that is ready; then nobody listens once it is killed.
+    # The worker that answered so far may be the only one that is ready; once it is killed, none listens.
     web.web.wait_for_workers()
     send(signal.SIGKILL, workers[:1])
     wait_for(lambda: len(web.web.pids()) == 3 and workers[0] not in web.web.pids(), "a new worker")

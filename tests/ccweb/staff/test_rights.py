@@ -1,4 +1,4 @@
-"""Who of the staff may do what: role x page x method, and nobody edits or deletes what the system wrote."""
+"""Permissions by role x page x method; no role edits or deletes what the system wrote."""
 
 import pytest
 from django.contrib import admin
@@ -66,7 +66,7 @@ def test_only_the_right_role_adds(role: str, table: str) -> None:
 
 @pytest.mark.parametrize("role", [*ROLES, "superuser"])
 @pytest.mark.parametrize("method", ["delete", "change"])
-def test_nobody_edits_or_deletes_an_action_a_message_or_a_run(role: str, method: str) -> None:
+def test_no_role_edits_or_deletes_an_action_a_message_or_a_run(role: str, method: str) -> None:
     client = Client()
     client.force_login(User.objects.create_superuser("root")) if role == "superuser" else None
     client = client if role == "superuser" else sign_in(role)

@@ -1,4 +1,4 @@
-"""The staff's pages on a large PostgreSQL: nobody waits for a scan of user_actions, no list grows with its table."""
+"""The admin on a large PostgreSQL: no page scans user_actions, no list grows with its table."""
 
 import csv
 import tracemalloc

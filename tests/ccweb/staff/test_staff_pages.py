@@ -1,4 +1,4 @@
-"""The staff's pages: what they show is what the tables hold, what they do leaves a trace."""
+"""The admin: pages show what the tables hold, and changes are logged."""
 
 import csv
 import json
@@ -86,7 +86,7 @@ def test_every_user_has_a_page_also_without_a_segment(staff: Client, population:
     assert (segment.rfm_group if segment else "No segment yet") in text
 
 
-def test_the_page_of_a_user_explains_his_scores(staff: Client, population: None) -> None:
+def test_the_page_of_a_user_explains_their_scores(staff: Client, population: None) -> None:
     gauges = {g["name"]: g for g in staff.get(reverse("admin:user", args=[1])).context["gauges"]}
     assert (gauges["Frequency"]["figure"], gauges["Frequency"]["score"]) == (12, 5)
     assert [point["reached"] for point in gauges["Frequency"]["points"]] == [True] * 4
@@ -266,7 +266,7 @@ def test_an_unsafe_recommendation_policy_is_refused_with_a_counter_example(staff
     assert b"Whale" in answer.content
 
 
-def test_the_kill_switch_answers_for_everybody_until_it_is_released(staff: Client, population: None) -> None:
+def test_the_kill_switch_answers_for_all_users_until_it_is_released(staff: Client, population: None) -> None:
     add = reverse("admin:segments_killswitch_add")
     form = {"probability": "0.05", "time_window": "any time", "note": "fraud"}
     assert staff.post(add, form).status_code == 302
@@ -280,7 +280,7 @@ def test_the_kill_switch_answers_for_everybody_until_it_is_released(staff: Clien
 @pytest.mark.parametrize("table", ["actions_useraction", "segments_usersegment", "segments_segmentchange",
     "segments_riskchange", "visits_sitevisit", "actions_outboxmessage"])  # fmt: skip
 @pytest.mark.parametrize("text", ["abc", "1.5", "-1", "٣", "0", "9" * 19, "9" * 400, "' OR 1=1 --"])
-def test_a_search_for_what_is_no_user_id_finds_nobody_and_says_so(staff: Client, table: str, text: str) -> None:
+def test_a_search_for_what_is_no_user_id_finds_no_user_and_says_so(staff: Client, table: str, text: str) -> None:
     UserSegment.objects.create(user_id=1)
     answer = staff.get(reverse(f"admin:{table}_changelist"), {"q": text})
     assert (answer.status_code, answer.context["cl"].result_count) == (200, 0)
@@ -289,5 +289,5 @@ def test_a_search_for_what_is_no_user_id_finds_nobody_and_says_so(staff: Client,
 
 @pytest.mark.parametrize(("text", "place"), [("7", "/admin/users/7/"), (" 7 ", "/admin/users/7/"), ("x", "/admin/"),
     ("9" * 19, "/admin/"), ("", "/admin/")])  # fmt: skip
-def test_the_search_for_a_story_leads_there_or_back(staff: Client, text: str, place: str) -> None:
+def test_the_search_for_a_user_page_leads_there_or_back(staff: Client, text: str, place: str) -> None:
     assert staff.get(reverse("admin:find_user"), {"user_id": text})["Location"] == place

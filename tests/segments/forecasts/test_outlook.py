@@ -48,7 +48,7 @@ def test_the_outlook_says_when_a_whale_leaves_and_what_keeps_it() -> None:
 
 
 @time_machine.travel(NOW, tick=False)
-def test_the_outlook_of_a_medium_user_says_what_lifts_him() -> None:
+def test_the_outlook_of_a_medium_user_says_what_lifts_them() -> None:
     act(7, times=8, value="9.99", age=23 * DAY + timedelta(hours=1))
     body = get("user-segments/7/outlook").json()
     assert (body["rfm_group"], body["leaves_on"], body["falls_to"]) == ("Medium", "2026-03-18", "Low")
@@ -57,7 +57,7 @@ def test_the_outlook_of_a_medium_user_says_what_lifts_him() -> None:
 
 
 @time_machine.travel(NOW, tick=False)
-def test_everybody_has_an_outlook_even_who_never_acted() -> None:
+def test_all_users_have_an_outlook_even_without_actions() -> None:
     body = get("user-segments/9223372036854775807/outlook").json()
     assert (body["rfm_group"], body["leaves_on"], body["falls_to"], body["to_stay"]) == ("Low", None, None, None)
     assert body["to_rise"] == {"actions": 3, "value": "0.00"}

@@ -44,7 +44,7 @@ def test_31_days_of_batches_give_exactly_the_predicted_day_and_group(count: int)
 
 
 def after(efforts: Efforts, as_of: datetime) -> dict[int, str]:
-    """These users' groups once they have done so much more; it is undone again."""
+    """These users' groups after these further actions, which are rolled back."""
     further = [
         UserAction(user_id=user_id, action_type="further", action_timestamp=NOW, value=0 if n else effort.value)
         for user_id, effort in efforts.items()
@@ -57,7 +57,7 @@ def after(efforts: Efforts, as_of: datetime) -> dict[int, str]:
 
 
 def assert_least(efforts: Efforts, goals: dict[int, str], as_of: datetime) -> None:
-    """The efforts reach the goals, one action or one cent less does not."""
+    """Assert that the efforts reach the goals, and one action or one cent less does not."""
     assert len(efforts) > len(goals) / 20
     assert after(efforts, as_of) == {user_id: goals[user_id] for user_id in efforts}
     fewer = {u: Effort(e.actions - 1, e.value) for u, e in efforts.items()}

@@ -89,7 +89,7 @@ def outlook(*actions: tuple[timedelta, str], now: datetime = NOW) -> Outlook:
     return foresee([(now - age, Decimal(value)) for age, value in actions], scoring=REVISION_1, now=now)
 
 
-def test_a_user_without_actions_is_low_for_ever_and_three_actions_lift_him() -> None:
+def test_a_user_without_actions_is_low_for_ever_and_three_actions_lift_them() -> None:
     assert outlook() == Outlook("Low", None, None, None, Effort(3, Decimal(0)))
 
 
@@ -113,8 +113,8 @@ def test_value_alone_still_takes_one_action() -> None:
 
 
 def test_more_value_than_one_action_can_have_takes_two() -> None:
-    debt = [(DAY, "-9999999999.99"), *[(DAY, "0.00")] * 12]
-    assert outlook(*debt).to_rise == Effort(2, Decimal("10000000099.99"))
+    refund = [(DAY, "-9999999999.99"), *[(DAY, "0.00")] * 12]
+    assert outlook(*refund).to_rise == Effort(2, Decimal("10000000099.99"))
 
 
 def test_an_action_at_the_edge_of_the_window_counts_one_microsecond_less_does_not() -> None:

@@ -20,7 +20,7 @@ def test_revision_1_is_the_one_in_the_table() -> None:
         for number, rule in enumerate(policy.rules, 1)
     ]
     default = ["default", "", "", f"{policy.default_probability:.2f}", policy.default_time_window]
-    assert [*rows, default] == table("Recommendations: how a probability comes about")
+    assert [*rows, default] == table("Recommendations: how a probability is computed")
 
 
 def test_the_examples_of_recommendations(redis_client: redis.Redis) -> None:

@@ -18,7 +18,7 @@ def recommendation(user_id: int) -> dict:
     return response.json()
 
 
-def test_a_user_nobody_knows_is_low_and_unknown(redis_client: redis.Redis) -> None:
+def test_an_unknown_user_is_low_and_unknown(redis_client: redis.Redis) -> None:
     assert list(recommendation(7).items()) == [
         ("user_id", 7),
         ("rfm_group", "Low"),
@@ -61,7 +61,7 @@ def expected(group: str, risk: str, streak: int) -> tuple[float, str]:
     return float(max(Decimal("0.05"), min(Decimal("0.95"), sum_))), window
 
 
-def test_every_cell_of_the_contract_is_answered_to_the_last_digit() -> None:
+def test_every_row_of_the_contract_is_answered_to_the_last_digit() -> None:
     rules = RecommendationPolicy.objects.active().reward_rules
     for group in ("Whale", "Medium", "Low", "Dolphin"):
         for risk in RiskProfile.values:

@@ -1,4 +1,4 @@
-"""A policy that would answer somebody wrongly cannot be published; what would change is shown before."""
+"""An unsafe policy cannot be published; a preview shows what would change."""
 
 import random
 import re
@@ -64,7 +64,7 @@ def answer_of(user_id: int) -> tuple[float, str, int]:
         (
             {"rules": [rule("Low", None, "0.3"), rule(None, None, "0.2"), rule("Low", "High-Risk", "0.9")]},
             "A user in group Low, High-Risk, with a streak of 0 days, gets 0.3000 by rule 1: rule 3 (Low, High-Risk) "
-            "is about him but never answers anybody.",
+            "matches this user, but an earlier rule always applies first.",
         ),
         (
             {"cap": "1.2"},
@@ -92,7 +92,7 @@ def answer_of(user_id: int) -> tuple[float, str, int]:
                 "invariants": [{"kind": "never_lower_for_a_better_group"}],
             },
             "A user in group Medium, Unknown, with a streak of 3 days, gets 0.1300 by the default: in the worse group "
-            "Low he would get 0.2300.",
+            "Low they would get 0.2300.",
         ),
         ({"rules": [rule("Whal", None, "0.5")]}, "one of Whale, Medium, Low, not 'Whal'"),
         ({"rules": [rule("Low", "High", "0.5")]}, "Rule 1: the risk profile must be null (any) or one of High-Risk"),
@@ -109,7 +109,9 @@ def answer_of(user_id: int) -> tuple[float, str, int]:
         ({"default_time_window": "a\nb"}, "It must be 1 to 64 printable characters."),
     ],
 )
-def test_what_is_wrong_is_said_with_a_user_who_would_feel_it(content: dict[str, Any], message: str) -> None:
+def test_an_unsafe_policy_is_refused_with_a_user_who_would_get_a_wrong_answer(
+    content: dict[str, Any], message: str
+) -> None:
     assert message in refusal(**content)
 
 
@@ -126,14 +128,14 @@ def test_too_many_rewards_for_todays_users_are_refused(redis_client: redis.Redis
 
 
 def is_real(example: CounterExample, policy: oracle.Policy) -> bool:
-    """Whether the user gets by the oracle what the counter-example says, and that is wrong."""
+    """Whether the oracle gives the user of a counter-example the same answer, and it is wrong."""
     streak = min(example.streak, oracle.STREAKS[-1])
-    cell = example.group, example.risk_profile, streak
-    got = oracle.probability(policy, *cell)
-    assert (oracle.rule_of(policy, *cell), Decimal(got) / 10_000) == (example.rule, example.probability)
+    case = example.group, example.risk_profile, streak
+    got = oracle.probability(policy, *case)
+    assert (oracle.rule_of(policy, *case), Decimal(got) / 10_000) == (example.rule, example.probability)
     if named := re.match(r"rule (\d+) ", example.why):
         one = policy | {"rules": [policy["rules"][int(named[1]) - 1]]}
-        return oracle.rule_of(one, *cell) == 1 and example.rule != int(named[1])
+        return oracle.rule_of(one, *case) == 1 and example.rule != int(named[1])
     if named := re.search(r"worse group (\w+)", example.why):
         return got < oracle.probability(policy, named[1], example.risk_profile, streak)
     if named := re.search(r"at most ([\d.]+)$", example.why):
@@ -245,7 +247,7 @@ def test_other_workers_answer_by_the_new_revision_within_a_second() -> None:
 
 
 @pytest.mark.django_db
-def test_the_kill_switch_answers_for_everybody_and_back(redis_client: redis.Redis) -> None:
+def test_the_kill_switch_answers_for_all_users_and_back(redis_client: redis.Redis) -> None:
     UserSegment.objects.create(user_id=7, rfm_group="Whale", risk_profile=RiskProfile.HIGH)
     engage_kill_switch(by="bob", note="fraud")
     assert answer_of(7) == answer_of(8) == (0.1, "any time", 1)
@@ -307,7 +309,9 @@ def test_the_preview_equals_a_comparison_of_every_cdnow_user(redis_client: redis
             move = (old.probability, old.time_window), (new.probability, new.time_window)
             expected.setdefault(move, set()).add(user_id)
     assert (seen.users, seen.changed) == (23_570, sum(map(len, expected.values())))
-    assert {(c.before, c.after): c.users for c in seen.changes} == {move: len(who) for move, who in expected.items()}
+    assert {(c.before, c.after): c.users for c in seen.changes} == {
+        move: len(users) for move, users in expected.items()
+    }
     for change in seen.changes:
         assert {user_id for user_id, _ in change.examples} <= expected[change.before, change.after]
     assert RecommendationPolicy.objects.active().revision == 1

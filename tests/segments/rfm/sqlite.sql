@@ -1,14 +1,15 @@
 -- The cut points of a quantile policy
-WITH acted AS (
+WITH activity AS (
     SELECT user_id, MAX(action_timestamp) AS last_action_at, COUNT(*) AS frequency,
         SUM(CAST(ROUND(value * 100) AS bigint)) AS total
     FROM user_actions WHERE action_timestamp >= %(since)s AND action_timestamp <= %(as_of)s AND TRUE GROUP BY user_id
-), frequencies AS (SELECT frequency AS reached, COUNT(*) AS users FROM acted GROUP BY 1
-), totals AS (SELECT total AS reached, COUNT(*) AS users FROM acted GROUP BY 1)
-SELECT * FROM (SELECT COUNT(*), COUNT(CASE WHEN last_action_at <= %(day0)s THEN 1 END) AS day0, COUNT(CASE WHEN last_action_at <= %(day1)s THEN 1 END) AS day1, COUNT(CASE WHEN last_action_at <= %(day2)s THEN 1 END) AS day2, COUNT(CASE WHEN last_action_at <= %(day3)s THEN 1 END) AS day3, COUNT(CASE WHEN last_action_at <= %(day4)s THEN 1 END) AS day4, COUNT(CASE WHEN last_action_at <= %(day5)s THEN 1 END) AS day5, COUNT(CASE WHEN last_action_at <= %(day6)s THEN 1 END) AS day6, COUNT(CASE WHEN last_action_at <= %(day7)s THEN 1 END) AS day7, COUNT(CASE WHEN last_action_at <= %(day8)s THEN 1 END) AS day8, COUNT(CASE WHEN last_action_at <= %(day9)s THEN 1 END) AS day9, COUNT(CASE WHEN last_action_at <= %(day10)s THEN 1 END) AS day10, COUNT(CASE WHEN last_action_at <= %(day11)s THEN 1 END) AS day11, COUNT(CASE WHEN last_action_at <= %(day12)s THEN 1 END) AS day12, COUNT(CASE WHEN last_action_at <= %(day13)s THEN 1 END) AS day13, COUNT(CASE WHEN last_action_at <= %(day14)s THEN 1 END) AS day14, COUNT(CASE WHEN last_action_at <= %(day15)s THEN 1 END) AS day15, COUNT(CASE WHEN last_action_at <= %(day16)s THEN 1 END) AS day16, COUNT(CASE WHEN last_action_at <= %(day17)s THEN 1 END) AS day17, COUNT(CASE WHEN last_action_at <= %(day18)s THEN 1 END) AS day18, COUNT(CASE WHEN last_action_at <= %(day19)s THEN 1 END) AS day19, COUNT(CASE WHEN last_action_at <= %(day20)s THEN 1 END) AS day20, COUNT(CASE WHEN last_action_at <= %(day21)s THEN 1 END) AS day21, COUNT(CASE WHEN last_action_at <= %(day22)s THEN 1 END) AS day22, COUNT(CASE WHEN last_action_at <= %(day23)s THEN 1 END) AS day23, COUNT(CASE WHEN last_action_at <= %(day24)s THEN 1 END) AS day24, COUNT(CASE WHEN last_action_at <= %(day25)s THEN 1 END) AS day25, COUNT(CASE WHEN last_action_at <= %(day26)s THEN 1 END) AS day26, COUNT(CASE WHEN last_action_at <= %(day27)s THEN 1 END) AS day27, COUNT(CASE WHEN last_action_at <= %(day28)s THEN 1 END) AS day28, COUNT(CASE WHEN last_action_at <= %(day29)s THEN 1 END) AS day29, COUNT(CASE WHEN last_action_at <= %(day30)s THEN 1 END) AS day30 FROM acted) AS r CROSS JOIN (SELECT MIN(CASE WHEN 5 * below >= 1 * everyone THEN reached END) AS cut1, MIN(CASE WHEN 5 * below >= 2 * everyone THEN reached END) AS cut2, MIN(CASE WHEN 5 * below >= 3 * everyone THEN reached END) AS cut3, MIN(CASE WHEN 5 * below >= 4 * everyone THEN reached END) AS cut4 FROM (
-    SELECT reached, SUM(users) OVER (ORDER BY reached) - users AS below, SUM(users) OVER () AS everyone FROM frequencies
-) AS ranked_frequencies) AS f CROSS JOIN (SELECT MIN(CASE WHEN 5 * below >= 1 * everyone THEN reached END) AS cut1, MIN(CASE WHEN 5 * below >= 2 * everyone THEN reached END) AS cut2, MIN(CASE WHEN 5 * below >= 3 * everyone THEN reached END) AS cut3, MIN(CASE WHEN 5 * below >= 4 * everyone THEN reached END) AS cut4 FROM (
-    SELECT reached, SUM(users) OVER (ORDER BY reached) - users AS below, SUM(users) OVER () AS everyone FROM totals
+), frequencies AS (SELECT frequency AS reached, COUNT(*) AS users FROM activity GROUP BY 1
+), totals AS (SELECT total AS reached, COUNT(*) AS users FROM activity GROUP BY 1)
+SELECT * FROM (SELECT COUNT(*), COUNT(CASE WHEN last_action_at <= %(day0)s THEN 1 END) AS day0, COUNT(CASE WHEN last_action_at <= %(day1)s THEN 1 END) AS day1, COUNT(CASE WHEN last_action_at <= %(day2)s THEN 1 END) AS day2, COUNT(CASE WHEN last_action_at <= %(day3)s THEN 1 END) AS day3, COUNT(CASE WHEN last_action_at <= %(day4)s THEN 1 END) AS day4, COUNT(CASE WHEN last_action_at <= %(day5)s THEN 1 END) AS day5, COUNT(CASE WHEN last_action_at <= %(day6)s THEN 1 END) AS day6, COUNT(CASE WHEN last_action_at <= %(day7)s THEN 1 END) AS day7, COUNT(CASE WHEN last_action_at <= %(day8)s THEN 1 END) AS day8, COUNT(CASE WHEN last_action_at <= %(day9)s THEN 1 END) AS day9, COUNT(CASE WHEN last_action_at <= %(day10)s THEN 1 END) AS day10, COUNT(CASE WHEN last_action_at <= %(day11)s THEN 1 END) AS day11, COUNT(CASE WHEN last_action_at <= %(day12)s THEN 1 END) AS day12, COUNT(CASE WHEN last_action_at <= %(day13)s THEN 1 END) AS day13, COUNT(CASE WHEN last_action_at <= %(day14)s THEN 1 END) AS day14, COUNT(CASE WHEN last_action_at <= %(day15)s THEN 1 END) AS day15, COUNT(CASE WHEN last_action_at <= %(day16)s THEN 1 END) AS day16, COUNT(CASE WHEN last_action_at <= %(day17)s THEN 1 END) AS day17, COUNT(CASE WHEN last_action_at <= %(day18)s THEN 1 END) AS day18, COUNT(CASE WHEN last_action_at <= %(day19)s THEN 1 END) AS day19, COUNT(CASE WHEN last_action_at <= %(day20)s THEN 1 END) AS day20, COUNT(CASE WHEN last_action_at <= %(day21)s THEN 1 END) AS day21, COUNT(CASE WHEN last_action_at <= %(day22)s THEN 1 END) AS day22, COUNT(CASE WHEN last_action_at <= %(day23)s THEN 1 END) AS day23, COUNT(CASE WHEN last_action_at <= %(day24)s THEN 1 END) AS day24, COUNT(CASE WHEN last_action_at <= %(day25)s THEN 1 END) AS day25, COUNT(CASE WHEN last_action_at <= %(day26)s THEN 1 END) AS day26, COUNT(CASE WHEN last_action_at <= %(day27)s THEN 1 END) AS day27, COUNT(CASE WHEN last_action_at <= %(day28)s THEN 1 END) AS day28, COUNT(CASE WHEN last_action_at <= %(day29)s THEN 1 END) AS day29, COUNT(CASE WHEN last_action_at <= %(day30)s THEN 1 END) AS day30 FROM activity) AS r
+CROSS JOIN (SELECT MIN(CASE WHEN 5 * below >= 1 * all_users THEN reached END) AS cut1, MIN(CASE WHEN 5 * below >= 2 * all_users THEN reached END) AS cut2, MIN(CASE WHEN 5 * below >= 3 * all_users THEN reached END) AS cut3, MIN(CASE WHEN 5 * below >= 4 * all_users THEN reached END) AS cut4 FROM (
+    SELECT reached, SUM(users) OVER (ORDER BY reached) - users AS below, SUM(users) OVER () AS all_users FROM frequencies
+) AS ranked_frequencies) AS f CROSS JOIN (SELECT MIN(CASE WHEN 5 * below >= 1 * all_users THEN reached END) AS cut1, MIN(CASE WHEN 5 * below >= 2 * all_users THEN reached END) AS cut2, MIN(CASE WHEN 5 * below >= 3 * all_users THEN reached END) AS cut3, MIN(CASE WHEN 5 * below >= 4 * all_users THEN reached END) AS cut4 FROM (
+    SELECT reached, SUM(users) OVER (ORDER BY reached) - users AS below, SUM(users) OVER () AS all_users FROM totals
 ) AS ranked_totals) AS m;
 
 -- How many users are in which group now
@@ -16,14 +17,14 @@ SELECT rfm_group, recency_score, frequency_score, COUNT(*), COUNT(last_action_at
 
 -- The rows that differ: a run that reads all actions
 CREATE TEMPORARY TABLE rfm_difference AS
-WITH acted AS (
+WITH activity AS (
     SELECT user_id, MAX(action_timestamp) FILTER (WHERE action_timestamp >= %(since)s) AS last_action_at, COUNT(*) FILTER (WHERE action_timestamp >= %(since)s) AS frequency,
         SUM(CAST(ROUND(value * 100) AS bigint)) FILTER (WHERE action_timestamp >= %(since)s) AS total
     FROM user_actions WHERE action_timestamp <= %(as_of)s AND TRUE GROUP BY user_id
 ), scored AS (
     SELECT user_id, last_action_at, frequency, total / 100.0 AS monetary,
         CASE WHEN last_action_at > %(recency3)s THEN 5 WHEN last_action_at > %(recency2)s THEN 4 WHEN last_action_at > %(recency1)s THEN 3 WHEN last_action_at > %(recency0)s THEN 2 ELSE 1 END AS recency_score, CASE WHEN frequency >= %(frequency3)s THEN 5 WHEN frequency >= %(frequency2)s THEN 4 WHEN frequency >= %(frequency1)s THEN 3 WHEN frequency >= %(frequency0)s THEN 2 ELSE 1 END AS frequency_score, CASE WHEN total >= %(monetary3)s THEN 5 WHEN total >= %(monetary2)s THEN 4 WHEN total >= %(monetary1)s THEN 3 WHEN total >= %(monetary0)s THEN 2 ELSE 1 END AS monetary_score
-    FROM acted
+    FROM activity
 ), classified AS (
     SELECT CAST(COALESCE(scored.user_id, old.user_id) AS bigint) AS user_id, CASE WHEN scored.recency_score >= 4 AND scored.frequency_score >= 4 AND scored.monetary_score >= 4 THEN %(group0)s WHEN scored.recency_score >= 3 AND scored.frequency_score >= 3 AND scored.monetary_score >= 1 THEN %(group1)s WHEN TRUE THEN %(lapsed_group)s END AS rfm_group,
         COALESCE(scored.recency_score, 1) AS recency_score, COALESCE(scored.frequency_score, 1) AS frequency_score,
@@ -37,14 +38,14 @@ WHERE (rfm_group, recency_score, frequency_score, monetary_score, frequency, mon
 
 -- The rows that differ: later runs
 CREATE TEMPORARY TABLE rfm_difference AS
-WITH acted AS (
+WITH activity AS (
     SELECT user_id, MAX(action_timestamp) AS last_action_at, COUNT(*) AS frequency,
         SUM(CAST(ROUND(value * 100) AS bigint)) AS total
     FROM user_actions WHERE action_timestamp >= %(since)s AND action_timestamp <= %(as_of)s AND TRUE GROUP BY user_id
 ), scored AS (
     SELECT user_id, last_action_at, frequency, total / 100.0 AS monetary,
         CASE WHEN last_action_at > %(recency3)s THEN 5 WHEN last_action_at > %(recency2)s THEN 4 WHEN last_action_at > %(recency1)s THEN 3 WHEN last_action_at > %(recency0)s THEN 2 ELSE 1 END AS recency_score, CASE WHEN frequency >= %(frequency3)s THEN 5 WHEN frequency >= %(frequency2)s THEN 4 WHEN frequency >= %(frequency1)s THEN 3 WHEN frequency >= %(frequency0)s THEN 2 ELSE 1 END AS frequency_score, CASE WHEN total >= %(monetary3)s THEN 5 WHEN total >= %(monetary2)s THEN 4 WHEN total >= %(monetary1)s THEN 3 WHEN total >= %(monetary0)s THEN 2 ELSE 1 END AS monetary_score
-    FROM acted
+    FROM activity
 ), classified AS (
     SELECT CAST(COALESCE(scored.user_id, old.user_id) AS bigint) AS user_id, CASE WHEN scored.recency_score >= 4 AND scored.frequency_score >= 4 AND scored.monetary_score >= 4 THEN %(group0)s WHEN scored.recency_score >= 3 AND scored.frequency_score >= 3 AND scored.monetary_score >= 1 THEN %(group1)s WHEN TRUE THEN %(lapsed_group)s END AS rfm_group,
         COALESCE(scored.recency_score, 1) AS recency_score, COALESCE(scored.frequency_score, 1) AS frequency_score,

@@ -17,13 +17,13 @@ def statements() -> str:
     from segments.rules.scoring import Rule
 
     rules = [Rule(**rule) for rule in RFM["rules"]]
-    ranges = ["user_id < 1000", "user_id >= 1000"] if sql.is_postgresql() else [sql.EVERYBODY]
+    ranges = ["user_id < 1000", "user_id >= 1000"] if sql.is_postgresql() else [sql.ALL_USERS]
     parts = {
         "The cut points of a quantile policy": quantiles._statement(),
-        "How many users are in which group now": sql.STANDING,
-        "The rows that differ: a run that reads all actions": sql.difference(rules, everybody=True, ranges=ranges),
-        "The rows that differ: later runs": sql.difference(rules, everybody=False, ranges=ranges),
-        "Users first seen outside the window": sql.NEWCOMERS,
+        "How many users are in which group now": sql.CURRENT_COUNTS,
+        "The rows that differ: a run that reads all actions": sql.difference(rules, all_users=True, ranges=ranges),
+        "The rows that differ: later runs": sql.difference(rules, all_users=False, ranges=ranges),
+        "Users first seen outside the window": sql.FIRST_SEEN,
         "How many users move from where to where": sql.MOVES,
         "The changes of group": sql.CHANGES,
         "New rows": sql.insert(),

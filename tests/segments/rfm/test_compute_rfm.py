@@ -1,4 +1,4 @@
-"""manage.py compute_rfm, from the outside."""
+"""manage.py compute_rfm, by its output and its rows."""
 
 import io
 import json
@@ -129,7 +129,7 @@ def test_a_late_event_changes_the_next_run_as_if_it_had_come_in_time() -> None:
     assert groups() == {1: "Medium"}
 
 
-def test_a_month_without_a_run_leaves_nobody_out() -> None:
+def test_a_month_without_a_run_leaves_no_user_out() -> None:
     act(1, at=AS_OF + DAY)  # after the first run's end, before the second run's window
     compute()
     assert groups() == {}
@@ -162,7 +162,7 @@ def test_every_change_of_group_is_kept_with_its_run() -> None:
     assert [row["to_group"] for row in get("user-segments/1/history").json()["results"]] == ["Low", "Whale", "Medium"]
 
 
-def test_a_dry_run_says_who_would_move_and_changes_nothing() -> None:
+def test_a_dry_run_counts_the_users_who_would_move_and_changes_nothing() -> None:
     act(1, times=10)
     act(2, times=3)
     act(3, times=3)

@@ -70,7 +70,7 @@ def test_the_database_refuses_a_second_active_policy() -> None:
         ({"kind": "magic"}, "kind", "not a valid choice"),
         ({"rules": []}, "rules", "cannot be blank"),
         ({"rules": [WHALE, MEDIUM]}, "rules", 'last rule \\("Medium"\\) must match every user'),
-        ({"rules": [WHALE, LOW, MEDIUM]}, "rules", '"Medium" can never match: "Low" stands before it'),
+        ({"rules": [WHALE, LOW, MEDIUM]}, "rules", '"Medium" can never match: "Low" comes before it'),
         ({"rules": [WHALE, WHALE | {"monetary": 1}, LOW | {"name": "Whale"}]}, "rules", "more than one rule"),
         ({"rules": [WHALE | {"name": " "}, LOW]}, "rules", "Rule 1 needs a name"),
         ({"rules": [WHALE | {"name": "a\nb"}, LOW]}, "rules", "Rule 1 needs a name"),

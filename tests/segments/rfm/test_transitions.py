@@ -1,4 +1,4 @@
-"""Which group a user was in at any past time, and who went where between two."""
+"""The groups of users at a past time, and the transitions between two times."""
 
 from collections import Counter
 from datetime import UTC, datetime, timedelta
@@ -25,18 +25,18 @@ def act(user_id: int, times: int) -> None:
 
 
 def run(as_of: datetime = AS_OF) -> tuple[datetime, dict[int, str]]:
-    """The moment after a run, which has counted what the table holds, and where everybody stands then."""
+    """Make a run and check its counts; returns the moment after it and every user's group."""
     done = compute_rfm_and_update_segments(as_of=as_of)
     done.refresh_from_db()
-    standing = dict(UserSegment.objects.values_list("user_id", "rfm_group"))
+    groups = dict(UserSegment.objects.values_list("user_id", "rfm_group"))
     scores = Counter(UserSegment.objects.values_list("recency_score", "frequency_score"))
-    assert {group: users for group, users in done.groups.items() if users} == Counter(standing.values())
+    assert {group: users for group, users in done.groups.items() if users} == Counter(groups.values())
     assert done.scores == [[*score, users] for score, users in sorted(scores.items())]
-    return timezone.now(), standing
+    return timezone.now(), groups
 
 
 @pytest.fixture
-def story() -> list[tuple[datetime, dict[int, str]]]:
+def history() -> list[tuple[datetime, dict[int, str]]]:
     """Four moments, each with the groups of that time."""
     begin = timezone.now()
     act(1, 3)
@@ -51,14 +51,14 @@ def story() -> list[tuple[datetime, dict[int, str]]]:
     return [(begin, {}), first, second, run(AS_OF + 8 * DAY)]
 
 
-def test_the_group_of_every_user_at_any_past_time(story: list[tuple[datetime, dict[int, str]]]) -> None:
-    for moment, groups in story:
+def test_the_group_of_every_user_at_any_past_time(history: list[tuple[datetime, dict[int, str]]]) -> None:
+    for moment, groups in history:
         then = dict(UserSegment.objects.with_group_at(moment).values_list("user_id", "group_then"))
-        assert then == dict.fromkeys(range(1, 6), "Low") | groups  # who had no row stood where the lapsed stand
+        assert then == dict.fromkeys(range(1, 6), "Low") | groups  # users without a row count as lapsed
 
 
-def test_a_transition_matrix_sums_to_all_users(story: list[tuple[datetime, dict[int, str]]]) -> None:
-    (begin, _), (first, _), (second, _), (third, _) = story
+def test_a_transition_matrix_sums_to_all_users(history: list[tuple[datetime, dict[int, str]]]) -> None:
+    (begin, _), (first, _), (second, _), (third, _) = history
     assert transition_matrix(first, second) == {
         ("Low", "Low"): 1,
         ("Low", "Medium"): 1,

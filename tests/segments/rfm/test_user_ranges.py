@@ -1,4 +1,4 @@
-"""The batch in ranges of users, and a row that somebody else writes between its two steps."""
+"""The batch in ranges of users, and a row that another transaction writes between its two steps."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -12,8 +12,8 @@ from segments.models import RfmPolicy, RfmRun, RiskProfile, UserSegment
 from segments.recommendations.risk_profiles import set_risk_profile
 from segments.rfm.batch import PLANNER, READ_BY_KEY, gathered, in_order, write
 from segments.rfm.runs import compute_rfm_and_update_segments
-from segments.rfm.sql import EVERYBODY, acted, difference, is_postgresql, parameters
-from segments.rfm.user_ranges import A_USER, RANGES, user_ranges
+from segments.rfm.sql import ALL_USERS, activity, difference, is_postgresql, parameters
+from segments.rfm.user_ranges import COST_PER_USER, RANGES, user_ranges
 from tests.segments.cdnow import import_cdnow
 
 pytestmark = pytest.mark.django_db
@@ -55,24 +55,24 @@ def test_no_statistics_no_ranges() -> None:
     if is_postgresql():
         with connection.cursor() as cursor:
             cursor.execute("DELETE FROM pg_statistic WHERE starelid = 'user_actions'::regclass")
-    assert user_ranges() == [EVERYBODY]
+    assert user_ranges() == [ALL_USERS]
 
 
 def test_ranges_hold_all_users_and_about_as_much_work_each() -> None:
     import_cdnow()
     ranges = user_ranges()
     if not is_postgresql():
-        assert ranges == [EVERYBODY]
+        assert ranges == [ALL_USERS]
         return
-    work = [actions_in(condition) + A_USER * users_in(condition) for condition in ranges]
+    work = [actions_in(condition) + COST_PER_USER * users_in(condition) for condition in ranges]
     assert len(ranges) == RANGES
-    assert sum(work) == UserAction.objects.count() + A_USER * users_in(EVERYBODY)
+    assert sum(work) == UserAction.objects.count() + COST_PER_USER * users_in(ALL_USERS)
     assert max(work) < 1.2 * min(work)
 
 
 def test_many_users_with_an_action_each_are_more_work_than_one_with_as_many() -> None:
-    acted = [*range(1, 2_001), *([2_020] * 5_000)]
-    UserAction.objects.bulk_create(UserAction(user_id=n, action_type="x", action_timestamp=AS_OF) for n in acted)
+    user_ids = [*range(1, 2_001), *([2_020] * 5_000)]
+    UserAction.objects.bulk_create(UserAction(user_id=n, action_type="x", action_timestamp=AS_OF) for n in user_ids)
     analyse()
     ranges = user_ranges()
     assert sum(actions_in(condition) for condition in ranges) == 7_000
@@ -90,7 +90,7 @@ def test_an_emptied_table_with_statistics_has_ranges() -> None:
     assert len(user_ranges()) == (RANGES if is_postgresql() else 1)
 
 
-def test_ranges_are_judged_side_by_side() -> None:
+def test_ranges_are_scored_in_parallel() -> None:
     if not is_postgresql():
         pytest.skip("SQLite works alone")
     import_cdnow()
@@ -103,7 +103,7 @@ def test_ranges_are_judged_side_by_side() -> None:
         policy = RfmPolicy.objects.active()
         cursor.execute(PLANNER)
         with in_order(cursor, READ_BY_KEY):
-            plan = plan_of(difference(list(policy.scoring().rules), everybody=False, ranges=user_ranges()))
+            plan = plan_of(difference(list(policy.scoring().rules), all_users=False, ranges=user_ranges()))
     assert "Parallel Append" in plan, plan
     assert plan.count("Merge Full Join") == plan.count("Index Scan using user_segments_pkey") == RANGES, plan
     assert compute_rfm_and_update_segments(as_of=AS_OF).changed == 0
@@ -118,7 +118,7 @@ def test_the_aggregate_reads_nothing_but_the_index() -> None:
         cursor.execute("VACUUM ANALYZE user_actions")
         with transaction.atomic():
             cursor.execute("SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off")  # for as few rows
-            plan = plan_of(acted())
+            plan = plan_of(activity())
     assert "Index Only Scan using user_actions_rfm_cents" in plan, plan
 
 
@@ -157,7 +157,7 @@ def test_sqlite_finds_each_old_row_by_its_key() -> None:
     if is_postgresql():
         pytest.skip("about SQLite's planner")
     policy = RfmPolicy.objects.active()
-    sql = difference(list(policy.scoring().rules), everybody=True, ranges=user_ranges())
+    sql = difference(list(policy.scoring().rules), all_users=True, ranges=user_ranges())
     plan = plan_of("QUERY PLAN " + sql.removeprefix("CREATE TEMPORARY TABLE rfm_difference AS "))
     assert any(step.startswith("SEARCH old USING INDEX") for step in plan.splitlines()), plan
 

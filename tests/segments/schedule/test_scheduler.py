@@ -1,4 +1,4 @@
-"""What the scheduler does and when, with a clock that tests set."""
+"""The jobs of the scheduler and their times, with a clock that tests set."""
 
 import pickle
 from collections.abc import Iterator
@@ -71,7 +71,7 @@ def test_a_startup_run_looks_at_what_happened_until_now() -> None:
     assert (run.kind, run.status) == ("startup", "done")
 
 
-def test_a_requested_run_is_made_for_who_asked_by_the_policy_he_chose() -> None:
+def test_a_requested_run_has_the_requesters_name_and_policy() -> None:
     request = request_rfm_run(requested_by="ann", policy=RfmPolicy.objects.active())
     with pytest.raises(Busy, match="another requested run waits"):
         request_rfm_run(requested_by="bob")
@@ -152,8 +152,8 @@ def file_lock(request: pytest.FixtureRequest) -> Iterator[None]:
     lock.release()
 
 
-def test_on_sqlite_too_a_second_run_says_that_one_is_at_work(file_lock: None) -> None:
-    with pytest.raises(CommandError, match="another RFM run is at work: nothing was done") as refused:
+def test_on_sqlite_too_a_second_run_says_that_one_is_in_progress(file_lock: None) -> None:
+    with pytest.raises(CommandError, match="another RFM run is in progress: nothing was done") as refused:
         call_command("compute_rfm")
     assert refused.value.returncode == 75
     assert runs() == []

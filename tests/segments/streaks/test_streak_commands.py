@@ -34,8 +34,8 @@ def test_rebuild_streaks_restores_what_lives_and_deletes_nothing(
 
 
 def test_a_rebuild_beside_another_says_so(redis_client: redis.Redis) -> None:
-    redis_client.set(store.REBUILDING, "somebody")
-    with pytest.raises(CommandError, match="another rebuild is at work"):
+    redis_client.set(store.REBUILDING, "other")
+    with pytest.raises(CommandError, match="another rebuild is in progress"):
         call_command("rebuild_streaks")
 
 

@@ -1,4 +1,4 @@
-"""Streaks are kept from recorded actions, visible with the answer of the POST, exact whatever the order."""
+"""Streaks follow recorded actions: visible with the response to the POST, and exact in any order of actions."""
 
 import random
 import threading
@@ -30,7 +30,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 @pytest.fixture(params=["complete", "empty"])
 def any_redis(request: pytest.FixtureRequest, redis_client: redis.Redis) -> redis.Redis:
-    """Redis as the keeper leaves it, and as FLUSHALL does."""
+    """Redis with complete streaks, as the repair thread leaves it, and after FLUSHALL."""
     if request.param == "complete":
         streaks.rebuild()
     return redis_client
@@ -53,7 +53,7 @@ def test_it_expires_at_the_end_of_the_day_after_the_last_action(any_redis: redis
 
 
 @pytest.mark.parametrize("seconds", [5, 30 * 86_400, None])
-def test_another_action_of_the_day_restores_an_expiry_that_somebody_changed(
+def test_another_action_of_the_day_restores_an_expiry_that_another_system_changed(
     any_redis: redis.Redis, seconds: int | None
 ) -> None:
     post("actions", act(7, 0))
@@ -93,7 +93,7 @@ def check_sequences(client: redis.Redis, users: int, seed: int) -> None:
     while stream:
         some = [stream.pop() for _ in range(min(len(stream), rng.choice([1, 1, 1, 5, 40])))]
         record_actions(actions=[{"user_id": u, "action_type": "x", "action_timestamp": days_ago(d)} for u, d in some])
-    while PENDING_REPAIRS:  # a busy machine may have kept Redis silent for 100 ms: the keeper's work
+    while PENDING_REPAIRS:  # on a busy machine Redis may not answer within 100 ms: the repair thread's work
         REDIS.reset()
         PENDING_REPAIRS.repair_some()
     incremental = {user: kept(client, user) for user in happened}
@@ -149,7 +149,9 @@ def streak_of(user_id: int) -> tuple[int, list[str]]:
 
 
 @pytest.mark.parametrize("junk", ["text", "", "7.0", "-1", " 7", "1e3", "9" * 30, "36501", "\u0667", "NaN"])
-def test_junk_reads_as_nothing_and_says_so(any_redis: redis.Redis, junk: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_invalid_value_reads_as_0_and_is_reported(
+    any_redis: redis.Redis, junk: str, caplog: pytest.LogCaptureFixture
+) -> None:
     any_redis.set("user:7:streak_count", junk)
     before = counted()
     assert streak_of(7) == (0, ["streak"])
@@ -163,7 +165,7 @@ def counted() -> float:
     return REGISTRY.get_sample_value("ccweb_streak_junk_total") or 0.0
 
 
-def test_keys_of_another_type_are_junk_too(any_redis: redis.Redis) -> None:
+def test_keys_of_another_type_are_invalid_too(any_redis: redis.Redis) -> None:
     any_redis.hset("user:7:streak_count", "days", 3)
     any_redis.rpush("user:8:streak_count", 3)
     assert [streak_of(7), streak_of(8)] == [(0, ["streak"])] * 2
@@ -171,7 +173,7 @@ def test_keys_of_another_type_are_junk_too(any_redis: redis.Redis) -> None:
     assert [streak_of(7), streak_of(8)] == [(1, [])] * 2
 
 
-def test_junk_in_our_own_note_is_forgotten(any_redis: redis.Redis) -> None:
+def test_an_invalid_note_is_replaced(any_redis: redis.Redis) -> None:
     post("actions", act(7, 1))
     any_redis.delete("ccweb:streak:7")
     any_redis.hset("ccweb:streak:7", "a", 1)

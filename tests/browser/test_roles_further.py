@@ -1,4 +1,4 @@
-"""What takes a browser longer: every page for every role, old revisions, the kill switch."""
+"""Longer browser tests: every page for every role, old revisions, the kill switch."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -49,7 +49,7 @@ def test_an_old_revision_comes_back_with_one_press(role: Role, query: Query) -> 
     ]
 
 
-def test_the_kill_switch_is_pulled_and_released(role: Role, deployed: Stack) -> None:
+def test_the_kill_switch_is_engaged_and_released(role: Role, deployed: Stack) -> None:
     def answer() -> tuple[float, str]:
         body = deployed.call("GET", "/api/user-segments/7/recommendation").json()
         return body["recommended_reward_probability"], body["recommended_time_window"]
@@ -57,7 +57,7 @@ def test_the_kill_switch_is_pulled_and_released(role: Role, deployed: Stack) -> 
     before, operator = answer(), role("operator")
     operator.open("/admin/segments/killswitch/add/")
     operator.write("#id_probability", "0.05")
-    operator.write("#id_note", "somebody shares accounts")
+    operator.write("#id_note", "accounts are shared")
     operator.press("[name=_save]")
     operator.wait(lambda: answer() == (0.05, "any time"), "the switch to work in every process")
     operator.open("/admin/segments/killswitch/")

@@ -22,7 +22,7 @@ USERS, ACTIONS = 20, 200
 
 @pytest.fixture
 def kafka() -> Iterator[Kafka]:
-    """A broker of this test alone, to be stopped."""
+    """A broker for this test only, which stops it."""
     with need(Kafka) as broker:
         yield broker
 
@@ -97,9 +97,9 @@ def test_from_an_action_to_a_recommendation(stack: Stack, kafka: Kafka, redis_cl
     stack.call("PATCH", "/api/user-segments/7", {"risk_profile": "High-Risk"})
     body = stack.call("GET", "/api/user-segments/7/recommendation").json()
     assert (body["recommended_reward_probability"], body["recommended_time_window"]) == (0.87, "next 2 hours")
-    nobody = stack.call("GET", "/api/user-segments/424242/recommendation").json()
-    assert (nobody["rfm_group"], nobody["risk_profile"], nobody["degraded"]) == ("Low", "Unknown", [])
-    assert nobody["recommended_reward_probability"] == 0.25
+    unknown = stack.call("GET", "/api/user-segments/424242/recommendation").json()
+    assert (unknown["rfm_group"], unknown["risk_profile"], unknown["degraded"]) == ("Low", "Unknown", [])
+    assert unknown["recommended_reward_probability"] == 0.25
 
     visit = stack.call("POST", "/api/notify/site_visit", {"user_id": 7, "source": "newsletter"})
     assert visit.status == 201

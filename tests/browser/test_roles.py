@@ -1,4 +1,4 @@
-"""A day of each role: signed in by the form, through real processes, compared with what the database holds."""
+"""The main tasks of each role in the browser, through real processes, compared with the database."""
 
 import csv
 from collections.abc import Callable
@@ -20,7 +20,7 @@ PURCHASES = {1: 12, 2: 4, 3: 1, 4: 1}  # a Whale, a Medium and two Lows
 
 @pytest.fixture
 def population(deployed: Stack) -> None:
-    """Four users by what they bought yesterday, judged."""
+    """Four users with purchases of yesterday, scored by a run."""
     at = (datetime.now(UTC) - timedelta(days=1)).isoformat()
     actions = [
         {"user_id": user, "action_type": "purchase", "value": "10.00", "action_timestamp": at}
@@ -31,7 +31,7 @@ def population(deployed: Stack) -> None:
     deployed.manage("compute_rfm")
 
 
-def cells(hand: Hand, column: str) -> list[str]:
+def column_texts(hand: Hand, column: str) -> list[str]:
     """A column of the list that is open."""
     return [cell.text for cell in hand.browser.find_elements(By.CSS_SELECTOR, f"#result_list .field-{column}")]
 
@@ -48,7 +48,7 @@ def test_a_viewer_sees_what_the_tables_hold_and_changes_nothing(
     viewer = role("viewer")
     assert groups_on_the_overview(viewer) == dict(query("SELECT rfm_group, count(*) FROM user_segments GROUP BY 1"))
     viewer.follow("Whale")
-    assert cells(viewer, "user_id") == ["1"]
+    assert column_texts(viewer, "user_id") == ["1"]
     viewer.open(f"{SEGMENTS}/usersegment/?rfm_group=Low")
     viewer.find("a[href*='export.csv']").click()
     file = viewer.wait(lambda: next(iter(downloads.glob("segments*.csv")), None), "the download")
@@ -68,7 +68,7 @@ def test_a_viewer_sees_what_the_tables_hold_and_changes_nothing(
     )
 
 
-def test_an_analyst_decides_by_which_rules_users_are_judged(role: Role, population: None, query: Query) -> None:
+def test_an_analyst_decides_by_which_rules_users_are_scored(role: Role, population: None, query: Query) -> None:
     analyst = role("analyst")
     analyst.open(f"{SEGMENTS}/rfmpolicy/add/")
     analyst.write("#id_frequency_cuts", "[1, 1, 4, 4]")
@@ -121,7 +121,7 @@ def test_an_operator_runs_rfm_and_adds_an_action(role: Role, population: None, d
     address = operator.browser.current_url
     operator.open(f"{SEGMENTS}/rfmrun/")
     operator.press("form[action$='/now/'] button")
-    assert "nothing was requested" in operator.text(".messagelist .error"), "one wish at a time"
+    assert "nothing was requested" in operator.text(".messagelist .error"), "one request at a time"
     deployed.program("scheduler").start()
     operator.browser.get(address)
     operator.wait(lambda: operator.text(".field-status .readonly") == "Done", "the run's result on its own page")
