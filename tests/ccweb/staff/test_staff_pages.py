@@ -171,6 +171,11 @@ def test_exits_are_exported_and_an_unknown_group_is_404(staff: Client, populatio
     assert staff.get(url, {"group": "Nobody"}).status_code == 404
 
 
+def test_an_export_that_fails_is_not_logged(staff: Client, population: None) -> None:
+    assert staff.get(reverse("admin:segments_usersegment_exits"), {"group": "None"}).status_code == 404
+    assert not LogEntry.objects.exists()
+
+
 POLICY = {
     "kind": "fixed",
     "recency_cuts": "[30, 30, 7, 7]",
