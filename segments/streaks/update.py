@@ -82,16 +82,18 @@ class PendingRepairs:
             PENDING.set(len(self._user_ids))
 
     def discard(self, user_id: int) -> None:
-        """Remove a user whose streak was written by another way."""
+        """Remove a user whose streak a lookup has just written."""
         if user_id in self._user_ids:
             with self._lock:
                 self._user_ids.discard(user_id)
+                PENDING.set(len(self._user_ids))
 
     def clear(self) -> None:
         """Remove all users, as in a new process."""
         with self._lock:
             self._user_ids.clear()
             self._all_users = False
+            PENDING.set(0)
 
     def repair_some(self) -> None:
         """Write the streaks of up to CHUNK users. Raises one of FAILURES; then these users are pending again."""

@@ -243,3 +243,15 @@ def test_an_answer_from_before_another_commit_is_not_written(any_redis: redis.Re
     changed = store.write_if_unchanged(notes, before)
     assert list(changed) == [7] and changed != notes
     assert kept(any_redis, 7) == 2
+
+
+def test_the_metric_of_pending_repairs_follows_every_way_out(redis_client: redis.Redis) -> None:
+    def gauge() -> float | None:
+        return REGISTRY.get_sample_value("ccweb_streaks_owed")
+
+    PENDING_REPAIRS.add([7, 8])
+    assert gauge() == 2
+    PENDING_REPAIRS.discard(7)
+    assert gauge() == 1
+    PENDING_REPAIRS.clear()
+    assert gauge() == 0
