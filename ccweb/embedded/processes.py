@@ -19,7 +19,7 @@ SHOWN_LOG_LINES = 15
 
 
 def end_with_parent(parent: int) -> None:
-    """Have the kernel (Linux) send SIGTERM when the parent ends; the parent is the thread that forked this process."""
+    """Have the kernel (Linux) send SIGTERM to this process when its parent, the thread that forked it, ends."""
     if sys.platform == "linux":
         LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
         if os.getppid() != parent:  # it ended before the call

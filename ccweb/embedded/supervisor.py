@@ -17,17 +17,17 @@ from ccweb.embedded.processes import Child, accepts, free_port, stop_all
 from ccweb.embedded.run_state import MARK, write_run_file
 
 VALKEY_PORT, BROKER_PORT = 16379, 19092  # below the kernel's range of ephemeral ports
-ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 START_SECONDS = 120  # enough on a busy machine; a process that ends is reported at once
 STOP_SECONDS = 6  # for the workers; half of it for the broker and Valkey
 
 
-class StopRequested(Exception):
-    """Ctrl-C, SIGTERM or SIGHUP."""
+class StopRequested(BaseException):
+    """Ctrl-C, SIGTERM or SIGHUP. Like KeyboardInterrupt, no `except Exception` catches it on its way to `stop`."""
 
 
 class Supervisor:
-    """The processes of one running system; `say` prints to the terminal."""
+    """The processes of one running system; `say` prints to the terminal. Making one installs the signal handlers."""
 
     def __init__(self, root: Path, port: int, say: Callable[[str], None]) -> None:
         self.root, self.folder, self.port, self.say = root, root / "var", port, say
@@ -36,9 +36,9 @@ class Supervisor:
         self.kafka_broker = os.environ.get("KAFKA_BROKER", "")
         self._parts: list[Child] = []
         self._workers: list[Child] = []
-        for signum in ENDING:
+        for signum in STOP_SIGNALS:
             if signal.getsignal(signum) != signal.SIG_IGN:  # nohup ignores SIGHUP
-                signal.signal(signum, self._stop_once)
+                signal.signal(signum, self._request_stop)
 
     def start_parts(self) -> None:
         """Start Valkey and the broker unless the environment names others. Raises RuntimeError if one fails."""
@@ -73,13 +73,14 @@ class Supervisor:
 
     def stop(self) -> None:
         """Stop the workers, then the parts they use."""
+        _ignore_stop_signals()
         (self.folder / "run.json").unlink(missing_ok=True)
         late = stop_all(self._workers, seconds=STOP_SECONDS) + stop_all(self._parts, seconds=STOP_SECONDS / 2)
         self.say(f"stopped; killed because they did not stop: {', '.join(late)}" if late else "stopped")
 
-    def _stop_once(self, signum: int, frame: FrameType | None) -> None:
-        for again in ENDING:
-            signal.signal(again, signal.SIG_IGN)  # a second Ctrl-C must not interrupt the stop
+    def _request_stop(self, signum: int, frame: FrameType | None) -> None:
+        """Signal handler: raise StopRequested in the main thread."""
+        _ignore_stop_signals()
         self.say("stopping")
         raise StopRequested
 
@@ -105,6 +106,12 @@ class Supervisor:
         addresses = {"url": self.url, "redis_url": self.redis_url, "kafka_broker": self.kafka_broker}
         processes = {child.name: child.pid for child in self._children()}
         write_run_file(self.folder, {"pid": os.getpid(), **addresses, "processes": processes})
+
+
+def _ignore_stop_signals() -> None:
+    """A second Ctrl-C must not interrupt the stop."""
+    for signum in STOP_SIGNALS:
+        signal.signal(signum, signal.SIG_IGN)
 
 
 def procfile(path: Path, port: int) -> dict[str, list[str]]:

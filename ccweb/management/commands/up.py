@@ -43,7 +43,7 @@ class Command(BaseCommand):
 
     def handle(self, **options: Any) -> None:
         if os.environ.get("MAKELEVEL"):
-            end_with_parent(os.getppid())  # after a kill of `make run` no process must keep running
+            end_with_parent(os.getppid())  # under make, which sets MAKELEVEL: a killed `make run` leaves no process
         folder = settings.BASE_DIR / "var"
         (folder / "log").mkdir(parents=True, exist_ok=True)
         try:
