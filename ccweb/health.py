@@ -52,7 +52,7 @@ def state(ask: Callable[[], None]) -> State:
 
 
 def ask_database() -> None:
-    """A query on this thread's connection; raises DatabaseError when it fails."""
+    """A query on the connection of the request's thread; raises DatabaseError, in a web worker after CAP_SECONDS."""
     with within(CAP_SECONDS), connection.cursor() as cursor:
         cursor.execute("SELECT 1")
         cursor.fetchone()

@@ -85,6 +85,7 @@ def _render_as_json(request: Request | None) -> None:
 
 
 def _as_api_exception(error: Exception) -> Exception:
+    """Convert Django's Http404 and PermissionDenied, as DRF's own handler does; clients do not see their texts."""
     if isinstance(error, Http404):
         return exceptions.NotFound()
     if isinstance(error, PermissionDenied):

@@ -10,17 +10,21 @@ from ccweb.api.filters import PAGING, Filter, refuse_unknown_parameters
 
 
 class StrictViewSet(viewsets.GenericViewSet):
-    """A viewset that answers 400 to unknown query parameters."""
+    """A viewset that answers 400 to unknown or repeated query parameters."""
 
     filters: ClassVar[dict[str, Filter]] = {}
     orderings: ClassVar[tuple[str, ...]] = ()  # columns that `ordering` may name; none of them nullable
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
-        """Check the query parameters after authentication and permissions."""
+        """Refuse parameters last, so that a client without permission gets 401 or 403 first."""
         super().initial(request, *args, **kwargs)
-        known = [*self.filters, *PAGING, *(["ordering"] if self.orderings else [])] if self.action == "list" else []
         if self.action:  # without an action the answer is 405
-            refuse_unknown_parameters(request, known)
+            refuse_unknown_parameters(request, self._known_parameters())
+
+    def _known_parameters(self) -> list[str]:
+        if self.action != "list":
+            return []
+        return [*self.filters, *PAGING, *(["ordering"] if self.orderings else [])]
 
     def finalize_response(self, *args: Any, **kwargs: Any) -> Response:
         """Release references once the response is rendered."""

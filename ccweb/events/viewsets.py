@@ -28,7 +28,10 @@ class RecordingMixin:
     takes_lists = False
 
     def create(self, request: Request) -> Response:
-        """201, 200, 409 or 410 for one event; 201 or 207 with a verdict for each item of a list."""
+        """One event: 201 new, 200 replayed, 409 other content, 410 erased, 400 invalid.
+
+        A list: 201 when no item was refused, else 207, with a verdict for each item; 400 for a wrong length.
+        """
         if type(request.data) is list and self.takes_lists:
             return self._create_many(request.data)
         (verdict,) = self.record([self.clean(request.data)])

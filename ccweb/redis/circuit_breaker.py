@@ -55,8 +55,8 @@ class Breaker:
         except self.errors as error:
             self._failed(error)
             raise DependencyUnavailable(f"{self.name} does not answer: {error}") from error
-        if self._failures:
-            self._answered()
+        if self._failures:  # read without the lock, which a call without earlier errors need not take
+            self._succeeded()
         return result
 
     def reset(self) -> None:
@@ -86,7 +86,7 @@ class Breaker:
             if opens:
                 self._probe_at = time.monotonic() + self.pause
 
-    def _answered(self) -> None:
+    def _succeeded(self) -> None:
         with self._lock:
             if self._probe_at is not None:
                 logger.warning("%s answers again", self.name)

@@ -12,7 +12,7 @@ from django.core.management.base import BaseCommand
 from actions.kafka.consumer import print_messages
 
 
-def positive(text: str) -> int:
+def positive_int(text: str) -> int:
     """argparse type: a whole number of at least 1."""
     if not text.isdecimal() or int(text) < 1:
         raise ArgumentTypeError("expected a whole number of at least 1")
@@ -30,7 +30,7 @@ class Command(BaseCommand):
         parser.add_argument(
             "--from-beginning", action="store_true", help="print all messages, also those committed before"
         )
-        parser.add_argument("--limit", type=positive, help="exit after this many messages")
+        parser.add_argument("--limit", type=positive_int, help="exit after this many messages")
         parser.add_argument("--group", default="ccweb-console", help="the consumer group (default: %(default)s)")
 
     def handle(self, *args: Any, **options: Any) -> None:

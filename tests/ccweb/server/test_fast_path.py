@@ -23,7 +23,7 @@ from ccweb.server.fast_path import FastPath
 from ccweb.server.request_metrics import EVENTS, REQUESTS
 from segments.recommendations.fast_path import recommendation_route
 from tests.support.deployment import Answer
-from tests.support.secret_scanner import Lines
+from tests.support.secret_scanner import LineRecorder
 
 pytestmark = pytest.mark.django_db
 ID = "0192f0c4-6c2a-7a31-8f00-0123456789ab"
@@ -255,7 +255,7 @@ def test_a_database_that_is_away_is_503_and_nothing_is_tried_twice(client: Clien
 def test_it_is_counted_and_logged_like_any_other(client: Client, caplog: pytest.LogCaptureFixture) -> None:
     requests, events = REQUESTS.labels("POST", "api/actions", 201), EVENTS.labels("actions", "accepted")
     before = requests._value.get(), events._value.get()
-    lines = Lines()
+    lines = LineRecorder()
     caplog.set_level(logging.INFO, "ccweb.requests")
     logging.getLogger("ccweb.requests").addHandler(lines)
     try:
