@@ -48,7 +48,7 @@ class PresentedKey(NamedTuple):
 def presented_key(meta: MutableMapping[str, Any]) -> PresentedKey | None:
     """The key of the Authorization header; None when it has none or another scheme.
 
-    It is read and digested once a request, and kept in request.META under META_KEY.
+    It is read and digested once, and kept in request.META under META_KEY.
     """
     if META_KEY not in meta:
         scheme, _, text = meta.get("HTTP_AUTHORIZATION", "").partition(" ")

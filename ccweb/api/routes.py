@@ -28,5 +28,5 @@ def creating_viewsets() -> dict[str, type[GenericViewSet]]:
 
 @cache
 def paths_of(*names: str) -> tuple[str, ...]:
-    """The paths of routes without variables, by their names."""
+    """The paths of routes without variables, by their names; the application is served at the root of its host."""
     return tuple(map(reverse, names))

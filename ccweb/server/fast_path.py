@@ -47,9 +47,8 @@ class FastPath:
         self, django: Callable[[Environ, StartResponse], HttpResponseBase], routes: Sequence[FastRoute]
     ) -> None:
         self._django, self._routes = django, routes
-        self._headers: dict[
-            tuple[str, bool], Headers
-        ] = {}  # the headers that all of Django's answers share, by route and HTTPS
+        # the headers that all of Django's answers share, by route and HTTPS
+        self._headers: dict[tuple[str, bool], Headers] = {}
         # Requests that another transaction may block are batched separately from those that none can block.
         ways = [(route, may_block) for route in routes for may_block in (False, True)]
         self._batchers = {(route.route, may_block): Batcher(partial(_serve, route)) for route, may_block in ways}
@@ -72,9 +71,9 @@ class FastPath:
                 raise NotEligible
         except (NotEligible, QueueTimeout):
             return self._django(environ, start_response)
-        verdict, (status, body, headers) = served
+        limit_status, (status, body, headers) = served
         content = as_json(body)
-        named = rate_limit_headers(verdict) | headers | {"X-Request-ID": request.request_id}
+        named = rate_limit_headers(limit_status) | headers | {"X-Request-ID": request.request_id}
         named["Content-Length"] = str(len(content))
         token = request_id.set(request.request_id)
         try:
@@ -141,10 +140,10 @@ def _serve(route: FastRoute, requests: Sequence[PendingRequest]) -> Sequence[tup
         return [None] * len(requests)
     try:
         calls = route.redis_calls([request.argument for request in requests])
-        verdicts, replies = consume_each([request.limits for request in requests], *calls)
-        passed = [request for request, verdict in zip(requests, verdicts, strict=True) if verdict.passed]
+        limits, replies = consume_each([request.limits for request in requests], *calls)
+        passed = [request for request, limit in zip(requests, limits, strict=True) if limit.passed]
         answers = iter(_answer(route, passed, replies if len(passed) == len(requests) else None))
-        return [(verdict, next(answers)) if verdict.passed else None for verdict in verdicts]
+        return [(limit, next(answers)) if limit.passed else None for limit in limits]
     finally:
         if current:
             concurrency.leave(current)

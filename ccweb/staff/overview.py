@@ -107,7 +107,7 @@ def parts() -> list[dict[str, Any]]:
     quarantined = OutboxMessage.objects.quarantined().count()
     has_leader = is_led("relay")
     return [
-        {"name": "Relay", "well": has_leader, "text": "running" if has_leader else "no relay is running"},
+        {"name": "Relay", "well": has_leader, "text": "running" if has_leader else "no relay leads"},
         {
             "name": "Outbox",
             "well": age < 60,

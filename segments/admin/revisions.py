@@ -126,4 +126,4 @@ class RevisionAdmin(ReadOnlyAdmin):
 
 def _seal(content: dict[str, Any]) -> str:
     """A signature of the previewed content: publishing accepts only what was previewed."""
-    return salted_hmac("segments.admin.revisions", repr(sorted(content.items())), algorithm="sha256").hexdigest()
+    return salted_hmac("policy preview", repr(sorted(content.items())), algorithm="sha256").hexdigest()

@@ -36,6 +36,18 @@ def test_a_command_runs_against_the_live_stack(live_stack: Stack) -> None:
     assert refused.returncode == 2 and "no-such-option" in refused.stderr
 
 
+def test_a_request_that_a_lock_blocks_is_503_and_no_other_waits_for_it(live_stack: Stack) -> None:
+    action = {"user_id": 9, "action_type": "login"}
+    with psycopg.connect(live_stack.database_url) as connection:
+        connection.execute("LOCK TABLE user_actions IN ACCESS EXCLUSIVE MODE")
+        blocked = live_stack.call("POST", "/api/actions", action)
+        assert (blocked.status, blocked.headers["Retry-After"]) == (503, "2")
+        assert live_stack.call("GET", "/healthz").status == 200
+        assert live_stack.call("GET", "/api/user-segments/9/recommendation").status == 200
+        connection.rollback()
+    assert live_stack.call("POST", "/api/actions", action).status == 201
+
+
 def test_a_stopped_web_process_lets_its_relay_finish(live_stack: Stack) -> None:
     live_stack.call("POST", "/api/actions", [{"user_id": n, "action_type": "login"} for n in range(1, 301)])
     live_stack.messages(at_least=300)

@@ -148,7 +148,7 @@ def test_what_dies_is_started_again_at_the_same_address(running: System) -> None
     wait_for(
         lambda: b"9" in {m.key() for m in read_topic(after["kafka_broker"], TOPIC)}, "the action in the new broker"
     )
-    assert "web ended (-9), again in 1 s" in running.output()
+    assert "web ended (-9), restart in 1 s" in running.output()
 
 
 def test_a_second_one_and_a_taken_port_are_refused_in_one_line(running: System, system: System) -> None:
