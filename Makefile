@@ -14,7 +14,7 @@ run: .venv/runs ## the whole system with embedded servers, http://127.0.0.1:8000
 test: test-sqlite test-postgresql ## all tests on SQLite, then with the real processes on PostgreSQL
 
 test-sqlite: .venv/tests ## the tests that can run on SQLite
-	$(pytest) -n 2 -m 'not stack and not browser and not long'
+	$(pytest) -n 2 -m 'not stack and not browser and not kafka and not long'
 
 test-postgresql: .venv/tests ## the tests that use a database, on PostgreSQL, and those with real processes
 	$(pytest) -n 2 -m 'not long and not pure' --database postgresql

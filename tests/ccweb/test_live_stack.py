@@ -39,7 +39,7 @@ def test_a_command_runs_against_the_live_stack(live_stack: Stack) -> None:
 def test_a_request_that_a_lock_blocks_is_503_and_no_other_waits_for_it(live_stack: Stack) -> None:
     action = {"user_id": 9, "action_type": "login"}
     with psycopg.connect(live_stack.database_url) as connection:
-        connection.execute("LOCK TABLE user_actions IN ACCESS EXCLUSIVE MODE")
+        connection.execute("LOCK TABLE user_actions IN SHARE MODE")  # writers wait, readers do not
         blocked = live_stack.call("POST", "/api/actions", action)
         assert (blocked.status, blocked.headers["Retry-After"]) == (503, "2")
         assert live_stack.call("GET", "/healthz").status == 200

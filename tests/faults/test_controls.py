@@ -38,6 +38,7 @@ def record_control(record: Recorder, control: str, found: Account) -> None:
     record(PROPERTY, figure(f"control: {control}", found, None, "red, as it must be"))
 
 
+@pytest.mark.long
 def test_producing_in_the_view_is_detected(fresh_database: str, seed: int, record_property: Recorder) -> None:
     with MockCluster() as cluster:
         cluster.create_topic(TOPIC)

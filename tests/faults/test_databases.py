@@ -43,7 +43,8 @@ def test_a_killed_backend_loses_nothing(world: World, seed: int, record_property
     )
 
 
-@pytest.mark.parametrize("times", [1, pytest.param(10, marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("times", [1, 10])
 def test_a_killed_server_keeps_what_it_acknowledged(
     world: World, seed: int, record_property: Recorder, times: int
 ) -> None:

@@ -48,6 +48,7 @@ def test_a_stand_by_takes_over_from_a_killed_scheduler(stack: Stack) -> None:
     wait_for(lambda: done(stack) == ["daily", "startup", "startup"], "the second's first run")
 
 
+@pytest.mark.long
 def test_a_frozen_scheduler_loses_leadership_and_stands_by_when_it_resumes(stack: Stack) -> None:
     first, second = scheduler(stack), None
     wait_for(lambda: done(stack) == ["daily", "startup"], "the first runs")
@@ -65,6 +66,7 @@ def test_a_frozen_scheduler_loses_leadership_and_stands_by_when_it_resumes(stack
         assert process.log.read_text().splitlines()[-1] == f"run_scheduler: stopped after {says}"
 
 
+@pytest.mark.long
 def test_the_daily_job_is_stored_with_its_next_run_time(stack: Stack) -> None:
     running = scheduler(stack)
     at = "to_char(next_run_time AT TIME ZONE 'UTC', 'HH24:MI:SS')"

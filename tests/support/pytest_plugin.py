@@ -140,7 +140,7 @@ def pytest_xdist_setupnodes(specs: Sequence[Any]) -> None:
 
 @pytest.hookimpl(tryfirst=True)  # before -m and xdist read the marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark tests as pure, and note the group of each for the scheduler.
+    """Mark tests as pure or with kafka, and note the group of each for the scheduler.
 
     A pure test runs on one database only: it starts no process of the project, and pytest-django lets no test without
     its mark or fixtures use a database. Tests that share a Kafka or a world run on one worker, which starts it once.
@@ -152,6 +152,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         fixtures = set(getattr(item, "fixturenames", ()))
         if not (IMPURE_MARKS & {mark.name for mark in item.iter_markers()} or {"db", "transactional_db"} & fixtures):
             item.add_marker("pure")
+        if "kafka_broker" in fixtures:
+            item.add_marker("kafka")
         for name in GROUPS.keys() & fixtures:
             item.add_marker(pytest.mark.xdist_group(GROUPS[name]))
         if group := item.get_closest_marker("xdist_group"):

@@ -140,6 +140,8 @@ def test_jobs_that_an_older_release_stored_under_other_paths_are_replaced_with_t
         "prune_executions": "segments.schedule.jobs:prune_executions",
     }
     assert DjangoJobExecution.objects.count() == 2
+    times = {job.id: f"{job.next_run_time:%H:%M:%S}" for job in DjangoJob.objects.all()}  # UTC
+    assert times == {"compute_rfm_and_update_segments": "02:00:00", "prune_executions": "03:00:00"}
 
 
 @pytest.fixture
