@@ -20,7 +20,7 @@ from tests.support.manage_process import Running, start
 from tests.support.os_processes import free_port, send, wait_for
 from tests.support.servers import Postgres, need
 
-pytestmark = pytest.mark.stack
+pytestmark = [pytest.mark.stack, pytest.mark.long]
 WAL_WRITER = "SELECT pid FROM pg_stat_activity WHERE backend_type = 'walwriter'"
 RELAY_WITHOUT_ELECTION = """
 import os
@@ -38,7 +38,6 @@ def record_control(record: Recorder, control: str, found: Account) -> None:
     record(PROPERTY, figure(f"control: {control}", found, None, "red, as it must be"))
 
 
-@pytest.mark.long
 def test_producing_in_the_view_is_detected(fresh_database: str, seed: int, record_property: Recorder) -> None:
     with MockCluster() as cluster:
         cluster.create_topic(TOPIC)
@@ -63,7 +62,6 @@ def test_producing_in_the_view_is_detected(fresh_database: str, seed: int, recor
     assert found.missing_messages > 0
 
 
-@pytest.mark.long
 def test_an_asynchronous_commit_is_detected(seed: int, record_property: Recorder) -> None:
     with ExitStack() as things:
         postgres = things.enter_context(need(lambda: Postgres({"synchronous_commit": "off"})))
@@ -83,7 +81,6 @@ def test_an_asynchronous_commit_is_detected(seed: int, record_property: Recorder
     assert found.missing_rows > 0
 
 
-@pytest.mark.long
 def test_two_relays_without_an_election_are_detected(failing: World, seed: int, record_property: Recorder) -> None:
     failing.relays.pop().kill()
     with ExitStack() as things:

@@ -15,7 +15,7 @@ from tests.faults.world import World
 from tests.support.os_processes import run, send, wait_for
 from tests.support.servers import Service, skip_or_fail
 
-pytestmark = pytest.mark.stack
+pytestmark = [pytest.mark.stack, pytest.mark.long]
 BATCH = 200
 SERVER_PROCESSES = "SELECT pid FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
 
@@ -27,7 +27,6 @@ def recovered(world: World, traffic: Traffic, healed: float) -> float:
     return time.monotonic() - healed
 
 
-@pytest.mark.long
 def test_a_killed_backend_loses_nothing(world: World, seed: int, record_property: Recorder) -> None:
     choose, recovery = random.Random(seed), 0.0
     with world.traffic(seed) as traffic:
@@ -43,8 +42,7 @@ def test_a_killed_backend_loses_nothing(world: World, seed: int, record_property
     )
 
 
-@pytest.mark.long
-@pytest.mark.parametrize("times", [1, 10])
+@pytest.mark.parametrize("times", [10])
 def test_a_killed_server_keeps_what_it_acknowledged(
     world: World, seed: int, record_property: Recorder, times: int
 ) -> None:
@@ -65,7 +63,6 @@ def test_a_killed_server_keeps_what_it_acknowledged(
     )
 
 
-@pytest.mark.long
 def test_a_restarted_server_loses_nothing(world: World, seed: int, record_property: Recorder) -> None:
     recovery = 0.0
     with world.traffic(seed) as traffic:
@@ -104,7 +101,6 @@ def start_again(server: Service) -> None:
     wait_for(starts, "PostgreSQL to start")
 
 
-@pytest.mark.long
 def test_cut_connections_lose_nothing(world: World, seed: int, record_property: Recorder) -> None:
     with world.traffic(seed) as traffic:
         for _ in range(scaled(20, 5)):

@@ -20,7 +20,7 @@ from tests.support.kafka_mock import (
 from tests.support.manage_process import start
 from tests.support.servers import Kafka
 
-pytestmark = pytest.mark.stack
+pytestmark = [pytest.mark.stack, pytest.mark.long]
 BATCH = 200
 TOO_LARGE = """INSERT INTO outbox (topic, key, payload, headers, created_at, error)
     VALUES (%s, '1', repeat('x', 2000000), '{}', now(), '')"""
@@ -32,9 +32,7 @@ Relay().run()
 """
 
 
-@pytest.mark.parametrize(
-    "outage", [4, pytest.param(10, marks=pytest.mark.long), pytest.param(0, marks=pytest.mark.long)]
-)
+@pytest.mark.parametrize("outage", [10, 0])
 def test_an_outage_of_kafka_delays_and_loses_nothing(
     world: World, seed: int, record_property: Recorder, outage: float
 ) -> None:
@@ -64,7 +62,6 @@ def test_an_outage_of_kafka_delays_and_loses_nothing(
     assert set(statuses(during)) == {"201"}
 
 
-@pytest.mark.long
 def test_a_moved_partition_leader_delays_and_loses_nothing(
     failing: World, seed: int, record_property: Recorder
 ) -> None:
@@ -80,7 +77,6 @@ def test_a_moved_partition_leader_delays_and_loses_nothing(
     record_and_check(record_property, "9 one broker down, leader moves", found, recovery=recovery, duplicates=BATCH)
 
 
-@pytest.mark.long
 def test_transient_errors_cause_no_duplicates(failing: World, seed: int, record_property: Recorder) -> None:
     with failing.traffic(seed) as traffic:
         failing.kafka.fail(PRODUCE, *[NOT_ENOUGH_REPLICAS, NOT_ENOUGH_REPLICAS_AFTER_APPEND, REQUEST_TIMED_OUT] * 17)
@@ -88,7 +84,6 @@ def test_transient_errors_cause_no_duplicates(failing: World, seed: int, record_
     record_and_check(record_property, "10 transient errors x51", failing.reconcile(traffic), recovery=recovery)
 
 
-@pytest.mark.long
 def test_a_denied_permission_delays_and_loses_nothing(failing: World, seed: int, record_property: Recorder) -> None:
     with failing.traffic(seed) as traffic:
         failing.kafka.fail(PRODUCE, *[TOPIC_AUTHORIZATION_FAILED] * 3)
@@ -99,7 +94,6 @@ def test_a_denied_permission_delays_and_loses_nothing(failing: World, seed: int,
     assert "TOPIC_AUTHORIZATION_FAILED" in log, "no error was logged"
 
 
-@pytest.mark.long
 def test_a_broker_slower_than_the_timeout_loses_nothing(failing: World, seed: int, record_property: Recorder) -> None:
     with failing.traffic(seed, rate=20) as traffic:
         failing.kafka.slow(12_000)  # the client times out after 10 s
@@ -110,7 +104,6 @@ def test_a_broker_slower_than_the_timeout_loses_nothing(failing: World, seed: in
     record_and_check(record_property, "13 answers take 12 s", found, recovery=recovery, duplicates=4 * BATCH)
 
 
-@pytest.mark.long
 def test_messages_that_kafka_rejects_are_quarantined(world: World, seed: int, record_property: Recorder) -> None:
     with world.traffic(seed) as traffic:
         for _ in range(3):
@@ -127,7 +120,6 @@ def test_messages_that_kafka_rejects_are_quarantined(world: World, seed: int, re
     assert quarantined == 3
 
 
-@pytest.mark.long
 def test_a_full_queue_is_waited_for_without_a_busy_loop(failing: World, seed: int, record_property: Recorder) -> None:
     failing.relays.pop().kill()
     with start(failing.stack, "shell", "-v0", "-c", RELAY_WITH_A_SHORT_QUEUE) as relay:

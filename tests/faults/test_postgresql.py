@@ -16,7 +16,7 @@ from tests.support.os_processes import send, wait_for
 from tests.support.pytest_plugin import CLOSED
 from tests.support.servers import Postgres, create_database, need
 
-pytestmark = [pytest.mark.stack, pytest.mark.xdist_group("without a database")]
+pytestmark = [pytest.mark.stack, pytest.mark.long, pytest.mark.xdist_group("without a database")]
 DEADLINE_SECONDS = 5  # promise 12
 RECOVERY_SECONDS = 2  # promise 16
 KILL_TIMEOUT_SECONDS = 10  # --workers-kill-timeout of the Procfile
@@ -71,7 +71,6 @@ def record_and_check(record: Recorder, load: Load, moments: list[float], recover
     assert "Traceback" not in load.stack.web.log.read_text()
 
 
-@pytest.mark.long
 @pytest.mark.parametrize("seconds", [5, 60])
 def test_a_frozen_server_is_answered_by_503_in_time_and_needs_no_restart(
     start: Start, record_property: Recorder, seconds: float
@@ -88,7 +87,6 @@ def test_a_frozen_server_is_answered_by_503_in_time_and_needs_no_restart(
     record_and_check(record_property, load, moments, recovered, f"20 PostgreSQL frozen {seconds} s")
 
 
-@pytest.mark.long
 @pytest.mark.parametrize("times", [1, 10])
 def test_a_killed_backend_resets_the_server_and_loses_nothing(
     start: Start, record_property: Recorder, times: int
@@ -107,7 +105,6 @@ def test_a_killed_backend_resets_the_server_and_loses_nothing(
     )
 
 
-@pytest.mark.long
 @pytest.mark.parametrize("times", [1, 3])
 def test_a_restart_leaves_no_stale_connection(start: Start, record_property: Recorder, times: int) -> None:
     database = need(Postgres)
@@ -137,7 +134,6 @@ def test_a_partition_heals_by_itself(start: Start, record_property: Recorder, se
     record_and_check(record_property, load, moments, recovered, f"19 PostgreSQL cut off {seconds} s")
 
 
-@pytest.mark.long
 @pytest.mark.parametrize("seconds", [5, 30])
 def test_a_locked_table_is_answered_by_503_in_time(start: Start, record_property: Recorder, seconds: float) -> None:
     database = need(Postgres)
@@ -150,7 +146,6 @@ def test_a_locked_table_is_answered_by_503_in_time(start: Start, record_property
     record_and_check(record_property, load, moments, recovered, f"24 table locked {seconds} s")
 
 
-@pytest.mark.long
 def test_few_connections_serve_many_clients(start: Start) -> None:
     database = need(lambda: Postgres({"max_connections": "12"}))
     with Load(start(database), writers=50) as load:
@@ -162,7 +157,6 @@ def test_few_connections_serve_many_clients(start: Start) -> None:
     load.check_stored_once()
 
 
-@pytest.mark.long
 def test_exhausted_connections_are_answered_by_503_until_some_are_free(start: Start, record_property: Recorder) -> None:
     database = need(lambda: Postgres({"max_connections": "12"}))
     with Load(start(database)) as load:

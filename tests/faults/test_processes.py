@@ -12,12 +12,12 @@ from tests.faults.world import World
 from tests.support.deployment import Program
 from tests.support.os_processes import send, wait_for
 
-pytestmark = pytest.mark.stack
+pytestmark = [pytest.mark.stack, pytest.mark.long]
 BATCH = 200  # messages that a relay may deliver twice when it is killed
 RESPAWN_SECONDS = 6.0  # granian ends a server whose new worker dies within 5.5 s
 
 
-@pytest.mark.parametrize("times", [1, pytest.param(20, marks=pytest.mark.long)])
+@pytest.mark.parametrize("times", [20])
 def test_a_killed_web_worker_loses_nothing(world: World, seed: int, record_property: Recorder, times: int) -> None:
     choose, recovery = random.Random(seed), 0.0
     with world.traffic(seed) as traffic:
@@ -36,7 +36,7 @@ def test_a_killed_web_worker_loses_nothing(world: World, seed: int, record_prope
     )
 
 
-@pytest.mark.parametrize("times", [2, pytest.param(20, marks=pytest.mark.long)])
+@pytest.mark.parametrize("times", [20])
 def test_a_killed_relay_loses_nothing(world: World, seed: int, record_property: Recorder, times: int) -> None:
     choose, recovery, takeover = random.Random(seed), 0.0, 0.0
     with world.traffic(seed) as traffic:
@@ -56,7 +56,7 @@ def test_a_killed_relay_loses_nothing(world: World, seed: int, record_property: 
     record_and_check(record_property, fault, found, recovery=recovery, duplicates=bound, notes=notes)
 
 
-@pytest.mark.parametrize("seconds", [3, pytest.param(60, marks=pytest.mark.long)])
+@pytest.mark.parametrize("seconds", [60])
 def test_a_frozen_relay_is_replaced_and_fenced(
     world: World, seed: int, record_property: Recorder, seconds: int
 ) -> None:
@@ -77,7 +77,6 @@ def test_a_frozen_relay_is_replaced_and_fenced(
     record_and_check(record_property, fault, found, recovery=recovery, duplicates=BATCH, notes=notes)
 
 
-@pytest.mark.long
 def test_a_stopped_relay_finishes_its_batch(world: World, seed: int, record_property: Recorder) -> None:
     slowest = recovery = 0.0
     with world.traffic(seed) as traffic:

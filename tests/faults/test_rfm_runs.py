@@ -16,7 +16,7 @@ from tests.support.os_processes import wait_for
 from tests.support.pytest_plugin import CLOSED
 from tests.support.servers import create_database
 
-pytestmark = [pytest.mark.stack, pytest.mark.xdist_group("rfm runs")]
+pytestmark = [pytest.mark.stack, pytest.mark.long, pytest.mark.xdist_group("rfm runs")]
 
 ACTIONS = """
 INSERT INTO user_actions (event_id, user_id, action_type, value, action_timestamp, received_at)
@@ -129,9 +129,7 @@ def goal(prepared: Prepared) -> list[tuple]:
     return prepared.goal
 
 
-@pytest.mark.parametrize(
-    "point", [point if "rows" in point else pytest.param(point, marks=pytest.mark.long) for point in POINTS]
-)
+@pytest.mark.parametrize("point", POINTS)
 def test_a_killed_run_leaves_everything_as_it_was_and_its_rerun_ends_the_same(
     stack: Stack, goal: list[tuple], point: str
 ) -> None:
@@ -147,7 +145,6 @@ def test_a_killed_run_leaves_everything_as_it_was_and_its_rerun_ends_the_same(
     assert ask(stack, "SELECT error FROM rfm_runs WHERE id = 2")[0][0].startswith("The process ended before")
 
 
-@pytest.mark.long
 def test_readers_see_the_old_rows_until_the_commit(stack: Stack, goal: list[tuple]) -> None:
     before = state_of(stack)
     with stopped_at(stack, POINTS["before it commits"]) as run:
@@ -167,7 +164,6 @@ def test_of_two_concurrent_runs_one_works_and_the_other_reports_it(stack: Stack,
     assert statuses(stack) == ["done", "done"]
 
 
-@pytest.mark.long
 def test_a_run_that_froze_cannot_commit_after_another_took_over(stack: Stack, goal: list[tuple]) -> None:
     with stopped_at(stack, POINTS["while it writes rows"]) as run:
         run.send_signal(signal.SIGSTOP)
@@ -180,7 +176,6 @@ def test_a_run_that_froze_cannot_commit_after_another_took_over(stack: Stack, go
     assert statuses(stack) == ["done", "failed", "done"]
 
 
-@pytest.mark.long
 def test_a_failed_run_is_reported_and_leaves_all_segments_unchanged(stack: Stack, goal: list[tuple]) -> None:
     before = state_of(stack)
     with session(stack) as database:
@@ -197,8 +192,7 @@ def test_a_failed_run_is_reported_and_leaves_all_segments_unchanged(stack: Stack
     assert state_of(stack) == goal
 
 
-@pytest.mark.long
-@pytest.mark.parametrize("rounds", [1, 20])
+@pytest.mark.parametrize("rounds", [20])
 def test_three_daily_runs_started_at_once_are_one(stack: Stack, rounds: int) -> None:
     daily = "shell", "-v0", "-c", "from segments.schedule.jobs import run_daily; run_daily()"
     done = "SELECT kind FROM rfm_runs WHERE status = 'done' AND kind = 'daily'"
@@ -209,7 +203,6 @@ def test_three_daily_runs_started_at_once_are_one(stack: Stack, rounds: int) -> 
         ask(stack, "DELETE FROM rfm_runs WHERE id > 1 RETURNING id")
 
 
-@pytest.mark.long
 def test_an_action_whose_transaction_outlives_a_run_is_not_missed(stack: Stack) -> None:
     late = """INSERT INTO user_actions (event_id, user_id, action_type, value, action_timestamp, received_at)
         SELECT gen_random_uuid(), {user}, 'x', 1, timestamptz '2025-06-01Z', now() FROM generate_series(1, {times})"""

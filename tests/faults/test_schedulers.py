@@ -10,7 +10,7 @@ from tests.support.deployment import Program, Stack
 from tests.support.os_processes import wait_for
 from tests.support.pytest_plugin import CLOSED
 
-pytestmark = pytest.mark.stack
+pytestmark = [pytest.mark.stack, pytest.mark.long]
 LEADS = "scheduler: this process leads"
 
 
@@ -48,7 +48,6 @@ def test_a_stand_by_takes_over_from_a_killed_scheduler(stack: Stack) -> None:
     wait_for(lambda: done(stack) == ["daily", "startup", "startup"], "the second's first run")
 
 
-@pytest.mark.long
 def test_a_frozen_scheduler_loses_leadership_and_stands_by_when_it_resumes(stack: Stack) -> None:
     first, second = scheduler(stack), None
     wait_for(lambda: done(stack) == ["daily", "startup"], "the first runs")
@@ -66,7 +65,6 @@ def test_a_frozen_scheduler_loses_leadership_and_stands_by_when_it_resumes(stack
         assert process.log.read_text().splitlines()[-1] == f"run_scheduler: stopped after {says}"
 
 
-@pytest.mark.long
 def test_the_daily_job_is_stored_with_its_next_run_time(stack: Stack) -> None:
     running = scheduler(stack)
     at = "to_char(next_run_time AT TIME ZONE 'UTC', 'HH24:MI:SS')"

@@ -135,6 +135,7 @@ def test_ctrl_c_stops_everything_in_time_and_the_database_remembers(running: Sys
     assert "loaded" not in running.output()
 
 
+@pytest.mark.long
 def test_what_dies_is_started_again_at_the_same_address(running: System) -> None:
     before = read_run_file(running.folder)
     died = {before["processes"][name] for name in ("broker", "web", "relay", "valkey")}
