@@ -11,7 +11,10 @@ help: ## list the targets
 run: .venv/runs ## the whole system with embedded servers, http://127.0.0.1:8000 (PORT=8001 for another port)
 	@exec $(python) manage.py up
 
-test: test-sqlite test-postgresql ## all tests on SQLite, then with the real processes on PostgreSQL
+test: ## all tests on SQLite, then with the real processes on PostgreSQL; says how long each pass took
+	@took=; for pass in test-sqlite test-postgresql; do \
+	  begun=$$(date +%s); $(MAKE) $$pass || exit 1; took="$$took, $$pass took $$(($$(date +%s) - begun)) s"; \
+	done; echo "make test: $${took#, }"
 
 test-sqlite: .venv/tests ## the tests that can run on SQLite
 	$(pytest) -n 2 -m 'not stack and not browser and not kafka and not long'
