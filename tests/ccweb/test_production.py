@@ -95,6 +95,7 @@ def test_pages_have_no_inline_script_or_style(production: Stack, key: dict[str, 
         assert get(production, address, TLS).status == 200, address
 
 
+@pytest.mark.long  # a stress test; test_batched_requests.py and test_rate_limits.py ask the same every day
 def test_exactly_the_limit_passes_over_all_workers(production: Stack) -> None:
     wait_for_a_minute_with(seconds=30)
     with ThreadPoolExecutor(16) as pool:
