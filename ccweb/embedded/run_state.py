@@ -1,47 +1,46 @@
-"""The state of `up`: a lock for one instance, var/run.json, and the clean-up after an instance that was killed."""
+"""The state of `up` in its folder: a lock, which one instance holds, and run.json, which says where it runs."""
 
 import fcntl
 import json
-import os
-import signal
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
-MARK = "CCWEB_UP"  # in the environment of every process that `up` starts: the folder of its state
-STOP_TIMEOUT_SECONDS = 12  # the longest time that a stopping `up` takes
-
-
-class AlreadyRunning(Exception):
-    """Another `up` runs on the same folder; the message has its URL and process id."""
+STOP_TIMEOUT_SECONDS = 15  # the longest time that a stopping `up` takes
 
 
 @contextmanager
 def only_one(folder: Path) -> Iterator[None]:
-    """Lock the folder; raises AlreadyRunning when another `up` holds it, but waits for one that is stopping."""
+    """Lock the folder; raises RuntimeError when another `up` holds it, but waits for one that is stopping."""
     with (folder / "up.lock").open("w") as lock:
-        deadline = time.monotonic() + STOP_TIMEOUT_SECONDS
-        while not _locked(lock.fileno()):
+        within(STOP_TIMEOUT_SECONDS, lambda: _locked(lock) or bool(read_run_file(folder)))
+        if not _locked(lock):
             running = read_run_file(folder)
-            if running or time.monotonic() > deadline:
-                where = f" at {running['url']}, process {running['pid']}" if running else ""
-                raise AlreadyRunning(f"the system runs already{where}; stop it first (Ctrl-C in its terminal)")
-            time.sleep(0.1)
+            where = f" at {running['url']}, process {running['pid']}" if running else ""
+            raise RuntimeError(f"the system runs already{where}; stop it first (Ctrl-C in its terminal)")
         yield
 
 
-def _locked(descriptor: int) -> bool:
+def _locked(file: IO[str]) -> bool:
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     return True
 
 
+def within(seconds: float, condition: Callable[[], bool]) -> bool:
+    """Wait until the condition is true, at most so long; returns whether it is."""
+    deadline = time.monotonic() + seconds
+    while not (true := condition()) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return true
+
+
 def read_run_file(folder: Path) -> dict[str, Any]:
-    """The content of run.json; empty when no `up` runs."""
+    """The content of run.json; empty when no `up` runs, but an `up` that was killed leaves its file."""
     with suppress(FileNotFoundError, ValueError):
         return dict(json.loads((folder / "run.json").read_text()))
     return {}
@@ -52,33 +51,3 @@ def write_run_file(folder: Path, content: dict[str, Any]) -> None:
     draft = folder / "run.json.draft"
     draft.write_text(json.dumps(content, indent=2) + "\n")
     draft.replace(folder / "run.json")
-
-
-def end_leftovers(folder: Path, *, seconds: float = 5) -> int:
-    """End the processes that a killed `up` of this folder left; returns how many. Call it inside only_one().
-
-    They are found by the variable MARK in their environment (Linux: /proc), which no other process has.
-    """
-    left = list(marked_processes(folder))
-    send(signal.SIGTERM, left)
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline and list(marked_processes(folder)):
-        time.sleep(0.05)
-    send(signal.SIGKILL, marked_processes(folder))
-    return len(left)
-
-
-def marked_processes(folder: Path) -> Iterator[int]:
-    """The ids of the processes that an `up` of this folder started."""
-    mark = f"{MARK}={folder}".encode()
-    for environ in Path("/proc").glob("[0-9]*/environ"):
-        with suppress(OSError):  # a process of another user, or one that has ended
-            if mark in environ.read_bytes().split(b"\0"):
-                yield int(environ.parent.name)
-
-
-def send(signum: signal.Signals, pids: Iterable[int]) -> None:
-    """Send a signal to each process that still exists."""
-    for pid in pids:
-        with suppress(ProcessLookupError):
-            os.kill(pid, signum)

@@ -1,36 +1,109 @@
 """The supervisor of `make run`: starts the processes, restarts those that end, and stops all in order."""
 
+import ctypes
 import os
 import shlex
 import signal
+import socket
+import subprocess
 import sys
 import time
-import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
+from string import Template
 from types import FrameType
 
-from django.urls import reverse
+from ccweb.embedded.run_state import within, write_run_file
 
-from ccweb.embedded.processes import Child, accepts, free_port, stop_all
-from ccweb.embedded.run_state import MARK, write_run_file
-
+ROOT = Path(__file__).parents[2]
 VALKEY_PORT, BROKER_PORT = 16379, 19092  # below the kernel's range of ephemeral ports
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 START_SECONDS = 120  # enough on a busy machine; a process that ends is reported at once
-STOP_SECONDS = 6  # for the workers; half of it for the broker and Valkey
+STOP_SECONDS = 6  # for the workers, then for the broker and Valkey
+STABLE_SECONDS = 30  # uptime after which the next pause is the shortest again
+LONGEST_PAUSE_SECONDS = 30
+SHOWN_LOG_LINES = 15
+PR_SET_PDEATHSIG = 1
+LIBC = ctypes.CDLL(None)
 
 
-class StopRequested(BaseException):
-    """Ctrl-C, SIGTERM or SIGHUP. Like KeyboardInterrupt, no `except Exception` catches it on its way to `stop`."""
+def procfile(variables: Mapping[str, str]) -> dict[str, list[str]]:
+    """The commands of the Procfile by name, with its $VARIABLES filled in; KeyError when one is missing."""
+    text = Template((ROOT / "Procfile").read_text()).substitute(variables)
+    lines = (line.partition(":") for line in text.splitlines() if line.strip())
+    return {name: shlex.split(command) for name, _, command in lines}
+
+
+class Child:
+    """A process in its own process group, with output to a log file, which ends with this process."""
+
+    def __init__(self, name: str, command: list[str], log: Path, environment: Mapping[str, str]) -> None:
+        self.name, self.log = name, log
+        self._command, self._environment = command, environment
+        self._pause, self._due = 0, 0.0
+        if log.exists():
+            log.replace(log.with_suffix(".old"))
+        self._start()
+
+    def has_ended(self) -> bool:
+        """Whether the process itself has ended; others of its group may still run."""
+        return self.process.poll() is not None
+
+    def wait_until(self, ready: Callable[[], bool]) -> None:
+        """Wait until ready() is true; RuntimeError with the end of the log when the process ends or is too slow."""
+        done = within(START_SECONDS, lambda: self.has_ended() or ready())
+        if self.has_ended() or not done:
+            how = "ended" if self.has_ended() else f"is not ready after {START_SECONDS} s"
+            raise RuntimeError(f"{self.name} {how}:\n{self._log_tail()}")
+
+    def keep_alive(self, say: Callable[[str], None]) -> None:
+        """To be called often: starts the process again when it has ended, after a pause that doubles each time."""
+        if not self.has_ended():
+            return
+        now = time.monotonic()
+        if not self._due:
+            self.kill()  # other processes of its group may still run
+            stable = now - self._started > STABLE_SECONDS
+            self._pause = 1 if stable else min(2 * self._pause or 1, LONGEST_PAUSE_SECONDS)
+            self._due = now + self._pause
+            ended = f"{self.name} ended ({self.process.returncode}), restart in {self._pause} s"
+            say(f"{ended}; its log:\n{self._log_tail()}")
+        elif now >= self._due:
+            self._start()
+
+    def kill(self) -> None:
+        """Send SIGKILL to the process group and reap the process."""
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+    def _start(self) -> None:
+        parent = os.getpid()
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                self._command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd=ROOT,
+                env=self._environment,
+                process_group=0,  # Ctrl-C goes to the supervisor only, which stops the children in order
+                preexec_fn=lambda: end_with(parent, signal.SIGKILL),  # noqa: PLW1509 - there is a single thread
+            )
+        self._started, self._due = time.monotonic(), 0.0
+
+    def _log_tail(self) -> str:
+        lines = self.log.read_text(errors="replace").splitlines()[-SHOWN_LOG_LINES:]
+        return "\n".join(f"    {self.log.name}: {line}" for line in lines)
 
 
 class Supervisor:
     """The processes of one running system; `say` prints to the terminal. Making one installs the signal handlers."""
 
-    def __init__(self, root: Path, port: int, say: Callable[[str], None]) -> None:
-        self.root, self.folder, self.port, self.say = root, root / "var", port, say
+    def __init__(self, folder: Path, port: int, say: Callable[[str], None]) -> None:
+        self.folder, self.port, self.say = folder, port, say
         self.url = f"http://127.0.0.1:{port}"
         self.redis_url = os.environ.get("REDIS_URL", "")
         self.kafka_broker = os.environ.get("KAFKA_BROKER", "")
@@ -45,29 +118,33 @@ class Supervisor:
         if not self.redis_url:
             port = free_port(VALKEY_PORT)
             self.redis_url = f"redis://127.0.0.1:{port}/0"
-            self._start_part("valkey", valkey_command(self.folder / "valkey", port), port)
+            valkey = self._start(self._parts, "valkey", valkey_command(self.folder / "valkey", port))
+            valkey.wait_until(lambda: accepts(port))
         if not self.kafka_broker:
             port = free_port(BROKER_PORT)
             self.kafka_broker = f"127.0.0.1:{port}"
-            self._start_part("broker", [sys.executable, "-m", "ccweb.embedded.broker", str(port)], port)
+            command = [sys.executable, "-m", "ccweb.embedded.broker", str(port)]
+            self._start(self._parts, "broker", command).wait_until(lambda: accepts(port))
         self._write_run_file()
 
-    def start_workers(self) -> None:
-        """Start the processes of the Procfile, those after `web` when it answers. Raises RuntimeError if it does not.
+    def start_workers(self, *, health: str) -> None:
+        """Start the Procfile; the others follow when `web` answers on the path `health`. RuntimeError if it does not.
 
         Started together they would compete for the processor and delay the web process, for which the user waits.
         """
-        for name, command in procfile(self.root / "Procfile", self.port).items():
-            self._workers.append(child := self._child(name, command))
-            self._write_run_file()
+        for name, command in procfile(self._environment()).items():
+            child = self._start(self._workers, name, command)
             if name == "web":
-                child.wait_until(lambda: answers(self.url + reverse("healthz")), START_SECONDS)
+                child.wait_until(lambda: answers(self.url + health))
+        self._write_run_file()
 
     def watch(self) -> None:
-        """Restart processes that end, until StopRequested is raised."""
+        """Restart processes that end, until KeyboardInterrupt, which Ctrl-C, SIGTERM and SIGHUP raise."""
         while True:
-            restarted = [child for child in self._children() if child.keep_alive(self.say)]
-            if restarted:
+            before = self._pids()
+            for child in self._parts + self._workers:
+                child.keep_alive(self.say)
+            if self._pids() != before:
                 self._write_run_file()
             time.sleep(0.2)
 
@@ -75,37 +152,37 @@ class Supervisor:
         """Stop the workers, then the parts they use."""
         _ignore_stop_signals()
         (self.folder / "run.json").unlink(missing_ok=True)
-        late = stop_all(self._workers, seconds=STOP_SECONDS) + stop_all(self._parts, seconds=STOP_SECONDS / 2)
+        late = stop_all(self._workers) + stop_all(self._parts)
         self.say(f"stopped; killed because they did not stop: {', '.join(late)}" if late else "stopped")
 
     def _request_stop(self, signum: int, frame: FrameType | None) -> None:
-        """Signal handler: raise StopRequested in the main thread."""
         _ignore_stop_signals()
         self.say("stopping")
-        raise StopRequested
+        raise KeyboardInterrupt
 
-    def _start_part(self, name: str, command: list[str], port: int) -> None:
-        child = self._child(name, command)
-        self._parts.append(child)
-        child.wait_until(lambda: accepts(port), START_SECONDS)
-
-    def _child(self, name: str, command: list[str]) -> Child:
-        log = self.folder / "log" / f"{name}.log"
-        return Child(name, command, log=log, cwd=self.root, environment=self._environment())
+    def _start(self, group: list[Child], name: str, command: list[str]) -> Child:
+        group.append(child := Child(name, command, self.folder / "log" / f"{name}.log", self._environment()))
+        return child
 
     def _environment(self) -> dict[str, str]:
         programs = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
-        addresses = {"REDIS_URL": self.redis_url, "KAFKA_BROKER": self.kafka_broker}
-        ours = {MARK: str(self.folder), "PATH": programs, "RELAY_IN_WEB": "0", "PYTHONUNBUFFERED": "1"}
-        return os.environ | addresses | ours
+        addresses = {"PORT": str(self.port), "REDIS_URL": self.redis_url, "KAFKA_BROKER": self.kafka_broker}
+        return os.environ | addresses | {"PATH": programs, "RELAY_IN_WEB": "0", "PYTHONUNBUFFERED": "1"}
 
-    def _children(self) -> list[Child]:
-        return [*self._parts, *self._workers]
+    def _pids(self) -> dict[str, int]:
+        return {child.name: child.process.pid for child in self._parts + self._workers}
 
     def _write_run_file(self) -> None:
         addresses = {"url": self.url, "redis_url": self.redis_url, "kafka_broker": self.kafka_broker}
-        processes = {child.name: child.pid for child in self._children()}
-        write_run_file(self.folder, {"pid": os.getpid(), **addresses, "processes": processes})
+        write_run_file(self.folder, {"pid": os.getpid(), **addresses, "processes": self._pids()})
+
+
+def end_with(parent: int, signum: signal.Signals) -> None:
+    """Have the kernel (Linux) send the signal to this process when its parent, the thread that forked it, ends."""
+    if sys.platform == "linux":
+        LIBC.prctl(PR_SET_PDEATHSIG, signum)
+        if os.getppid() != parent:  # it ended before the call
+            os.kill(os.getpid(), signum)
 
 
 def _ignore_stop_signals() -> None:
@@ -114,10 +191,36 @@ def _ignore_stop_signals() -> None:
         signal.signal(signum, signal.SIG_IGN)
 
 
-def procfile(path: Path, port: int) -> dict[str, list[str]]:
-    """The commands of a Procfile by name; $PORT is its only variable."""
-    lines = (line.partition(":") for line in path.read_text().splitlines() if line.strip())
-    return {name: shlex.split(command.replace("$PORT", str(port))) for name, _, command in lines}
+def stop_all(children: list[Child]) -> list[str]:
+    """Terminate the children, kill those that have not ended after STOP_SECONDS; returns the names of the killed."""
+    for child in children:
+        child.process.terminate()
+    within(STOP_SECONDS, lambda: all(child.has_ended() for child in children))
+    late = [child.name for child in children if not child.has_ended()]
+    for child in children:
+        child.kill()
+    return late
+
+
+def accepts(port: int) -> bool:
+    """Whether a process listens on a port of 127.0.0.1."""
+    with socket.socket() as probe:
+        probe.settimeout(1)
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def free_port(first: int) -> int:
+    """The first free port of 127.0.0.1 from `first` on; usually the same at each start, so that clients find it."""
+    return next(port for port in range(first, first + 1000) if not accepts(port))
+
+
+def answers(url: str) -> bool:
+    """Whether a server answers with a status below 500."""
+    try:
+        with urllib.request.urlopen(url, timeout=2):  # noqa: S310 - our own address
+            return True
+    except OSError as error:  # HTTPError is one
+        return getattr(error, "code", 500) < 500
 
 
 def valkey_command(folder: Path, port: int) -> list[str]:
@@ -126,17 +229,4 @@ def valkey_command(folder: Path, port: int) -> list[str]:
 
     folder.mkdir(exist_ok=True)
     options = {"port": port, "bind": "127.0.0.1", "dir": folder, "save": "", "appendonly": "yes"}
-    # With a process title it would overwrite its environment, which holds MARK.
-    options["set-proc-title"] = "no"
     return [str(get_binary_path()), *(part for key, value in options.items() for part in (f"--{key}", str(value)))]
-
-
-def answers(url: str) -> bool:
-    """Whether a server answers with a status below 500."""
-    try:
-        with urllib.request.urlopen(url, timeout=2):  # noqa: S310 - our own address
-            return True
-    except urllib.error.HTTPError as error:
-        return error.code < 500
-    except OSError:
-        return False

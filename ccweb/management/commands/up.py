@@ -2,6 +2,7 @@
 
 import os
 import shlex
+import signal
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -11,18 +12,18 @@ from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError, connections
+from django.urls import reverse
 
 from ccweb.embedded.demo_data import ADMIN, admin_password, load_demo
-from ccweb.embedded.processes import end_with_parent, is_free
-from ccweb.embedded.run_state import AlreadyRunning, end_leftovers, only_one
-from ccweb.embedded.supervisor import StopRequested, Supervisor
+from ccweb.embedded.run_state import STOP_TIMEOUT_SECONDS, only_one, read_run_file, within
+from ccweb.embedded.supervisor import Supervisor, accepts, end_with
 
 BANNER = """
 CC Webapp is running. Ctrl-C stops all processes.
 
   admin    {url}/admin/   {login}
   API      {url}/api/docs
-  logs     {logs}
+  logs     {logs}/
 
 Send an action:
   curl -i {url}/api/actions -H 'Content-Type: application/json'{key} -d '{action}'
@@ -42,30 +43,29 @@ class Command(BaseCommand):
     requires_system_checks = []
 
     def handle(self, **options: Any) -> None:
-        if os.environ.get("MAKELEVEL"):
-            end_with_parent(os.getppid())  # under make, which sets MAKELEVEL: a killed `make run` leaves no process
+        if os.environ.get("MAKELEVEL"):  # under make: a killed `make run` leaves no process
+            end_with(os.getppid(), signal.SIGTERM)
         folder = settings.BASE_DIR / "var"
         (folder / "log").mkdir(parents=True, exist_ok=True)
         try:
             with only_one(folder):
                 self._run(folder)
-        except (AlreadyRunning, RuntimeError, OSError, DatabaseError) as error:
+        except (RuntimeError, OSError, DatabaseError) as error:
             raise CommandError(str(error).strip()) from None
 
     def _run(self, folder: Path) -> None:
-        if left := end_leftovers(folder):
-            self._say(f"ended {left} processes of an earlier run that was killed")
-        if not is_free(settings.PORT):
+        ending = STOP_TIMEOUT_SECONDS if read_run_file(folder) else 0  # the workers of an earlier run that was killed
+        if not within(ending, lambda: not accepts(settings.PORT)):
             raise CommandError(f"port {settings.PORT} is taken by another program: PORT=8001 make run takes another")
-        supervisor = Supervisor(settings.BASE_DIR, settings.PORT, self._say)
+        supervisor = Supervisor(folder, settings.PORT, self._say)
         try:
             supervisor.start_parts()
             settings.REDIS_URL = supervisor.redis_url  # for the demo's streaks; the settings were read before
             password = self._prepare(folder)
-            supervisor.start_workers()
+            supervisor.start_workers(health=reverse("healthz"))
             self._say(banner(supervisor.url, folder / "log", password))
             supervisor.watch()
-        except StopRequested:
+        except KeyboardInterrupt:
             pass
         finally:
             supervisor.stop()
@@ -89,14 +89,9 @@ def banner(url: str, logs: Path, password: str | None) -> str:
     """The text that is shown once all processes run."""
     return BANNER.format(
         url=url,
-        logs=f"{shown(logs)}/",
+        logs=os.path.relpath(logs),
         login=f"user {ADMIN}, password {password}" if password else "a superuser of this database",
         key="" if settings.DEBUG else " -H 'Authorization: Api-Key KEY'",
         action=ACTION,
-        python=shlex.quote(shown(Path(sys.executable))),
+        python=shlex.quote(sys.orig_argv[0]),
     )
-
-
-def shown(path: Path) -> str:
-    """A path relative to the current directory if it is inside, else absolute."""
-    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from confluent_kafka import Consumer, Producer
 
-from ccweb.embedded.processes import accepts
+from ccweb.embedded.supervisor import accepts
 from tests.support.deployment import ROOT
 from tests.support.os_processes import free_port, wait_for
 

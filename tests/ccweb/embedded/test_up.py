@@ -8,17 +8,17 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from actions.models import TOPIC
-from ccweb.embedded.run_state import MARK, marked_processes, read_run_file
+from ccweb.embedded.run_state import read_run_file
 from tests.support.deployment import ROOT, call
 from tests.support.kafka_topics import read_topic
-from tests.support.os_processes import free_port, is_alive, wait_for
+from tests.support.os_processes import free_port, is_alive, send, wait_for
 
 pytestmark = [pytest.mark.stack, pytest.mark.xdist_group("kafka")]
 OURS = ("CCWEB_IGNORE_LOCAL", "DATABASE_URL", "REDIS_URL", "KAFKA_BROKER", "MAKELEVEL")  # what the test run has set
@@ -83,14 +83,19 @@ class System:
     def pids(self) -> set[int]:
         return set(read_run_file(self.folder)["processes"].values())
 
-    def nothing_is_left(self) -> bool:
-        return not list(marked_processes(self.folder))
+    def left(self) -> list[int]:
+        """The processes that run in this copy of the checkout."""
+        return [pid for pid in map(int, filter(str.isdigit, os.listdir("/proc"))) if self._has(pid)]
+
+    def _has(self, pid: int) -> bool:
+        with suppress(OSError):  # it has ended
+            return Path(f"/proc/{pid}/cwd").readlink().is_relative_to(self.root)
+        return False
 
     def close(self) -> None:
         if self.process and self.process.poll() is None:
             self.stop()
-        for pid in marked_processes(self.folder):
-            os.kill(pid, signal.SIGKILL)
+        send(signal.SIGKILL, self.left())
 
 
 @pytest.fixture
@@ -128,11 +133,12 @@ def test_ctrl_c_stops_everything_in_time_and_the_database_remembers(running: Sys
     assert running.post(user_id=7) == 201
     assert running.stop(signal.SIGINT) < 15
     assert (running.process.returncode, running.output().splitlines()[-2:]) == (0, ["stopping", "stopped"])
-    assert running.nothing_is_left()
+    assert running.left() == []
     assert not (running.folder / "run.json").exists()
     running.start()
     assert running.get("/api/actions?user_id=7&action_type=bet")["results"]
     assert "loaded" not in running.output()
+    assert (running.folder / "log/web.old").exists()
 
 
 @pytest.mark.long
@@ -160,7 +166,7 @@ def test_a_second_one_and_a_taken_port_are_refused_in_one_line(running: System, 
     hint = "PORT=8001 make run takes another"
     assert taken.stderr == f"CommandError: port {running.port} is taken by another program: {hint}\n"
     assert (second.returncode, taken.returncode) == (1, 1)
-    assert system.nothing_is_left()
+    assert system.left() == []
 
 
 @pytest.mark.long
@@ -170,19 +176,20 @@ def test_a_killed_make_takes_it_along(system: System) -> None:
     up = read_run_file(system.folder)["pid"]
     system.stop(signal.SIGKILL)
     wait_for(lambda: not is_alive(up), "`up` to end")
-    assert system.nothing_is_left()
+    assert system.left() == []
 
 
 @pytest.mark.long
-def test_after_a_kill_nothing_is_left_and_what_an_earlier_one_left_is_ended(system: System) -> None:
-    stubborn = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); signal.pause()"
-    environment = system.environment | {MARK: str(system.folder)}
-    with subprocess.Popen([sys.executable, "-c", stubborn], env=environment) as left:
-        system.start()
-        assert left.wait(120) == -signal.SIGKILL
-    assert "ended 1 processes of an earlier run that was killed" in system.output()
+def test_after_a_kill_nothing_is_left_not_even_what_hangs_and_the_next_one_starts_at_once(system: System) -> None:
+    system.start()
+    processes = read_run_file(system.folder)["processes"]
+    send(signal.SIGSTOP, [processes["relay"], processes["web"]])
     system.stop(signal.SIGKILL)
-    wait_for(system.nothing_is_left, "all children to end by themselves")
+    system.start()
+    assert system.answers()
+    assert not set(processes.values()) & set(system.left())
+    system.stop(signal.SIGKILL)
+    wait_for(lambda: not system.left(), "all processes to end by themselves")
 
 
 def test_what_the_environment_names_is_used_instead(system: System, redis_url: str, kafka_broker: str) -> None:
