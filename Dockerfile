@@ -19,4 +19,4 @@ USER 10001
 EXPOSE 8000
 HEALTHCHECK --interval=10s --timeout=3s \
     CMD python -c "import os, urllib.request as u; u.urlopen(f'http://127.0.0.1:{os.environ[\"PORT\"]}/healthz', timeout=2)"
-CMD ["sh", "-c", "exec $(sed -n 's/^web: //p' Procfile | sed \"s/\\$PORT/$PORT/\")"]
+CMD ["python", "-m", "ccweb.embedded.supervisor", "web"]

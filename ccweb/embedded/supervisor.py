@@ -1,4 +1,7 @@
-"""The supervisor of `make run`: starts the processes, restarts those that end, and stops all in order."""
+"""The supervisor of `make run`: starts the processes, restarts those that end, and stops all in order.
+
+python -m ccweb.embedded.supervisor NAME becomes the process NAME of the Procfile, as in the image and the tests.
+"""
 
 import ctypes
 import os
@@ -230,3 +233,8 @@ def valkey_command(folder: Path, port: int) -> list[str]:
     folder.mkdir(exist_ok=True)
     options = {"port": port, "bind": "127.0.0.1", "dir": folder, "save": "", "appendonly": "yes"}
     return [str(get_binary_path()), *(part for key, value in options.items() for part in (f"--{key}", str(value)))]
+
+
+if __name__ == "__main__":
+    command = procfile(os.environ)[sys.argv[1]]
+    os.execvp(command[0], command)  # noqa: S606 - a line of the Procfile

@@ -44,8 +44,7 @@ class Program(Service):
         return super()._environment() | self._variables | {"PORT": str(self.port)}
 
     def _command(self) -> list[str]:
-        lines = (line.partition(":") for line in (ROOT / "Procfile").read_text().splitlines())
-        return ["sh", "-c", f"exec {next(command for name, _, command in lines if name == self.name)}"]
+        return [sys.executable, "-m", "ccweb.embedded.supervisor", self.name]  # as in the image
 
     def _answers(self) -> bool:
         if self.name != "web":
