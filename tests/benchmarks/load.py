@@ -29,6 +29,7 @@ class Kind(NamedTuple):
 
 ONE, READ = Kind("one"), Kind("get")
 HUNDRED, THOUSAND = Kind("list", 100, peer_seconds=4), Kind("list", 1000, peer_seconds=25)
+IDENTIFIED = Kind("identified", 1000)  # lists of items with new event_ids
 
 
 @dataclass(frozen=True)

@@ -22,9 +22,10 @@ LOADS = {
     "one": "POST one action, requests/s",
     "hundred": "POST lists of 100, events/s",
     "thousand": "POST lists of 1,000, events/s",
+    "identified": "POST lists of 1,000 with event_ids, events/s",
     "read": "GET recommendation, requests/s",
 }
-FLOORS = {"one": "pgbench", "hundred": "COPY", "thousand": "COPY", "read": "two raw loops"}
+FLOORS = {"one": "pgbench", "hundred": "COPY", "thousand": "COPY", "identified": "COPY", "read": "two raw loops"}
 
 
 def table(figures: Figures) -> list[str]:
@@ -84,7 +85,9 @@ def _median_of(loads: list[Load], name: str) -> float:
 
 def _throughput(results: Results) -> Mapping[str, Mapping[str, float]]:
     return {
-        title: {who: _median_of(results.loads[who, name], "events") for who in ("ours", "peer")}
+        title: {
+            who: _median_of(found, "events") for who in ("ours", "peer") if (found := results.loads.get((who, name)))
+        }
         | {FLOORS[name]: median(results.floors[name])}
         for name, title in LOADS.items()
     }

@@ -10,7 +10,7 @@ import psycopg
 from tests.benchmarks import floors
 from tests.benchmarks.figures import Figures, Measured, ratio
 from tests.benchmarks.history import quiet
-from tests.benchmarks.load import HUNDRED, ONE, READ, THOUSAND, USERS, Kind, Load, drive, resident_mb
+from tests.benchmarks.load import HUNDRED, IDENTIFIED, ONE, READ, THOUSAND, USERS, Kind, Load, drive, resident_mb
 from tests.benchmarks.peers import COMMANDS, PEER, Peer
 from tests.benchmarks.rig import Rig, create_key
 from tests.benchmarks.scale import Scale, print_progress
@@ -22,7 +22,7 @@ from tests.support.servers import Service
 HISTORY = f"""INSERT INTO user_actions (event_id, user_id, action_type, value, action_timestamp, received_at)
     SELECT gen_random_uuid(), floor(random() * {USERS})::bigint + 1, 'purchase', round((random() * 60)::numeric, 2),
         now() - random() * interval '10 days', now() FROM generate_series(1, 200000)"""
-KINDS = {"one": ONE, "hundred": HUNDRED, "thousand": THOUSAND, "read": READ}
+KINDS = {"one": ONE, "hundred": HUNDRED, "thousand": THOUSAND, "identified": IDENTIFIED, "read": READ}
 
 
 class Serving:
@@ -62,8 +62,7 @@ class Serving:
         self.loads.clear()
         for repetition in range(self._scale.repetitions):
             for name in KINDS:
-                turns: list[Callable[[str, int], None]] = [self._ours, self._peer, self._floor]
-                for turn in turns[:: -1 if repetition % 2 else 1]:
+                for turn in self._turns(name)[:: -1 if repetition % 2 else 1]:
                     quiet(self.urls["ours"])
                     turn(name, self._scale.seconds)
             print_progress(f"serving: repetition {repetition + 1} of {self._scale.repetitions}")
@@ -83,6 +82,7 @@ class Serving:
         ):
             found[against_peer] = ratio(rates["ours", name], rates[PEER, name])
             found[against_floor] = ratio(rates["ours", name], self.floors[name])
+        found["T2e"] = ratio(rates["ours", "identified"], self.floors["identified"])
         # The first process only supervises the workers.
         return found | {"T10a": Measured.of([max(resident_mb(self.stack.web.pids()[1:]))])}
 
@@ -120,6 +120,10 @@ class Serving:
                 ours = call(self.stack.web.address, "GET", path, headers=headers).json()
             if {name: ours[name] for name in theirs} != theirs:
                 raise RuntimeError(f"the answers differ for user {user_id}: {ours} and {theirs}")
+
+    def _turns(self, name: str) -> list[Callable[[str, int], None]]:
+        """The systems whose load alternates; the peer accepts no event_ids."""
+        return [self._ours, self._floor] if name == "identified" else [self._ours, self._peer, self._floor]
 
     def _ours(self, name: str, seconds: int) -> None:
         self.loads["ours", name].append(self.drive_ours(KINDS[name], seconds))

@@ -4,7 +4,8 @@ from pathlib import Path
 
 from tests.benchmarks.figures import GOALS, Measured, ratio, single
 from tests.benchmarks.guard import regressions, save
-from tests.benchmarks.report import NOTES, table
+from tests.benchmarks.report import FLOORS, LOADS, NOTES, table
+from tests.benchmarks.serving import KINDS
 
 
 def test_a_ratio_is_that_of_the_medians_and_its_range_that_of_the_repetitions() -> None:
@@ -18,8 +19,12 @@ def test_every_target_has_a_row_that_says_whether_it_is_met() -> None:
 
 
 def test_a_figure_beyond_its_goal_is_not_met() -> None:
-    assert table({"T1a": single(4.9)})[-1].endswith("| 4.9x | >= 5x | no |")
+    assert table({"T1a": single(6.9)})[-1].endswith("| 6.9x | >= 7x | no |")
     assert table({"T5b": single(1)})[-1].endswith("| 1 rows | <= 0 rows | no |")
+
+
+def test_every_kind_of_request_has_a_title_and_a_floor() -> None:
+    assert list(KINDS) == list(LOADS) == list(FLOORS)
 
 
 def test_the_guard_reports_what_is_a_third_worse_and_nothing_else(tmp_path: Path) -> None:
