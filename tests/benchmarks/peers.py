@@ -9,7 +9,12 @@ from tests.support.servers import Service
 
 PEER = "peer"
 UVICORN = "uvicorn --port {port} --workers 2 --loop uvloop --http httptools --no-access-log tests.benchmarks.peer."
-COMMANDS = {PEER: f"{UVICORN}app:app"}
+GRANIAN = "granian --interface wsgi --port {port} --http 1 --workers 2 --blocking-threads 1 --no-ws --factory "
+COMMANDS = {
+    PEER: f"{UVICORN}app:app",
+    "async": f"{UVICORN}async_app:app",
+    "drf": f"{GRANIAN}django.core.wsgi:get_wsgi_application",
+}
 
 
 class Peer:

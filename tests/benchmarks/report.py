@@ -9,7 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 from statistics import median
 
-from tests.benchmarks import plots, servers
+from tests.benchmarks import plots, second_peers, servers
 from tests.benchmarks.course import Results
 from tests.benchmarks.figures import GOALS, Figures
 from tests.benchmarks.load import Load
@@ -17,7 +17,17 @@ from tests.support.programs import KAFKA_VERSION, postgresql_programs
 
 DOCS = Path(__file__).parents[2] / "docs"
 NOTES = Path(__file__).with_name("notes.md")
-LIBRARIES = ("Django", "djangorestframework", "psycopg", "granian", "fastapi", "sqlalchemy", "uvicorn", "gunicorn")
+LIBRARIES = (
+    "Django",
+    "djangorestframework",
+    "psycopg",
+    "granian",
+    "fastapi",
+    "sqlalchemy",
+    "asyncpg",
+    "uvicorn",
+    "gunicorn",
+)
 LOADS = {
     "one": "POST one action, requests/s",
     "hundred": "POST lists of 100, events/s",
@@ -51,6 +61,7 @@ def write(results: Results, minutes: float) -> Path:
         "machine": machine(minutes),
         "loads": _loads(results),
         "work": _work(results),
+        "second peers": second_peers.table(results.second_peers) if results.second_peers else [],
         "servers": servers.table(results.choice) if results.choice else [],
         "growth": _sizes(results),
     }

@@ -87,6 +87,7 @@ class Rig:
         """The environment variables of a peer."""
         return {
             "PATH": search_path(),
+            "DJANGO_SETTINGS_MODULE": "tests.benchmarks.peer.drf_settings",
             "PEER_DATABASE_URL": database_url,
             "PEER_REDIS_URL": f"{self.redis.url}/0",
             "PEER_KAFKA_BROKER": self.kafka.address,
