@@ -62,7 +62,7 @@ class Serving:
         self.loads.clear()
         for repetition in range(self._scale.repetitions):
             for name in KINDS:
-                for turn in self._turns(name)[:: -1 if repetition % 2 else 1]:
+                for turn in self._turns(name, repetition)[:: -1 if repetition % 2 else 1]:
                     quiet(self.urls["ours"])
                     turn(name, self._scale.seconds)
             print_progress(f"serving: repetition {repetition + 1} of {self._scale.repetitions}")
@@ -121,9 +121,10 @@ class Serving:
             if {name: ours[name] for name in theirs} != theirs:
                 raise RuntimeError(f"the answers differ for user {user_id}: {ours} and {theirs}")
 
-    def _turns(self, name: str) -> list[Callable[[str, int], None]]:
+    def _turns(self, name: str, repetition: int) -> list[Callable[[str, int], None]]:
         """The systems whose load alternates; the peer accepts no event_ids."""
-        return [self._ours, self._floor] if name == "identified" else [self._ours, self._peer, self._floor]
+        without_peer = name == "identified" or (name == "thousand" and repetition >= self._scale.peer_thousands)
+        return [self._ours, self._floor] if without_peer else [self._ours, self._peer, self._floor]
 
     def _ours(self, name: str, seconds: int) -> None:
         self.loads["ours", name].append(self.drive_ours(KINDS[name], seconds))
