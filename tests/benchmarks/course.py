@@ -10,6 +10,7 @@ from tests.benchmarks.load import Load
 from tests.benchmarks.pages import page_costs
 from tests.benchmarks.rig import Rig
 from tests.benchmarks.scale import Scale, print_progress
+from tests.benchmarks.second_peers import compare_second_peers
 from tests.benchmarks.servers import Choice, compare_servers
 from tests.benchmarks.serving import Serving
 
@@ -22,6 +23,7 @@ class Results:
     loads: dict[tuple[str, str], list[Load]] = field(default_factory=dict)
     floors: dict[str, list[float]] = field(default_factory=dict)
     work: dict[str, dict[str, int]] = field(default_factory=dict)
+    second_peers: dict[tuple[str, str], list[Load]] = field(default_factory=dict)
     choice: Choice | None = None
     batches: list[batch.Batch] = field(default_factory=list)
     drains: dict[int, list[float]] = field(default_factory=dict)
@@ -45,6 +47,8 @@ def _measure_http(rig: Rig, scale: Scale, results: Results) -> None:
     serving.run()
     results.figures |= serving.figures()
     results.loads, results.floors, results.work = serving.loads, serving.floors, serving.work
+    if scale.second_peers:
+        results.second_peers = compare_second_peers(rig, scale, serving)
     if scale.servers:
         results.choice = compare_servers(rig, scale, serving)
     serving.close()

@@ -14,6 +14,7 @@ from tests.support.programs import Missing
 from tests.support.servers import Service
 
 CONNECTIONS = 16
+USERS = 50_000
 SCRIPT = Path(__file__).with_name("load.lua")
 CLOCK_TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 
@@ -28,6 +29,7 @@ class Kind(NamedTuple):
 
 ONE, READ = Kind("one"), Kind("get")
 HUNDRED, THOUSAND = Kind("list", 100, peer_seconds=4), Kind("list", 1000, peer_seconds=25)
+IDENTIFIED = Kind("identified", 1000)  # lists of items with new event_ids
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,7 @@ def drive(url: str, kind: Kind, *, seconds: int, users: int, key: str, cpu_of: M
     pids = {name: service.pids() for name, service in cpu_of.items()}
     before = {name: cpu_seconds(pids[name]) for name in pids}
     command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "--timeout", "60s", "-s", str(SCRIPT), url, "--"]
-    command += [kind.name, str(kind.events), str(users), key, str(random.randrange(10**6))]
+    command += [kind.name, str(kind.events), str(users), key, str(random.randrange(2**32))]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=seconds + 60)
     used = {name: cpu_seconds(pids[name]) - before[name] for name in pids}
     if done.returncode or not done.stdout:

@@ -9,7 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 from statistics import median
 
-from tests.benchmarks import plots, servers
+from tests.benchmarks import plots, second_peers, servers
 from tests.benchmarks.course import Results
 from tests.benchmarks.figures import GOALS, Figures
 from tests.benchmarks.load import Load
@@ -17,14 +17,25 @@ from tests.support.programs import KAFKA_VERSION, postgresql_programs
 
 DOCS = Path(__file__).parents[2] / "docs"
 NOTES = Path(__file__).with_name("notes.md")
-LIBRARIES = ("Django", "djangorestframework", "psycopg", "granian", "fastapi", "sqlalchemy", "uvicorn", "gunicorn")
+LIBRARIES = (
+    "Django",
+    "djangorestframework",
+    "psycopg",
+    "granian",
+    "fastapi",
+    "sqlalchemy",
+    "asyncpg",
+    "uvicorn",
+    "gunicorn",
+)
 LOADS = {
     "one": "POST one action, requests/s",
     "hundred": "POST lists of 100, events/s",
     "thousand": "POST lists of 1,000, events/s",
+    "identified": "POST lists of 1,000 with event_ids, events/s",
     "read": "GET recommendation, requests/s",
 }
-FLOORS = {"one": "pgbench", "hundred": "COPY", "thousand": "COPY", "read": "two raw loops"}
+FLOORS = {"one": "pgbench", "hundred": "COPY", "thousand": "COPY", "identified": "COPY", "read": "two raw loops"}
 
 
 def table(figures: Figures) -> list[str]:
@@ -50,6 +61,7 @@ def write(results: Results, minutes: float) -> Path:
         "machine": machine(minutes),
         "loads": _loads(results),
         "work": _work(results),
+        "second peers": second_peers.table(results.second_peers) if results.second_peers else [],
         "servers": servers.table(results.choice) if results.choice else [],
         "growth": _sizes(results),
     }
@@ -84,7 +96,9 @@ def _median_of(loads: list[Load], name: str) -> float:
 
 def _throughput(results: Results) -> Mapping[str, Mapping[str, float]]:
     return {
-        title: {who: _median_of(results.loads[who, name], "events") for who in ("ours", "peer")}
+        title: {
+            who: _median_of(found, "events") for who in ("ours", "peer") if (found := results.loads.get((who, name)))
+        }
         | {FLOORS[name]: median(results.floors[name])}
         for name, title in LOADS.items()
     }

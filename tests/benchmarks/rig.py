@@ -76,19 +76,20 @@ class Rig:
         stack = Stack(database_url=database_url, redis_url=redis_url, kafka_broker=self.kafka.address, **production)
         return self._running.enter_context(stack)
 
-    def peer(self, database_url: str, redis_database: int = 0) -> Server:
-        """The peer's web process."""
-        command = "uvicorn tests.benchmarks.peer.app:app --port {port} --workers 2"
-        server = Server("peer", command, self.peer_environment(database_url, redis_database), "/docs")
+    def peer(self, name: str, command: str, database_url: str, topic: str) -> Server:
+        """The web process of a peer."""
+        environment = self.peer_environment(database_url) | {"PEER_TOPIC": topic}
+        server = Server(name, command, environment, "/api/user-segments/1/recommendation")
         self._running.callback(server.close)
         return server
 
-    def peer_environment(self, database_url: str, redis_database: int = 0) -> dict[str, str]:
-        """The environment variables of the peer."""
+    def peer_environment(self, database_url: str) -> dict[str, str]:
+        """The environment variables of a peer."""
         return {
             "PATH": search_path(),
+            "DJANGO_SETTINGS_MODULE": "tests.benchmarks.peer.drf_settings",
             "PEER_DATABASE_URL": database_url,
-            "PEER_REDIS_URL": f"{self.redis.url}/{redis_database}",
+            "PEER_REDIS_URL": f"{self.redis.url}/0",
             "PEER_KAFKA_BROKER": self.kafka.address,
         }
 

@@ -18,6 +18,8 @@ class Scale:
     messages: tuple[int, ...]
     lines: int
     servers: int
+    second_peers: int
+    peer_thousands: int  # repetitions of its lists of 1,000, which take half a minute each
 
     @property
     def is_full(self) -> bool:
@@ -25,8 +27,8 @@ class Scale:
         return len(self.actions) > 1
 
 
-FULL = Scale(3, 6, (1_000_000, 3_000_000, 10_000_000), 3, 2_000, (10_000, 30_000, 100_000), 10_000_000, 3)
-QUICK = Scale(2, 2, (1_000_000,), 2, 1_000, (20_000,), 200_000, 0)
+FULL = Scale(3, 6, (1_000_000, 3_000_000, 10_000_000), 3, 2_000, (10_000, 30_000, 100_000), 10_000_000, 3, 3, 3)
+QUICK = Scale(2, 2, (1_000_000,), 2, 1_000, (20_000,), 200_000, 0, 0, 1)
 
 
 def print_progress(text: str) -> None:

@@ -36,8 +36,7 @@ def compare_servers(rig: Rig, scale: Scale, serving: Serving) -> Choice:
     for repetition in range(-1, scale.servers):
         for kind_name, kind in KINDS.items():
             for name in list(servers)[:: 1 if repetition % 2 else -1]:
-                url = f"http://{servers[name].address}/api/actions"
-                load = serving.drive_ours(url, kind, scale.seconds if repetition >= 0 else 1, web=servers[name])
+                load = serving.drive_ours(kind, scale.seconds if repetition >= 0 else 1, servers[name])
                 if repetition >= 0:
                     choice.loads[name, kind_name].append(load)
     for name, server in servers.items():

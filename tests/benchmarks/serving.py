@@ -4,26 +4,25 @@ import time
 from collections import defaultdict
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 import psycopg
 
 from tests.benchmarks import floors
 from tests.benchmarks.figures import Figures, Measured, ratio
 from tests.benchmarks.history import quiet
-from tests.benchmarks.load import HUNDRED, ONE, READ, THOUSAND, Kind, Load, drive, resident_mb
-from tests.benchmarks.messages import count_messages
+from tests.benchmarks.load import HUNDRED, IDENTIFIED, ONE, READ, THOUSAND, USERS, Kind, Load, drive, resident_mb
+from tests.benchmarks.peers import COMMANDS, PEER, Peer
 from tests.benchmarks.rig import Rig, create_key
 from tests.benchmarks.scale import Scale, print_progress
+from tests.benchmarks.work import Work
 from tests.support.deployment import call
 from tests.support.os_processes import wait_for
+from tests.support.servers import Service
 
-USERS = 50_000
 HISTORY = f"""INSERT INTO user_actions (event_id, user_id, action_type, value, action_timestamp, received_at)
     SELECT gen_random_uuid(), floor(random() * {USERS})::bigint + 1, 'purchase', round((random() * 60)::numeric, 2),
         now() - random() * interval '10 days', now() FROM generate_series(1, 200000)"""
-KINDS = {"one": ONE, "hundred": HUNDRED, "thousand": THOUSAND, "read": READ}
-TOPICS = {"ours": "topic_user_actions", "peer": "topic_peer_actions"}
+KINDS = {"one": ONE, "hundred": HUNDRED, "thousand": THOUSAND, "identified": IDENTIFIED, "read": READ}
 
 
 class Serving:
@@ -33,8 +32,7 @@ class Serving:
         self._rig, self._scale = rig, scale
         self.loads: dict[tuple[str, str], list[Load]] = defaultdict(list)
         self.floors: dict[str, list[float]] = defaultdict(list)
-        self.least: dict[str, int] = defaultdict(int)  # events answered
-        self.most: dict[str, int] = defaultdict(int)  # and those in progress when wrk disconnected
+        self.work: dict[str, dict[str, int]] = {}
         self._prepare()
 
     def _prepare(self) -> None:
@@ -48,13 +46,13 @@ class Serving:
         self.stack.manage("compute_rfm")
         rebuild = partial(self.stack.manage, "rebuild_streaks", check=False)  # on a busy machine Redis may time out
         wait_for(lambda: rebuild().returncode == 0, "the streaks")
-        for name in ("peer", "floor"):
+        for name in (*COMMANDS, "floor"):
             self.urls[name] = self._rig.postgres.create_database(name, "ours")
-        self.relay, self.peer = self.stack.program("relay"), self._rig.peer(self.urls["peer"])
-        self.rows_before = {name: self._rows(name) for name in TOPICS}
-        for program in (self.stack.web, self.relay, self.peer):
+        self._work, self.relay = Work("ours", self.urls["ours"], "topic_user_actions"), self.stack.program("relay")
+        for program in (self.stack.web, self.relay):
             program.start()
-        self._compare_answers()
+        self.peer = Peer(self._rig, PEER, self.urls[PEER])
+        self.compare_answers(self.peer.server)
 
     def run(self) -> None:
         """Run all repetitions, every other one in the opposite order."""
@@ -64,26 +62,27 @@ class Serving:
         self.loads.clear()
         for repetition in range(self._scale.repetitions):
             for name in KINDS:
-                turns: list[Callable[[str, int], None]] = [self._ours, self._peer, self._floor]
-                for turn in turns[:: -1 if repetition % 2 else 1]:
+                for turn in self._turns(name, repetition)[:: -1 if repetition % 2 else 1]:
                     quiet(self.urls["ours"])
                     turn(name, self._scale.seconds)
             print_progress(f"serving: repetition {repetition + 1} of {self._scale.repetitions}")
-        self._check_the_work()
+        self.work = {"ours": self._work.check(self._rig.kafka.address)}
+        self.work[PEER] = self.peer.check_the_work(self._rig.kafka.address)
 
     def figures(self) -> Figures:
         """T1 to T3 and T10a."""
         rates = {who: [load.events for load in loads] for who, loads in self.loads.items()}
         cpu = {who: [sum(load.cpu.values()) for load in loads] for who, loads in self.loads.items()}
-        found = {"T1b": ratio(cpu["peer", "one"], cpu["ours", "one"])}
+        found = {"T1b": ratio(cpu[PEER, "one"], cpu["ours", "one"])}
         for against_peer, against_floor, name in (
             ("T1a", "T1c", "one"),
             ("T2a", "T2c", "hundred"),
             ("T2b", "T2d", "thousand"),
             ("T3a", "T3b", "read"),
         ):
-            found[against_peer] = ratio(rates["ours", name], rates["peer", name])
+            found[against_peer] = ratio(rates["ours", name], rates[PEER, name])
             found[against_floor] = ratio(rates["ours", name], self.floors[name])
+        found["T2e"] = ratio(rates["ours", "identified"], self.floors["identified"])
         # The first process only supervises the workers.
         return found | {"T10a": Measured.of([max(resident_mb(self.stack.web.pids()[1:]))])}
 
@@ -97,25 +96,41 @@ class Serving:
         """The highest rate of single actions, per second."""
         return max(load.rate for load in self.loads["ours", "one"])
 
-    def drive_ours(self, url: str, kind: Kind, seconds: int, **cpu_of: Any) -> Load:
-        """Run a load on a server of ours, and wait until the relay has delivered its actions."""
+    def drive_ours(self, kind: Kind, seconds: int, web: Service | None = None) -> Load:
+        """Run a load on our web process, or another server of ours, and wait until the relay has delivered its actions.
+
+        The CPU is that of the server and of the relay.
+        """
+        web = web or self.stack.web
+        url, cpu_of = f"http://{web.address}/api/actions", {"web": web, "relay": self.relay}
         load = drive(url, kind, seconds=seconds, users=USERS, key=self.key, cpu_of=cpu_of)
-        self._count_events("ours", kind, load)
+        self._work.add(kind, load)
         self._wait_for_the_relay()
         return load
 
+    def compare_answers(self, peer: Service) -> None:
+        """Check that a peer gives 200 users the recommendations that we give."""
+        headers = {"X-Forwarded-Proto": "https", "Authorization": f"Api-Key {self.key}"}
+        for user_id in range(1, USERS, USERS // 200):
+            path = f"/api/user-segments/{user_id}/recommendation"
+            ours = call(self.stack.web.address, "GET", path, headers=headers).json()
+            theirs = call(peer.address, "GET", path).json()
+            if ours["degraded"]:  # on a busy machine Redis may exceed its timeout of 0.1 s
+                time.sleep(6)
+                ours = call(self.stack.web.address, "GET", path, headers=headers).json()
+            if {name: ours[name] for name in theirs} != theirs:
+                raise RuntimeError(f"the answers differ for user {user_id}: {ours} and {theirs}")
+
+    def _turns(self, name: str, repetition: int) -> list[Callable[[str, int], None]]:
+        """The systems whose load alternates; the peer accepts no event_ids."""
+        without_peer = name == "identified" or (name == "thousand" and repetition >= self._scale.peer_thousands)
+        return [self._ours, self._floor] if without_peer else [self._ours, self._peer, self._floor]
+
     def _ours(self, name: str, seconds: int) -> None:
-        url = f"{self.stack.url}/api/actions"
-        load = self.drive_ours(url, KINDS[name], seconds, web=self.stack.web, relay=self.relay)
-        self.loads["ours", name].append(load)
+        self.loads["ours", name].append(self.drive_ours(KINDS[name], seconds))
 
     def _peer(self, name: str, seconds: int) -> None:
-        kind = KINDS[name]
-        url = f"http://{self.peer.address}/api/actions{'/list' if kind.name == 'list' else ''}"
-        load = drive(url, kind, seconds=max(seconds, kind.peer_seconds), users=USERS, key="", cpu_of={"web": self.peer})
-        self.loads["peer", name].append(load)
-        self._count_events("peer", kind, load)
-        time.sleep(0.5)  # for its producer to send the last messages
+        self.loads[PEER, name].append(self.peer.drive(KINDS[name], seconds))
 
     def _floor(self, name: str, seconds: int) -> None:
         url, kind = self.urls["floor"], KINDS[name]
@@ -127,37 +142,6 @@ class Serving:
             value = floors.copied_lists(url, size=kind.events, seconds=seconds / 2, users=USERS)
         self.floors[name].append(value)
 
-    def _count_events(self, system: str, kind: Kind, load: Load) -> None:
-        if kind != READ:
-            self.least[system] += load.requests * kind.events
-            self.most[system] += (load.requests + 16) * kind.events
-
     def _wait_for_the_relay(self) -> None:
         with psycopg.connect(self.urls["ours"], autocommit=True) as connection:
             wait_for(lambda: not connection.execute("SELECT 1 FROM outbox LIMIT 1").fetchone(), "the relay", 600)
-
-    def _rows(self, system: str) -> int:
-        with psycopg.connect(self.urls[system]) as connection:
-            return connection.execute("SELECT count(*) FROM user_actions").fetchone()[0]  # type: ignore[index]
-
-    def _compare_answers(self) -> None:
-        headers = {"X-Forwarded-Proto": "https", "Authorization": f"Api-Key {self.key}"}
-        for user_id in range(1, USERS, USERS // 200):
-            path = f"/api/user-segments/{user_id}/recommendation"
-            ours = call(self.stack.web.address, "GET", path, headers=headers).json()
-            theirs = call(self.peer.address, "GET", path).json()
-            if ours["degraded"]:  # on a busy machine Redis may exceed its timeout of 0.1 s
-                time.sleep(6)
-                ours = call(self.stack.web.address, "GET", path, headers=headers).json()
-            if {name: ours[name] for name in theirs} != theirs:
-                raise RuntimeError(f"the answers differ for user {user_id}: {ours} and {theirs}")
-
-    def _check_the_work(self) -> None:
-        """Check that every acknowledged event is a row and a message, in both systems."""
-        self.work = {}
-        for system, topic in TOPICS.items():
-            rows = self._rows(system) - self.rows_before[system]
-            messages = count_messages(self._rig.kafka.address, topic, rows)
-            if not self.least[system] <= rows <= self.most[system] or messages != rows:
-                raise RuntimeError(f"{system}: {self.least[system]} answered, {rows} rows, {messages} messages")
-            self.work[system] = {"answered": self.least[system], "rows": rows, "messages": messages}

@@ -4,7 +4,13 @@ from pathlib import Path
 
 from tests.benchmarks.figures import GOALS, Measured, ratio, single
 from tests.benchmarks.guard import regressions, save
-from tests.benchmarks.report import NOTES, table
+from tests.benchmarks.load import Load
+from tests.benchmarks.peers import COMMANDS
+from tests.benchmarks.report import FLOORS, LOADS, NOTES, table
+from tests.benchmarks.second_peers import KINDS as SECOND_KINDS
+from tests.benchmarks.second_peers import SECOND_PEERS
+from tests.benchmarks.second_peers import table as second_table
+from tests.benchmarks.serving import KINDS
 
 
 def test_a_ratio_is_that_of_the_medians_and_its_range_that_of_the_repetitions() -> None:
@@ -18,8 +24,27 @@ def test_every_target_has_a_row_that_says_whether_it_is_met() -> None:
 
 
 def test_a_figure_beyond_its_goal_is_not_met() -> None:
-    assert table({"T1a": single(4.9)})[-1].endswith("| 4.9x | >= 5x | no |")
+    assert table({"T1a": single(6.9)})[-1].endswith("| 6.9x | >= 7x | no |")
     assert table({"T5b": single(1)})[-1].endswith("| 1 rows | <= 0 rows | no |")
+
+
+def test_every_kind_of_request_has_a_title_and_a_floor() -> None:
+    assert list(KINDS) == list(LOADS) == list(FLOORS)
+
+
+def test_every_second_peer_has_a_row_for_each_kind_of_request() -> None:
+    assert set(SECOND_PEERS) < set(COMMANDS)
+    rates = {"ours": 300.0, "async": 100.0, "drf": 50.0}
+    loads = {
+        (who, title): [Load(1, rate, rate, {"web": 600 / rate}, 1, 1, 0)]
+        for who, rate in rates.items()
+        for title in SECOND_KINDS
+    }
+    assert second_table(loads)[2:4] == [
+        "| POST one action | FastAPI, async SQLAlchemy, asyncpg | 3x | 3x | 100 |",
+        "| POST one action | Django REST framework, ORM | 6x | 6x | 50 |",
+    ]
+    assert len(second_table(loads)) == 2 + len(SECOND_PEERS) * len(SECOND_KINDS)
 
 
 def test_the_guard_reports_what_is_a_third_worse_and_nothing_else(tmp_path: Path) -> None:
@@ -35,5 +60,5 @@ def test_the_guard_reports_nothing_before_the_first_full_run(tmp_path: Path) -> 
 
 def test_the_notes_have_a_placeholder_for_every_result() -> None:
     text = NOTES.read_text()
-    for part in ("table", "summary", "machine", "work", "loads", "growth", "servers"):
+    for part in ("table", "summary", "machine", "work", "loads", "growth", "second peers", "servers"):
         assert f"<!-- {part} -->" in text

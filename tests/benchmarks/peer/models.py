@@ -9,7 +9,11 @@ from decimal import Decimal
 from sqlalchemy import BigInteger, DateTime, Numeric, create_engine
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, sessionmaker
 
-engine = create_engine(os.environ["PEER_DATABASE_URL"].replace("postgres://", "postgresql+psycopg://"))
+# One worker serves half of the 16 connections of the load. Those beyond the default of 5 would be opened for a request.
+POOL_SIZE = 16
+engine = create_engine(
+    os.environ["PEER_DATABASE_URL"].replace("postgres://", "postgresql+psycopg://"), pool_size=POOL_SIZE
+)
 new_session = sessionmaker(engine)
 
 
