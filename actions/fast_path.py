@@ -1,41 +1,61 @@
-"""Fast route of POST /api/actions for a single action, which bypasses Django's handler."""
+"""The fast route of POST /api/actions: one action or a list, without Django's handler."""
 
 from collections.abc import Sequence
+from itertools import islice
 from typing import Any
 
-from rest_framework.exceptions import APIException
-
-from actions.recording import record_actions
+from actions.recording import record_steps
+from actions.serializers import ActionSerializer
 from actions.views import ActionViewSet
-from ccweb.api.parsers import MAX_OBJECT_BYTES, parse_json
+from ccweb.api.parsers import MAX_OBJECT_BYTES
+from ccweb.api.typed_json import typed_decoder
+from ccweb.db.steps import Steps
 from ccweb.events.event_ids import new_event_id
-from ccweb.server.fast_route import JSON, Environ, FastAnswer, FastRoute, NotEligible, PendingRequest, fast_route
+from ccweb.events.idempotency import Event, Verdict
+from ccweb.events.viewsets import MAX_LIST
+from ccweb.server.fast_route import Batch, FastAnswer, FastRequest, FastRoute, NotEligible, fast_route
+
+ONE, ONE_WITH_ID, LIST, LIST_WITH_IDS = "one", "one with id", "list", "list with ids"
+FRESH = (ONE, LIST)  # no client knows their event_ids yet, so no other transaction can have one of them
 
 
 def record_route() -> FastRoute:
-    """POST /api/actions with one action; a list goes to Django."""
-    return fast_route("actions", "POST", parse=_parse, answer=_answer)
+    """POST /api/actions in JSON that is valid; whatever is odd goes to Django."""
+    lines = (ONE, ONE_WITH_ID, LIST, LIST_WITH_IDS)
+    return fast_route("actions", "POST", lines=lines, parse=_parse, steps=_record, answer=_answer)
 
 
-def _parse(environ: Environ) -> tuple[dict[str, Any], bool]:
-    """The cleaned fields of one action, and whether the client sent the event_id.
-
-    A client's event_id may be stored by another request at the same time. An action without one gets its event_id here,
-    so that a retry of the statement does not store a second action. Raises NotEligible for what Django has to answer.
-    """
-    length = environ.get("CONTENT_LENGTH") or "0"
-    if environ.get("CONTENT_TYPE") != JSON or not (length.isdecimal() and 0 < int(length) <= MAX_OBJECT_BYTES):
+def _parse(request: FastRequest) -> tuple[str, list[Event], int]:
+    """The line, and the cleaned actions. Those without an event_id get it here, so that a retry stores none twice."""
+    if request.headers.get("content-type") != "application/json":
         raise NotEligible
-    body = environ["wsgi.input"].getvalue()  # in memory (ccweb.server.request_body), so Django can still read it
-    if len(body) < int(length) or not body.startswith(b"{"):
-        raise NotEligible
-    try:
-        action = ActionViewSet().clean(parse_json(body))
-    except APIException:
-        raise NotEligible from None
-    return {"event_id": new_event_id()} | action, "event_id" in action
+    actions = _parse_actions(request.body)
+    is_list, has_ids = request.body[:1] == b"[", any("event_id" in action for action in actions)
+    line = (LIST_WITH_IDS if has_ids else LIST) if is_list else (ONE_WITH_ID if has_ids else ONE)
+    return line, [{"event_id": new_event_id()} | action for action in actions], len(actions)
 
 
-def _answer(requests: Sequence[PendingRequest], replies: Sequence[Any] | None) -> Sequence[FastAnswer]:
-    actions, origins = [request.argument for request in requests], [request.request_id for request in requests]
-    return list(map(ActionViewSet().outcome, record_actions(actions=actions, origins=origins)))
+def _parse_actions(body: bytes) -> list[Event]:
+    decoder, first = typed_decoder(ActionSerializer), body[:1]
+    if first == b"{" and len(body) <= MAX_OBJECT_BYTES and (action := decoder.one(body)):
+        return [action]
+    if first == b"[" and (actions := decoder.many(body)) and len(actions) <= MAX_LIST:
+        return actions
+    raise NotEligible
+
+
+def _record(batch: Batch) -> Steps[list[list[Verdict]]]:
+    """The verdicts on each request's actions."""
+    actions = [action for request in batch.requests for action in request.argument]
+    origins = [request.request_id for request in batch.requests for _ in request.argument]
+    fresh = batch.line in FRESH and not batch.again
+    verdicts = iter((yield from record_steps(actions=actions, origins=origins, fresh=fresh)))
+    return [list(islice(verdicts, request.events)) for request in batch.requests]
+
+
+def _answer(line: str, verdicts: Sequence[Verdict]) -> FastAnswer:
+    view: Any = ActionViewSet()
+    if line in (ONE, ONE_WITH_ID):
+        return FastAnswer(*view.outcome(verdicts[0]))
+    status, body, counts = view.list_outcome(verdicts)
+    return FastAnswer(status, body, outcomes=counts)

@@ -8,6 +8,7 @@ from django.dispatch import receiver
 from actions.models import UserAction
 from actions.outbox import queue_messages
 from actions.recording import announce
+from ccweb.db.steps import run
 from ccweb.request.request_id import request_id
 
 
@@ -18,4 +19,4 @@ def queue_saved_action(instance: UserAction, created: bool, **kwargs: Any) -> No
         action = {field.attname: getattr(instance, field.attname) for field in UserAction._meta.concrete_fields}
         action["origin"] = request_id.get()
         queue_messages([action])
-        announce([action])
+        run(announce([action]))

@@ -63,7 +63,7 @@ class JSONFormatter(logging.Formatter):
             "message": message if record.name == REQUEST_LOG else hide_secrets(message),
             "process": record.process,
         }
-        if current := request_id.get():
+        if current := getattr(record, "request_id", "") or request_id.get():
             members["request_id"] = current
         if record.exc_info:
             members["traceback"] = hide_secrets(self.formatException(record.exc_info))

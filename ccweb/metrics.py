@@ -20,6 +20,7 @@ from prometheus_client.registry import Collector
 
 from actions.metrics import outbox, relay
 from ccweb.api.permissions import may_see_metrics
+from ccweb.server.request_log import RECORDER
 from segments.metrics import rfm
 
 logger = logging.getLogger(__name__)
@@ -29,6 +30,7 @@ def metrics(request: HttpRequest) -> HttpResponse:
     """Prometheus text; 404 to clients that METRICS_ALLOWED does not name."""
     if not may_see_metrics(request):
         raise Http404
+    RECORDER.flush()
     return HttpResponse(generate_latest(_registry()), content_type=CONTENT_TYPE_LATEST)
 
 

@@ -8,9 +8,10 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import URLPattern, URLResolver, include, path, re_path, register_converter
 from django.views import defaults
 from django.views.generic import RedirectView
-from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
+from drf_spectacular.views import SpectacularSwaggerSplitView
 
 from ccweb.api.problems import UNFORESEEN, no_such_resource, plain_problem, unavailable
+from ccweb.api.schema import SchemaView
 from ccweb.api.user_ids import UserIdConverter
 from ccweb.db.errors import database_is_away
 from ccweb.health import healthz, readyz
@@ -22,7 +23,7 @@ api: list[URLPattern | URLResolver] = [
     path("", include("actions.urls")),
     path("", include("visits.urls")),
     path("", include("segments.urls")),
-    path("schema", SpectacularAPIView.as_view(), name="schema"),
+    path("schema", SchemaView.as_view(), name="schema"),
     path("docs", SpectacularSwaggerSplitView.as_view(url_name="schema", template_name="ccweb/docs.html"), name="docs"),
     re_path("", no_such_resource),  # Django's own 404 is an HTML page when DEBUG is on
 ]

@@ -1,4 +1,4 @@
-"""The WSGI entry point of the web process; each worker of the server imports it."""
+"""The web application: `application` for any WSGI server, `server` for granian (RSGI), which the Procfile starts."""
 
 import gc
 import logging
@@ -16,18 +16,21 @@ from django.core.exceptions import ImproperlyConfigured  # noqa: E402
 from django.core.wsgi import get_wsgi_application  # noqa: E402
 
 try:
-    django = get_wsgi_application()
+    application = get_wsgi_application()
 except ImproperlyConfigured as error:
     worker.give_up(f"ccweb: {error}")
 
 import ccweb.urls  # noqa: E402, F401  load every module before the first request
 from actions.fast_path import record_route  # noqa: E402
+from ccweb.api import schema  # noqa: E402
 from ccweb.logs import gather_lines  # noqa: E402
-from ccweb.server.fast_path import FastPath  # noqa: E402
-from ccweb.server.request_scope import in_slot, scoped  # noqa: E402
+from ccweb.server.event_loop import EventLoop  # noqa: E402
+from ccweb.server.request_log import RECORDER  # noqa: E402
 from segments.recommendations.fast_path import recommendation_route  # noqa: E402
+from segments.streaks.repair_thread import start_thread as start_repair_thread  # noqa: E402
 
-application = worker.only_the_request(scoped(FastPath(in_slot(django), [record_route(), recommendation_route()])))
+server = EventLoop(application, [record_route(), recommendation_route()])
+schema.build()
 worker.end_with_server()
 
 if settings.API_IS_OPEN:
@@ -38,9 +41,8 @@ if settings.RELAY_IN_WEB:
 
     RelayThread()
 
-from segments.streaks.repair_thread import start_thread as start_repair_thread  # noqa: E402
-
 start_repair_thread()
+RECORDER.gather()
 gather_lines()
 # Exclude the objects loaded so far, which stay until the end of the process, from garbage collection.
 gc.collect()

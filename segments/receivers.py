@@ -8,6 +8,7 @@ from django.dispatch import receiver
 
 from actions.models import UserAction
 from actions.signals import actions_imported, actions_recorded
+from ccweb.db.steps import Steps
 from ccweb.redis.circuit_breaker import DependencyUnavailable
 from segments import streaks
 
@@ -15,9 +16,9 @@ logger = logging.getLogger(__name__)
 
 
 @receiver(actions_recorded, sender=UserAction)
-def update_streaks(actions: list[dict[str, Any]], **kwargs: Any) -> None:
-    """Runs after the commit, within the request: a read after the response sees this action."""
-    streaks.update(actions)
+def update_streaks(actions: list[dict[str, Any]], **kwargs: Any) -> Steps[None]:
+    """Steps after the commit, within the request: a read after the response sees this action."""
+    return streaks.update_steps(actions)
 
 
 @receiver(actions_imported, sender=UserAction)

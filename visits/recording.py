@@ -6,6 +6,7 @@ from functools import cache
 from django.db import connection, transaction
 from django.utils import timezone
 
+from ccweb.db.steps import Steps, run
 from ccweb.events.event_ids import new_event_id
 from ccweb.events.idempotency import Event, Verdict, record_once
 from ccweb.events.insert import PostgreSQLInsert, sqlite_insert
@@ -16,7 +17,7 @@ COLUMNS = ("event_id", "user_id", "source", "visit_timestamp")
 
 def record_visits(*, visits: Sequence[Event]) -> list[Verdict]:
     """Store the visits that are new, in order; one verdict each. Raises DatabaseError when nothing is stored."""
-    return record_once(model=SiteVisit, sent=visits, defaults=_defaults, insert=_insert)
+    return run(record_once(model=SiteVisit, sent=visits, defaults=_defaults, insert=_insert))
 
 
 def _defaults() -> Event:
@@ -28,8 +29,8 @@ def _statement() -> PostgreSQLInsert:
     return PostgreSQLInsert(SiteVisit, COLUMNS)
 
 
-def _insert(visits: Sequence[Event], *, fresh: bool) -> dict[str, int]:
+def _insert(visits: Sequence[Event], *, fresh: bool) -> Steps[dict[str, int]]:
     if connection.vendor == "postgresql":
-        return _statement().run(visits, fresh=fresh)
+        return (yield from _statement().steps(visits, fresh=fresh))
     with transaction.atomic():
         return sqlite_insert(SiteVisit, COLUMNS, visits)

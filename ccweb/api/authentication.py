@@ -26,6 +26,7 @@ FORM = re.compile(r"[A-Za-z0-9]{8}\.[A-Za-z0-9]{32,64}")
 NO_HASH = ApiKey.objects.key_generator.hash("an unknown key takes as long as a known one")
 CACHE_SECONDS = 0.5  # a revoked key is refused everywhere within 1 s
 REFRESH_TIMEOUT_SECONDS = 0.25  # while one request looks an expired entry up again, others may use it for so long
+RETRY_SECONDS = 0.02  # after which they see the new entry
 CACHE_KEYS = 10_000
 NEVER = (0.0, None)
 
@@ -82,18 +83,20 @@ class KeyCache:
             self._entries[name] = (now + CACHE_SECONDS, grant)
         return grant
 
-    def cached(self, key: PresentedKey) -> Grant | None:
-        """What a key allows, if its cache entry is valid; never queries the database.
+    def cached(self, key: PresentedKey) -> tuple[Grant | None, float]:
+        """What a key allows by its cache entry, and until when (time.monotonic()); never queries the database.
 
-        After the entry has expired, the first caller gets None, so that it looks the key up again.
+        Without a valid entry the grant is None. After the entry has expired, the first caller gets None, so that it
+        looks the key up again; the others may use the entry for REFRESH_TIMEOUT_SECONDS.
         """
         name, now = key.digest, time.monotonic()
         until, grant = self._entries.get(name, NEVER)
         if now < until or grant is None:
-            return grant
+            return grant, until
         first = self._refreshing.get(name) != until
         self._refreshing[name] = until
-        return None if first or now >= until + REFRESH_TIMEOUT_SECONDS else grant
+        until += REFRESH_TIMEOUT_SECONDS
+        return (None if first or now >= until else grant), min(until, now + RETRY_SECONDS)
 
 
 KEY_CACHE = KeyCache()

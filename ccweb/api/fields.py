@@ -31,9 +31,11 @@ UUID_TEXT = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 class StrictField(Field):
     """A field whose `clean` gets only values that are present; the serializer handles missing ones.
 
-    `openapi` is the JSON Schema of the input, and of the output unless `openapi_out` is set.
+    `openapi` is the JSON Schema of the input, and of the output unless `openapi_out` is set. `json_type` are the types
+    of JSON values that are worth cleaning when a body is parsed by msgspec.
     """
 
+    json_type: Any = str
     openapi: dict[str, Any] = {"type": "string"}
     openapi_out: dict[str, Any] | None = None
 
@@ -54,6 +56,7 @@ class StrictField(Field):
 class UserIdField(StrictField):
     """An integer 1..2^63-1; no strings, floats or booleans."""
 
+    json_type = int
     openapi = {"type": "integer", "format": "int64", "minimum": 1, "maximum": MAX_USER_ID}
 
     def clean(self, data: Any) -> int:
@@ -111,6 +114,7 @@ class PrintableField(StrictField):
 class ValueField(StrictField):
     """A JSON number or decimal string with at most 2 places, |value| < 10^10; a Decimal with 2 places."""
 
+    json_type = str | int  # msgspec would read a number with a point as a float
     openapi = {
         "oneOf": [
             {"type": "string", "pattern": f"^{DECIMAL_TEXT.pattern}$"},

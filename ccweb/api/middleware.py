@@ -8,7 +8,7 @@ from django.core.exceptions import DisallowedHost
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 
-from ccweb.api.parsers import MAX_LIST_BYTES
+from ccweb.api.parsers import MAX_LIST_BYTES, TOO_LARGE
 from ccweb.api.problems import plain_problem
 from ccweb.api.routes import paths_of
 from ccweb.request.client_address import is_loopback
@@ -22,35 +22,39 @@ MAX_URL_BYTES = 4096
 
 
 class RequestGuard:
-    """Refuses malformed and oversized requests to /api before the body is parsed."""
+    """Refuses bodies that no path takes, and malformed requests to /api, before the body is parsed."""
 
     def __init__(self, get_response: GetResponse) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        if request.path.startswith("/api/"):
-            return refusal(request) or self.get_response(request)
-        return self.get_response(request)
+        refusal = body_refusal(request) or (request.path.startswith("/api/") and api_refusal(request))
+        return refusal or self.get_response(request)
 
 
-def refusal(request: HttpRequest) -> HttpResponse | None:
-    """A problem for a wrong Host (400), chunked (411), encoded (415) or large body (413), long URL (414); or None."""
-    meta = request.META
+def api_refusal(request: HttpRequest) -> HttpResponse | None:
+    """A problem for a wrong Host (400), an encoded body (415), a long URL (414); or None."""
     try:
         request.get_host()
     except DisallowedHost:
         return plain_problem(400, "The Host header is missing or not one that is served here.")
-    if "HTTP_TRANSFER_ENCODING" in meta:
-        return plain_problem(411, "Chunked bodies are not read: send a Content-Length.")
-    if "HTTP_CONTENT_ENCODING" in meta:
+    if "HTTP_CONTENT_ENCODING" in request.META:
         return plain_problem(415, "Encoded bodies are not read: send plain JSON.")
     if len(request.get_full_path()) > MAX_URL_BYTES:
         return plain_problem(414, f"The URL is longer than {MAX_URL_BYTES} bytes.")
+    return None
+
+
+def body_refusal(request: HttpRequest) -> HttpResponse | None:
+    """A problem for a chunked body (411), a malformed length (400) or a large body (413); or None."""
+    meta = request.META
+    if "HTTP_TRANSFER_ENCODING" in meta:
+        return plain_problem(411, "Chunked bodies are not read: send a Content-Length.")
     length = meta.get("CONTENT_LENGTH") or "0"
     if not (length.isascii() and length.isdigit()):
         return plain_problem(400, "Content-Length is malformed.")
     if int(length) > MAX_LIST_BYTES:
-        return plain_problem(413, "The body is larger than 64 KiB (1 MiB for a list).")
+        return plain_problem(413, TOO_LARGE)
     return None
 
 

@@ -11,6 +11,7 @@ from rest_framework.parsers import BaseParser
 
 MAX_OBJECT_BYTES = 64 * 1024
 MAX_LIST_BYTES = 1024 * 1024
+TOO_LARGE = "The body is larger than 64 KiB (1 MiB for a list)."
 MAX_DEPTH = 32
 MAX_KEYS = 200
 MAX_INTEGER_DIGITS = 20
@@ -22,7 +23,7 @@ class TooLarge(APIException):
 
     status_code = 413
     default_code = "too_large"
-    default_detail = "The body is larger than 64 KiB (1 MiB for a list)."
+    default_detail = TOO_LARGE
 
 
 class StrictJSONParser(BaseParser):

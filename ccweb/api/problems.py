@@ -1,8 +1,9 @@
 """Error responses as application/problem+json (RFC 9457)."""
 
 import logging
+from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
@@ -27,9 +28,22 @@ def problem(status: int, detail: str, **more: Any) -> dict[str, Any]:
     return {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": detail} | more
 
 
-def plain_problem(status: int, detail: str, headers: dict[str, str] | None = None) -> HttpResponse:
+class Problem(NamedTuple):
+    """An error answer, before it is known who sends it: Django or the event loop."""
+
+    status: int
+    detail: str
+    headers: Mapping[str, str] = {}  # noqa: RUF012 - never changed
+
+    def response(self) -> HttpResponse:
+        """The answer of a middleware or an error handler, outside DRF."""
+        content = problem(self.status, self.detail)
+        return JsonResponse(content, status=self.status, content_type=PROBLEM_JSON, headers=dict(self.headers))
+
+
+def plain_problem(status: int, detail: str, headers: Mapping[str, str] | None = None) -> HttpResponse:
     """A problem response outside DRF: in middlewares and Django's error handlers."""
-    return JsonResponse(problem(status, detail), status=status, content_type=PROBLEM_JSON, headers=headers)
+    return Problem(status, detail, headers or {}).response()
 
 
 def unavailable(request: HttpRequest, error: BaseException | None) -> HttpResponse:

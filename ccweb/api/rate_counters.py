@@ -12,8 +12,9 @@ from typing import Any, NamedTuple
 
 from prometheus_client import Counter
 
+from ccweb.db.steps import Scripts, Steps, run
 from ccweb.redis.circuit_breaker import DependencyUnavailable
-from ccweb.redis.client import Call, CommandRefused, run_script, run_scripts
+from ccweb.redis.client import Call, CommandRefused, run_script
 
 logger = logging.getLogger(__name__)
 COUNTED_LOCALLY = Counter(
@@ -81,10 +82,10 @@ class LimitStatus(NamedTuple):
 
 def consume(limits: Sequence[Limit]) -> LimitStatus:
     """Count one request in all limits, or in none when one is exceeded; counts locally when Redis is unavailable."""
-    return consume_each([limits])[0][0]
+    return run(consume_steps([limits]))[0][0]
 
 
-def consume_each(requests: Sequence[Sequence[Limit]], *calls: Call) -> tuple[list[LimitStatus], list[Any]]:
+def consume_steps(requests: Sequence[Sequence[Limit]], *calls: Call) -> Steps[tuple[list[LimitStatus], Sequence[Any]]]:
     """Count several requests and run other scripts in the same round trip; returns statuses and the scripts' replies.
 
     Requests with the same limits are counted by one call; the first ones pass. No replies when Redis is unavailable.
@@ -92,7 +93,7 @@ def consume_each(requests: Sequence[Sequence[Limit]], *calls: Call) -> tuple[lis
     now = time.time()
     groups = [EqualRequests(limits, count, now) for limits, count in collections.Counter(map(tuple, requests)).items()]
     try:
-        found = run_scripts([*(each.call() for each in groups), *calls])
+        found: Sequence[Any] = yield Scripts([*(each.call() for each in groups), *calls])
     except DependencyUnavailable as error:
         found = [error] * len(groups)
     statuses = {each.limits: each.statuses(reply) for each, reply in zip(groups, found, strict=False)}

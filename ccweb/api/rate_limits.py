@@ -13,7 +13,7 @@ from django.http import HttpRequest, HttpResponse
 from prometheus_client import Counter
 
 from ccweb.api.authentication import presented_key
-from ccweb.api.problems import plain_problem
+from ccweb.api.problems import Problem
 from ccweb.api.rate_counters import Limit, LimitStatus, consume
 from ccweb.request.client_address import parse
 
@@ -31,7 +31,7 @@ class Limits:
         if not request.path_info.startswith("/api/"):
             return self.get_response(request)
         status = consume(limits_of(request.META))
-        response = self.get_response(request) if status.passed else too_many(status)
+        response = self.get_response(request) if status.passed else too_many(status).response()
         for name, value in rate_limit_headers(status).items():
             response[name] = value
         return response
@@ -54,13 +54,13 @@ def network_of(client: str) -> str:
     return str(ip_network((address, IPV6_PREFIX), strict=False)) if isinstance(address, IPv6Address) else client
 
 
-def too_many(status: LimitStatus) -> HttpResponse:
-    """The 429 answer; the request was neither processed nor counted."""
+def too_many(status: LimitStatus) -> Problem:
+    """The 429 problem; the request was neither processed nor counted."""
     limit = binding(status)
     REFUSED.labels(limit.name).inc()
     wait = status.reset(limit)
     detail = f"More than {limit.most} requests a minute for this {limit.name}; try again in {wait} s."
-    return plain_problem(429, detail, {"Retry-After": str(wait)})
+    return Problem(429, detail, {"Retry-After": str(wait)})
 
 
 def binding(status: LimitStatus) -> Limit:

@@ -10,12 +10,13 @@ import logging
 import time
 from contextlib import suppress
 from hashlib import sha256
-from typing import Any, Protocol
+from typing import Protocol
 
 import psycopg
 from django.db import connection
 
 from ccweb.db.file_lock import FileLock
+from ccweb.db.postgresql.base import direct_parameters
 
 PING_INTERVAL_SECONDS = 0.5  # between two queries that keep the session alive
 SESSION_TIMEOUT_SECONDS = 1.5  # after which PostgreSQL ends the session of a silent holder
@@ -123,10 +124,7 @@ def is_led(name: str) -> bool:
 
 def connect() -> psycopg.Connection:
     """A direct connection to Django's database, which the server ends after SESSION_TIMEOUT_SECONDS without a query."""
-    parameters: dict[str, Any] = connection.get_connection_params()
-    for name in ("cursor_factory", "context", "prepare_threshold"):  # options of Django's cursors
-        parameters.pop(name, None)
     timeouts = {"connect_timeout": 3, "keepalives_idle": 1, "keepalives_interval": 1, "keepalives_count": 2}
-    session = psycopg.connect(**parameters | timeouts | {"tcp_user_timeout": 2000}, autocommit=True)
+    session = psycopg.connect(**direct_parameters() | timeouts | {"tcp_user_timeout": 2000}, autocommit=True)
     session.execute("SELECT set_config('idle_session_timeout', %s, false)", [f"{SESSION_TIMEOUT_SECONDS * 1000:.0f}"])
     return session

@@ -3,7 +3,6 @@
 python -m ccweb.embedded.supervisor NAME becomes the process NAME of the Procfile, as in the image and the tests.
 """
 
-import ctypes
 import os
 import shlex
 import signal
@@ -19,6 +18,7 @@ from string import Template
 from types import FrameType
 
 from ccweb.embedded.run_state import within, write_run_file
+from ccweb.server.worker import end_with
 
 ROOT = Path(__file__).parents[2]
 VALKEY_PORT, BROKER_PORT = 16379, 19092  # below the kernel's range of ephemeral ports
@@ -28,8 +28,6 @@ STOP_SECONDS = 6  # for the workers, then for the broker and Valkey
 STABLE_SECONDS = 30  # uptime after which the next pause is the shortest again
 LONGEST_PAUSE_SECONDS = 30
 SHOWN_LOG_LINES = 15
-PR_SET_PDEATHSIG = 1
-LIBC = ctypes.CDLL(None)
 
 
 def procfile(variables: Mapping[str, str]) -> dict[str, list[str]]:
@@ -178,14 +176,6 @@ class Supervisor:
     def _write_run_file(self) -> None:
         addresses = {"url": self.url, "redis_url": self.redis_url, "kafka_broker": self.kafka_broker}
         write_run_file(self.folder, {"pid": os.getpid(), **addresses, "processes": self._pids()})
-
-
-def end_with(parent: int, signum: signal.Signals) -> None:
-    """Have the kernel (Linux) send the signal to this process when its parent, the thread that forked it, ends."""
-    if sys.platform == "linux":
-        LIBC.prctl(PR_SET_PDEATHSIG, signum)
-        if os.getppid() != parent:  # it ended before the call
-            os.kill(os.getpid(), signum)
 
 
 def _ignore_stop_signals() -> None:

@@ -8,6 +8,7 @@ from typing import Any, Literal, Protocol
 from django.db import OperationalError, connection, models
 
 from ccweb.db.errors import sqlstate
+from ccweb.db.steps import Blocking, Steps
 from ccweb.events.erasure import erased_among
 
 Event = dict[str, Any]  # event_id is text: a UUID in its canonical form
@@ -17,9 +18,9 @@ DEADLOCK = "40P01"  # SQLSTATE deadlock_detected
 
 
 class Insert(Protocol):
-    """A function that stores events; `fresh` has no effect on SQLite."""
+    """The steps that store events; `fresh` has no effect on SQLite."""
 
-    def __call__(self, events: Sequence[Event], /, *, fresh: bool) -> dict[str, int]:
+    def __call__(self, events: Sequence[Event], /, *, fresh: bool) -> Steps[dict[str, int]]:
         """Store, in order, events whose event_id is new and whose user is not erased; returns row ids by event_id.
 
         The event_ids of fresh events were generated just now.
@@ -35,28 +36,37 @@ class Verdict:
 
 
 def record_once(
-    *, model: type[models.Model], sent: Sequence[Event], defaults: Callable[[], Event], insert: Insert
-) -> list[Verdict]:
-    """Store the events that are new and return the verdicts of all, in order.
+    *,
+    model: type[models.Model],
+    sent: Sequence[Event],
+    defaults: Callable[[], Event],
+    insert: Insert,
+    fresh: bool | None = None,
+) -> Steps[list[Verdict]]:
+    """The steps that store the events that are new; their result is the verdicts of all, in order.
 
     `sent` holds the cleaned fields that the client sent; `defaults()` returns the others. An event is a duplicate when
-    every field that was sent equals the stored one. Raises DatabaseError when nothing is known to be stored.
+    every field that was sent equals the stored one. `fresh`: the caller generated the event_ids just now. Raises
+    DatabaseError when nothing is known to be stored.
     """
     events = [defaults() | fields for fields in sent]
     stored: dict[str, Event] = {}  # by this call
     erased: set[int] = set()
-    store = partial(insert, fresh=not any("event_id" in fields for fields in sent))
+    if fresh is None:
+        fresh = not any("event_id" in fields for fields in sent)
+    store = partial(insert, fresh=fresh)
     for _ in range(MAX_TRIES):
         first = _first(e for e in events if e["event_id"] not in stored and e["user_id"] not in erased)
-        new = _with_retries(store, list(first.values())) if first else {}
+        new = (yield from _with_retries(store, list(first.values()))) if first else {}
         for key, row_id in new.items():
             first[key]["id"] = row_id
             stored[key] = first[key]
         if len(stored) == len(sent):
             return [Verdict("accepted", event) for event in events]
         # Read by a second statement: ON CONFLICT DO NOTHING does not return the row of a concurrent transaction.
-        known = stored | _stored(model, {event["event_id"] for event in events} - stored.keys())
-        erased = erased_among({event["user_id"] for event in events})
+        event_ids, user_ids = {event["event_id"] for event in events}, {event["user_id"] for event in events}
+        known = stored | (yield Blocking(partial(_stored, model, event_ids - stored.keys())))
+        erased = yield Blocking(partial(erased_among, user_ids))
         if all(e["event_id"] in known or e["user_id"] in erased for e in events):
             return _verdicts(sent, events, known, set(stored), erased)
     raise OperationalError("an event with this event_id is being deleted and sent again; try again")
@@ -70,15 +80,17 @@ def _first(events: Iterable[Event]) -> dict[str, Event]:
     return first
 
 
-def _with_retries(store: Callable[[Sequence[Event]], dict[str, int]], events: Sequence[Event]) -> dict[str, int]:
+def _with_retries(
+    store: Callable[[Sequence[Event]], Steps[dict[str, int]]], events: Sequence[Event]
+) -> Steps[dict[str, int]]:
     for _ in range(MAX_TRIES - 1):
         try:
-            return store(events)
+            return (yield from store(events))
         except OperationalError as error:
             # Two lists had the same event_ids in opposite order; the database rolled this one back.
             if sqlstate(error) != DEADLOCK or connection.in_atomic_block:
                 raise
-    return store(events)
+    return (yield from store(events))
 
 
 def _stored(model: type[models.Model], event_ids: Collection[str]) -> dict[str, Event]:

@@ -5,7 +5,7 @@ from typing import Any, cast
 
 from django.db import connection, models
 
-from ccweb.db.statements import fetch
+from ccweb.db.steps import Query, Steps
 from ccweb.events.erasure import token_of
 from ccweb.events.idempotency import Event
 
@@ -16,7 +16,6 @@ ARRAY_TYPES = {
     "DecimalField": "numeric",
     "DateTimeField": "timestamptz",
 }
-FEW = 32  # up to so many events libpq is used directly; for more, psycopg's binary arrays are faster
 
 
 class PostgreSQLInsert:
@@ -41,19 +40,17 @@ class PostgreSQLInsert:
         self._then, self._also, self._table = then, also, model._meta.db_table
         types = ["uuid"] + [ARRAY_TYPES[model._meta.get_field(c).get_internal_type()] for c in columns]
         self._types = [f"{name}[]" for name in [*types, *("text" for _ in self._extra)]]
-        self._few = {fresh: self._statement("%s", fresh) for fresh in (False, True)}
-        # Arrays are sent in binary: as text, psycopg escapes each quote of a payload by a regular expression.
-        self._many = {fresh: self._statement("%b", fresh) for fresh in (False, True)}
+        self._statements = {fresh: self._statement(fresh) for fresh in (False, True)}
 
-    def run(
+    def steps(
         self,
         events: Sequence[Event],
         extra: Sequence[Sequence[str]] = (),
         parameters: Sequence[Any] = (),
         *,
         fresh: bool,
-    ) -> dict[str, int]:
-        """Execute the statement; returns the ids of the stored rows by event_id. `extra` are values of those columns.
+    ) -> Steps[dict[str, int]]:
+        """Execute the statement; the result is the ids of the stored rows by event_id. `extra`: values of its columns.
 
         Fresh events have an event_id that was generated just now: without a check for an existing row the statement
         takes 0.8 of the time. Raises IntegrityError, with nothing stored, if such a row exists.
@@ -61,19 +58,18 @@ class PostgreSQLInsert:
         tokens = [token_of(event["user_id"]) for event in events]
         columns = [[event[column] for event in events] for column in self._columns]
         sent = [tokens, *columns, *extra, *(events[0][column] for column in self._common), *parameters]
-        if len(events) <= FEW:
-            return {str(row[0]): int(cast(str, row[1])) for row in fetch(self._few[fresh], sent)}
-        with connection.cursor() as cursor:
-            cursor.execute(self._many[fresh], sent)
-            return {row[0]: row[1] for row in cursor.fetchall()}
+        rows = yield Query(self._statements[fresh], sent)
+        return {row[0]: row[1] for row in rows}  # there may be a third column, `also`
 
-    def _statement(self, place: str, fresh: bool) -> str:
-        arrays = ", ".join(f"{place}::{name}" for name in self._types)
+    def _statement(self, fresh: bool) -> str:
+        arrays = ", ".join(f"%s::{name}" for name in self._types)
         names = ", ".join(["token", *self._columns, *self._extra, "n"])
         listed = ", ".join([*self._columns, *self._common])
         values = ", ".join([*self._columns, *("%s" for _ in self._common)])
         conflict = "" if fresh else "ON CONFLICT (event_id) DO NOTHING "
-        then = self._then.format(new="sent" if fresh else "sent JOIN stored USING (event_id)")
+        # Not a join of the two: the plan for any number of events compares each with each, as it expects few of them.
+        new = "sent" if fresh else "sent WHERE event_id IN (SELECT event_id FROM stored)"
+        then = self._then.format(new=new)
         return (
             f"WITH sent AS (SELECT * FROM unnest({arrays}) WITH ORDINALITY AS t({names}) "
             "WHERE NOT EXISTS (SELECT FROM erased_users e WHERE e.token = t.token)), "

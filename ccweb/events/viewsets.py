@@ -1,9 +1,9 @@
 """POST of one event or of a list, for the viewsets of actions and visits."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
@@ -19,6 +19,14 @@ REASONS = {
     "conflict": "This event_id is stored with other content.",
     "erased": Gone.default_detail,
 }
+
+
+class ListAnswer(NamedTuple):
+    """The answer to a list of events; `counts` are its items by their status."""
+
+    status: int
+    body: dict[str, Any]
+    counts: Mapping[str, int]
 
 
 class RecordingMixin:
@@ -50,6 +58,10 @@ class RecordingMixin:
         replayed = {"Idempotent-Replayed": "true"} if verdict.status == "duplicate" else {}
         return status, shared(self.serializer_class).to_representation(verdict.event), replayed  # type: ignore[attr-defined]
 
+    def list_outcome(self, verdicts: Sequence[Verdict]) -> ListAnswer:
+        """Status, body and counts of the answer to a list whose items are all valid."""
+        return _list_answer([_item(index, verdict) for index, verdict in enumerate(verdicts)])
+
     def _create_many(self, data: list[Any]) -> Response:
         if not 1 <= len(data) <= MAX_LIST:
             raise field_error("", f"A list has 1 to {MAX_LIST} items.", "length")
@@ -57,10 +69,8 @@ class RecordingMixin:
         verdicts = self.record(list(valid.values())) if valid else []
         for index, verdict in zip(valid, verdicts, strict=True):
             items[index] = _item(index, verdict)
-        counts = Counter(item["status"] for item in items)
-        refused = len(items) - counts["accepted"] - counts["duplicate"]
-        body = {"accepted": counts["accepted"], "duplicates": counts["duplicate"], "refused": refused, "items": items}
-        response = Response(body, status=207 if refused else 201)
+        status, body, counts = _list_answer(items)
+        response = Response(body, status=status)
         response.outcomes = counts  # type: ignore[attr-defined]  # /metrics counts them
         return response
 
@@ -81,6 +91,13 @@ class RecordingMixin:
 def shared(serializer: type[StrictSerializer]) -> StrictSerializer:
     """One instance for all requests: it has no state, and creating one copies every field."""
     return serializer()
+
+
+def _list_answer(items: list[dict[str, Any]]) -> ListAnswer:
+    counts = Counter(item["status"] for item in items)
+    refused = len(items) - counts["accepted"] - counts["duplicate"]
+    body = {"accepted": counts["accepted"], "duplicates": counts["duplicate"], "refused": refused, "items": items}
+    return ListAnswer(207 if refused else 201, body, counts)
 
 
 def _invalid(index: int, item: Any, error: ValidationError) -> dict[str, Any]:

@@ -3,16 +3,14 @@
 import logging
 import threading
 import time
-from collections.abc import Callable
-from typing import ParamSpec, TypeVar
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import redis
 from prometheus_client import Counter
 
 logger = logging.getLogger(__name__)
 ERRORS = Counter("ccweb_dependency_errors", "Failed calls of an optional dependency.", ["dependency"])
-P = ParamSpec("P")
-T = TypeVar("T")
 
 
 class DependencyUnavailable(Exception):
@@ -46,18 +44,18 @@ class Breaker:
         """Whether calls fail without being tried."""
         return self._probe_at is not None
 
-    def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """What the function returns; raises DependencyUnavailable for one of `errors`, and immediately while open."""
+    @contextmanager
+    def guard(self) -> Iterator[None]:
+        """Around a call; raises DependencyUnavailable for one of `errors`, and immediately while open."""
         if self._probe_at is not None and not self._may_probe():
             raise DependencyUnavailable(f"{self.name} is not called: the circuit breaker is open after errors")
         try:
-            result = function(*args, **kwargs)
+            yield
         except self.errors as error:
             self._failed(error)
             raise DependencyUnavailable(f"{self.name} does not answer: {error}") from error
         if self._failures:  # read without the lock, which a call without earlier errors need not take
             self._succeeded()
-        return result
 
     def reset(self) -> None:
         """Close the breaker and forget every error."""

@@ -1,12 +1,8 @@
-"""A Redis client for commands and scripts, several in one round trip: one attempt, short timeouts, a circuit breaker.
-
-redis-py opens the connections and reads the replies. Its pool and its class Redis are not used: each adds about as much
-time to a command as the command itself takes.
-"""
+"""Commands and Lua scripts, several in one round trip: one attempt, short timeouts, a circuit breaker."""
 
 import os
 from collections.abc import Callable, Sequence
-from functools import cache, partial
+from functools import cache
 from hashlib import sha1
 from typing import Any, NamedTuple
 
@@ -18,8 +14,17 @@ from redis.exceptions import NoScriptError, ResponseError
 from ccweb.redis.circuit_breaker import REDIS, Breaker
 
 Words = Sequence[Any]
-# Called with each new connection, after redis-py's own handshake; an app appends its function in AppConfig.ready().
-ON_CONNECT: list[Callable[[AbstractConnection], None]] = []
+
+
+class OnConnect(NamedTuple):
+    """A script that runs on each new connection, and the function that gets its reply or error."""
+
+    call: "Call"
+    check: Callable[[Any], None]
+
+
+# An app appends to it in AppConfig.ready().
+ON_CONNECT: list[OnConnect] = []
 
 
 class CommandRefused(Exception):
@@ -39,100 +44,71 @@ class Call(NamedTuple):
         return (*head, len(self.names), *self.names, *self.arguments)
 
 
-class ConnectionPool:
-    """This process's connections to one server; each is used by one thread at a time."""
-
-    def __init__(self, url: str, timeout: float | None = None) -> None:
-        """`timeout` (seconds) replaces socket_timeout of REDIS_OPTIONS."""
-        options = settings.REDIS_OPTIONS | ({"socket_timeout": timeout} if timeout else {})
-        pool = redis.ConnectionPool.from_url(url, **options, redis_connect_func=_on_connect)
-        # Not created by redis-py's pool, which would also count connections that are closed.
-        self._connect: Callable[[], AbstractConnection] = partial(pool.connection_class, **pool.connection_kwargs)
-        self._free: list[AbstractConnection] = []  # append and pop are atomic
-
-    def send(self, requests: Sequence[Words]) -> list[Any]:
-        """The replies, ResponseErrors among them, to commands that are sent in one write."""
-        connection = self._acquire()
-        try:
-            packed = [part for words in requests for part in connection.pack_command(*words)]  # type: ignore[no-untyped-call]
-            connection.send_packed_command([b"".join(packed)])  # type: ignore[no-untyped-call]
-            answers = [_read(connection) for _ in requests]
-        except BaseException:
-            connection.disconnect()  # type: ignore[no-untyped-call]
-            raise
-        self._free.append(connection)
-        return answers
-
-    def _acquire(self) -> AbstractConnection:
-        while True:
-            try:
-                connection = self._free.pop()
-            except IndexError:
-                return self._connect()
-            if not _is_unusable(connection):
-                return connection
-            connection.disconnect()  # type: ignore[no-untyped-call]
-
-
 @cache
-def pool(url: str, timeout: float | None = None) -> ConnectionPool:
-    """This process's pool for a server and a timeout (seconds)."""
-    return ConnectionPool(url, timeout)
+def client(url: str, timeout: float | None = None) -> redis.Redis:
+    """This process's client of a server; `timeout` (seconds) replaces socket_timeout of REDIS_OPTIONS."""
+    options = settings.REDIS_OPTIONS | ({"socket_timeout": timeout} if timeout else {})
+    return redis.Redis.from_url(url, **options, redis_connect_func=_on_connect)
 
 
-os.register_at_fork(after_in_child=pool.cache_clear)  # a child that shared connections would read its parent's replies
+os.register_at_fork(
+    after_in_child=client.cache_clear
+)  # a child that shared connections would read its parent's replies
 
 
-def command(*words: Any, by: ConnectionPool | None = None, breaker: Breaker = REDIS) -> Any:
+def command(*words: Any, by: redis.Redis | None = None, breaker: Breaker = REDIS) -> Any:
     """The reply to one command; raises DependencyUnavailable or CommandRefused."""
-    return answer(breaker.call((by or pool(settings.REDIS_URL)).send, [words])[0])
+    with breaker.guard():
+        (reply,) = _send(by or client(settings.REDIS_URL), [words])
+    return answer(reply)
 
 
-def run_script(call: Call, by: ConnectionPool | None = None, breaker: Breaker = REDIS) -> Any:
+def run_script(call: Call, by: redis.Redis | None = None, breaker: Breaker = REDIS) -> Any:
     """The reply of a script; raises DependencyUnavailable or CommandRefused."""
     return answer(run_scripts([call], by, breaker)[0])
 
 
-def run_scripts(calls: Sequence[Call], by: ConnectionPool | None = None, breaker: Breaker = REDIS) -> list[Any]:
+def run_scripts(calls: Sequence[Call], by: redis.Redis | None = None, breaker: Breaker = REDIS) -> list[Any]:
     """The replies of scripts in one round trip, each to be read by `answer`; raises DependencyUnavailable."""
-    return breaker.call(_evaluate, by or pool(settings.REDIS_URL), calls)
+    server = by or client(settings.REDIS_URL)
+    with breaker.guard():
+        replies = _send(server, [call.words() for call in calls])
+        if missing := unknown_scripts(replies):
+            for place, reply in zip(missing, _send(server, [calls[n].words(whole=True) for n in missing]), strict=True):
+                replies[place] = reply
+    return replies
+
+
+def unknown_scripts(replies: Sequence[Any]) -> list[int]:
+    """The places of scripts that the server does not know: its script cache is empty after a restart."""
+    return [place for place, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
 
 
 def answer(found: Any) -> Any:
     """The value of a reply; raises CommandRefused for an error."""
-    # Outside the breaker's call: a server that refuses a command is available, so the breaker stays closed.
+    # Outside the breaker's guard: a server that refuses a command is available, so the breaker stays closed.
     if isinstance(found, ResponseError):
         raise CommandRefused(str(found)) from found
     return found
 
 
-def _evaluate(by: ConnectionPool, calls: Sequence[Call]) -> list[Any]:
-    answers = by.send([call.words() for call in calls])
-    for place, call in enumerate(calls):
-        if isinstance(answers[place], NoScriptError):  # the server's script cache is empty after a restart
-            answers[place] = by.send([call.words(whole=True)])[0]
-    return answers
+def _send(server: redis.Redis, commands: Sequence[Words]) -> list[Any]:
+    """The replies to commands that are sent in one write, ResponseErrors among them."""
+    pipeline = server.pipeline(transaction=False)
+    for words in commands:
+        pipeline.execute_command(*words)  # type: ignore[no-untyped-call]
+    replies: list[Any] = pipeline.execute(raise_on_error=False)
+    return replies
 
 
 def _on_connect(connection: AbstractConnection) -> None:
     connection.on_connect()  # type: ignore[no-untyped-call]
-    for function in ON_CONNECT:
-        function(connection)
-
-
-def _read(connection: AbstractConnection) -> Any:
-    try:
-        return connection.read_response()
-    except ResponseError as error:
-        return error
-
-
-def _is_unusable(connection: AbstractConnection) -> bool:
-    """Whether the server has closed the connection, or sent something that answers no command."""
-    try:
-        return bool(connection.can_read())
-    except redis.ConnectionError:
-        return True
+    for call, check in ON_CONNECT:
+        connection.send_command(*call.words(whole=True))  # type: ignore[no-untyped-call]
+        try:
+            check(connection.read_response())
+        except ResponseError as error:
+            check(error)
 
 
 @cache

@@ -1,92 +1,85 @@
-"""Batching of concurrent requests, as databases do with commits (group commit).
+"""Batching of requests, as databases do with commits (group commit).
 
-Requests that arrive while a batch is being processed wait and form the next batch. One waiter at a time is the leader:
-it does the work of all waiting requests, hands each its answer and makes the next waiter the leader. A single request
-is processed without delay; under load more requests share a round trip. Measured: 1.9 times the requests a second.
+Requests that arrive while a batch is being answered wait in a list and form the next batch. A single request is
+answered without delay; under load more requests share a round trip.
 """
 
-import threading
-from collections import deque
-from collections.abc import Callable, Sequence
-from typing import Generic, TypeVar
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Generic, Protocol, TypeVar
 
-Item = TypeVar("Item")
-Result = TypeVar("Result")
-
-
-class QueueTimeout(Exception):
-    """The work on this request did not begin in time; nothing was done for it."""
+MAX_EVENTS = 1000  # of a batch
+MAX_REQUESTS = 100  # their answers are written between two turns of the event loop
 
 
-class Waiter(Generic[Item, Result]):
-    """A waiting thread; `signal` is released when it has its answer or becomes the leader."""
+class Waiting(Protocol):
+    """A request that waits; `deadline` is one of time.monotonic()."""
 
-    def __init__(self, request: Item) -> None:
-        self.request = request
-        self.answer: Result | None = None
-        self.error: BaseException | None = None
-        self.is_served = self.leads = False
-        self.signal = threading.Lock()
-        self.signal.acquire()
-
-    def result(self) -> Result:
-        """The answer; raises what the work raised."""
-        if self.error is not None:
-            raise self.error
-        return self.answer  # type: ignore[return-value]  # set by _lead
+    @property
+    def events(self) -> int: ...
+    @property
+    def deadline(self) -> float: ...
 
 
-class Batcher(Generic[Item, Result]):
-    """Calls `work` with the requests of all waiters, in order of arrival; it returns their answers in that order."""
+Request = TypeVar("Request", bound=Waiting)
+Answer = TypeVar("Answer")
 
-    def __init__(self, work: Callable[[Sequence[Item]], Sequence[Result]]) -> None:
-        self._work = work
-        self._lock = threading.Lock()
-        self._has_leader = False
-        self._waiting: deque[Waiter[Item, Result]] = deque()
 
-    def __call__(self, request: Item, timeout: float) -> Result:
-        """The answer to this request. Raises QueueTimeout when the work on it does not begin within `timeout` seconds.
+class TooLate(Exception):
+    """The request has waited too long for its work to begin; nothing was done for it."""
 
-        Raises what the work raised, in each thread whose request was part of it.
+
+class Batcher(Generic[Request, Answer]):
+    """Calls `work` with a list of requests in order of arrival; it returns their answers in that order."""
+
+    def __init__(
+        self, work: Callable[[Sequence[Request]], Awaitable[Sequence[Answer]]], seconds_to_work: float
+    ) -> None:
+        self._work, self._seconds_to_work = work, seconds_to_work
+        self._waiting: list[tuple[Request, asyncio.Future[Answer]]] = []
+        self._task: asyncio.Task[None] | None = None
+
+    def __call__(self, request: Request) -> "asyncio.Future[Answer]":
+        """The future of the answer. It raises TooLate, or what the work raised.
+
+        A client that goes away cancels its own future only.
         """
-        waiter: Waiter[Item, Result] = Waiter(request)
-        with self._lock:
-            self._waiting.append(waiter)
-            follows, self._has_leader = self._has_leader, True
-        if follows and not waiter.signal.acquire(timeout=max(timeout, 0)):
-            self._leave(waiter)
-            waiter.signal.acquire()
-        if not waiter.is_served:
-            self._lead()
-        return waiter.result()
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Answer] = loop.create_future()
+        self._waiting.append((request, future))
+        if self._task is None:
+            self._task = loop.create_task(self._drain())
+        return future
 
-    def _leave(self, waiter: Waiter[Item, Result]) -> None:
-        """Leave the queue with QueueTimeout, unless the waiter is being served or has just become the leader."""
-        with self._lock:
-            if waiter in self._waiting and not waiter.leads:
-                self._waiting.remove(waiter)
-                raise QueueTimeout
+    async def _drain(self) -> None:
+        while self._waiting:
+            await self._answer(self._next())
+        self._task = None
 
-    def _lead(self) -> None:
-        with self._lock:
-            waiters = list(self._waiting)
-            self._waiting.clear()
+    def _next(self) -> "list[tuple[Request, asyncio.Future[Answer]]]":
+        events = size = 0
+        for request, _ in self._waiting[:MAX_REQUESTS]:
+            events += request.events
+            if size and events > MAX_EVENTS:
+                break
+            size += 1
+        batch, self._waiting = self._waiting[:size], self._waiting[size:]
+        latest_start = time.monotonic() + self._seconds_to_work
+        for request, future in batch:
+            if request.deadline < latest_start and not future.done():
+                future.set_exception(TooLate())
+        return [(request, future) for request, future in batch if not future.done()]
+
+    async def _answer(self, batch: "list[tuple[Request, asyncio.Future[Answer]]]") -> None:
+        if not batch:
+            return
         try:
-            answers = self._work([waiter.request for waiter in waiters])
-            for waiter, answer in zip(waiters, answers, strict=True):
-                waiter.answer = answer
-        except BaseException as error:  # noqa: BLE001 - raised again in each waiting thread
-            for waiter in waiters:
-                waiter.error = error
-        self._hand_over()  # before waking the others: the next round trip begins while the answers are written
-        for waiter in waiters:
-            waiter.is_served = True
-            waiter.signal.release()
-
-    def _hand_over(self) -> None:
-        with self._lock:
-            self._has_leader = bool(self._waiting)
-            if self._waiting:
-                self._waiting[0].leads = True
-                self._waiting[0].signal.release()
+            answers = await self._work([request for request, _ in batch])
+            for (_, future), answer in zip(batch, answers, strict=True):
+                if not future.done():
+                    future.set_result(answer)
+        except Exception as error:  # noqa: BLE001 - raised again where each request waits
+            for _, future in batch:
+                if not future.done():
+                    future.set_exception(error)

@@ -1,120 +1,106 @@
-"""The fast path: the two most frequent requests are answered without Django's handler.
+"""The fast path: what is decided about the two most frequent routes, without waiting for anything.
 
-It calls the same functions as the views. Every other request goes to Django unchanged: lists, query strings, requests
-that are refused before any work, keys that are not in the key cache. The headers that Django adds to every response
-are learnt from its own responses. Measured: 1.4 times the POSTs and 1.5 times the GETs a second (docs/benchmarks.md).
-What must be the same as in Django's answers is in tests/ccweb/server/test_fast_path.py.
+`decide` says whether a request may be answered by the event loop itself; `serve` are the steps that answer a batch of
+such requests. Both use the functions of the views and middlewares. Every other request goes to Django unchanged: query
+strings, keys that are not in the key cache, invalid bodies, headers by which an answer may vary. What must be the same
+as in Django's answers is in tests/ccweb/server/test_fast_path.py.
 """
 
-import re
 import time
-from collections.abc import Callable, Sequence
-from functools import lru_cache, partial
-from http import HTTPStatus
-from typing import Any
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 from django.conf import settings
-from django.db import DEFAULT_DB_ALIAS, DataError, IntegrityError, connections
+from django.db import DataError, IntegrityError
 from django.http.request import split_domain_port, validate_host
-from django.http.response import HttpResponseBase
 
 from ccweb.api.authentication import KEY_CACHE, presented_key
-from ccweb.api.problems import PROBLEM_JSON, problem_response
-from ccweb.api.rate_counters import LimitStatus, consume_each
-from ccweb.api.rate_limits import limits_of, rate_limit_headers
-from ccweb.api.renderers import ANY, as_json
+from ccweb.api.problems import problem, problem_response
+from ccweb.api.rate_counters import Limit, LimitStatus, consume_steps
+from ccweb.api.rate_limits import limits_of, rate_limit_headers, too_many
+from ccweb.api.renderers import ANY
 from ccweb.db.errors import sqlstate
-from ccweb.request import deadline
+from ccweb.db.steps import Steps
 from ccweb.request.client_address import is_loopback, resolve_client
-from ccweb.request.request_id import request_id, request_id_of
-from ccweb.server import concurrency
-from ccweb.server.batching import Batcher, QueueTimeout
-from ccweb.server.fast_route import JSON, Environ, FastAnswer, FastRoute, NotEligible, PendingRequest
-from ccweb.server.request_log import EARLY_STATUS, log_request
+from ccweb.server.common_headers import CommonHeaders, Shared
+from ccweb.server.fast_route import Batch, FastAnswer, FastRequest, FastRoute, NotEligible, PendingRequest
 
 LOCK_NOT_AVAILABLE = "55P03"  # an SQLSTATE
-UNUSUAL = ("HTTP_TRANSFER_ENCODING", "HTTP_CONTENT_ENCODING", EARLY_STATUS)
-FORWARDED = ("HTTP_X_FORWARDED_FOR", "HTTP_X_FORWARDED_PROTO", "HTTP_AUTHORIZATION")
-CHANGING = re.compile("content-(type|length)|ratelimit.*|x-request-id|idempotent-replayed", re.IGNORECASE)
-Headers = list[tuple[str, str]]
-StartResponse = Callable[..., Any]
+# The headers that decide what a request may do, with their names in a WSGI environment.
+DECISIVE = {
+    "host": "HTTP_HOST",
+    "accept": "HTTP_ACCEPT",
+    "authorization": "HTTP_AUTHORIZATION",
+    "x-forwarded-for": "HTTP_X_FORWARDED_FOR",
+    "x-forwarded-proto": "HTTP_X_FORWARDED_PROTO",
+}
+UNUSUAL = ("origin", "cookie", "content-encoding", "transfer-encoding", "expect")
+PERMISSION_SECONDS = 0.5
+MAX_PERMISSIONS = 10_000
+
+
+class Permission(NamedTuple):
+    """What requests with the same decisive headers may do, until a moment of time.monotonic()."""
+
+    until: float
+    limits: Sequence[Limit]
+    shared: Shared
 
 
 class FastPath:
-    """A WSGI application around Django's: returns a list of bytes when it answered itself, else Django's response."""
+    """The decisions about requests to the fast routes of one web worker."""
 
-    def __init__(
-        self, django: Callable[[Environ, StartResponse], HttpResponseBase], routes: Sequence[FastRoute]
-    ) -> None:
-        self._django, self._routes = django, routes
-        # the headers that all of Django's answers share, by route and HTTPS
-        self._headers: dict[tuple[str, bool], Headers] = {}
-        # Requests that another transaction may block are batched separately from those that none can block.
-        ways = [(route, may_block) for route in routes for may_block in (False, True)]
-        self._batchers = {(route.route, may_block): Batcher(partial(_serve, route)) for route, may_block in ways}
+    def __init__(self, routes: Sequence[FastRoute], common: CommonHeaders | None = None) -> None:
+        self.routes = routes
+        self._common = common or CommonHeaders()
+        self._permissions: dict[tuple[Any, ...], Permission] = {}
 
-    def __call__(self, environ: Environ, start_response: StartResponse) -> Any:
-        """Answer the request; nothing is changed or counted before it is known to be eligible."""
-        begun, (route, variables) = time.perf_counter(), self._route_for(environ)
-        if route is None:
-            return self._django(environ, start_response)
-        try:
-            meta, secure = _usual(environ, route)
-            common = self._headers.get((route.route, secure))
-            if common is None:
-                return self._learn(route, secure, environ, start_response)
-            argument, may_block = route.parse(environ, **variables)
-            request, current = PendingRequest(argument, limits_of(meta), request_id_of(environ)), deadline.current()
-            timeout = concurrency.seconds_left_to_start(current) if current else concurrency.QUEUE_TIMEOUT_SECONDS
-            served = self._batchers[route.route, may_block](request, timeout)
-            if served is None:
-                raise NotEligible
-        except (NotEligible, QueueTimeout):
-            return self._django(environ, start_response)
-        limit_status, (status, body, headers) = served
-        content = as_json(body)
-        named = rate_limit_headers(limit_status) | headers | {"X-Request-ID": request.request_id}
-        named["Content-Length"] = str(len(content))
-        token = request_id.set(request.request_id)
-        try:
-            seconds = time.perf_counter() - begun
-            log_request(
-                method=route.method, path=environ["PATH_INFO"], route=route.route, status=status, seconds=seconds
-            )
-        finally:
-            request_id.reset(token)
-        kind = ("Content-Type", JSON if status < 400 else PROBLEM_JSON)
-        start_response(f"{status} {HTTPStatus(status).phrase}", [kind, *common, *named.items()])
-        return [content]
-
-    def _route_for(self, environ: Environ) -> tuple[FastRoute | None, dict[str, Any]]:
-        """The fast route of a request, None if there is none, and the variables in its path."""
-        for route in self._routes:
-            if route.method == environ["REQUEST_METHOD"] and (found := route.path.match(environ["PATH_INFO"][1:])):
+    def route_for(self, method: str, path: str) -> tuple[FastRoute, Mapping[str, Any]] | None:
+        """The fast route of a request and the variables in its path; None if there is none."""
+        for route in self.routes:
+            if route.method == method and (found := route.path.match(path[1:])):
                 return route, found[2]
-        return None, {}
+        return None
 
-    def _learn(
-        self, route: FastRoute, secure: bool, environ: Environ, start_response: StartResponse
-    ) -> HttpResponseBase:
-        response = self._django(environ, start_response)
-        if response.status_code in (200, 201) and not response.cookies:
-            self._headers[route.route, secure] = [item for item in response.items() if not CHANGING.fullmatch(item[0])]
-        return response
+    def decide(
+        self, route: FastRoute, variables: Mapping[str, Any], request: FastRequest, request_id: str, deadline: float
+    ) -> tuple[str, PendingRequest, Permission]:
+        """The line of a request and what it waits for; raises NotEligible when Django has to answer it.
 
+        Nothing is changed or counted by it.
+        """
+        headers = request.headers
+        if request.query or any(name in headers for name in UNUSUAL):
+            raise NotEligible
+        permission = self._permission(route, request)
+        if any(name in headers for name in permission.shared.varying):  # Django's answer may be another
+            raise NotEligible
+        line, argument, events = route.parse(request, **variables)
+        return line, PendingRequest(argument, events, permission.limits, request_id, deadline), permission
 
-def _usual(environ: Environ, route: FastRoute) -> tuple[Environ, bool]:
-    """The environment that ClientAddress and the limits read, and whether the request is HTTPS; raises NotEligible."""
-    if environ.get("QUERY_STRING") or environ.get("HTTP_ACCEPT", "") not in ANY or any(n in environ for n in UNUSUAL):
-        raise NotEligible
-    meta = {name: environ[name] for name in FORWARDED if name in environ} | {"REMOTE_ADDR": environ["REMOTE_ADDR"]}
-    resolve_client(meta)
-    secure = meta.get("HTTP_X_FORWARDED_PROTO") == "https"
-    if not (secure or not settings.SECURE_SSL_REDIRECT) or not _is_served(environ.get("HTTP_HOST", "")):
-        raise NotEligible
-    if not _may(route.scope, meta):
-        raise NotEligible
-    return meta, secure
+    def _permission(self, route: FastRoute, request: FastRequest) -> Permission:
+        """What the request may do, by the decisive headers; asked again after PERMISSION_SECONDS at the latest."""
+        key = (route.route, request.peer, *map(request.headers.get, DECISIVE))
+        permission, now = self._permissions.get(key), time.monotonic()
+        if permission is None or now >= permission.until:
+            if len(self._permissions) >= MAX_PERMISSIONS:
+                self._permissions.clear()
+            permission = self._permissions[key] = self._look(route, request, now + PERMISSION_SECONDS)
+        return permission
+
+    def _look(self, route: FastRoute, request: FastRequest, until: float) -> Permission:
+        headers = request.headers
+        meta = {name: headers[header] for header, name in DECISIVE.items() if header in headers}
+        meta["REMOTE_ADDR"] = request.peer
+        resolve_client(meta)
+        is_https = meta.get("HTTP_X_FORWARDED_PROTO") == "https"
+        if meta.get("HTTP_ACCEPT", "") not in ANY or not (is_https or not settings.SECURE_SSL_REDIRECT):
+            raise NotEligible
+        if not _is_served(meta.get("HTTP_HOST", "")):
+            raise NotEligible
+        until = min(until, _allowed_until(route.scope, meta))
+        return Permission(until, limits_of(meta), self._common.of(route, is_https))
 
 
 @lru_cache(1000)
@@ -123,50 +109,71 @@ def _is_served(host: str) -> bool:
     return bool(domain) and validate_host(domain, settings.ALLOWED_HOSTS)
 
 
-def _may(scope: str, meta: Environ) -> bool:
+def _allowed_until(scope: str, meta: dict[str, str]) -> float:
+    """Until when the key, or the open API, allows the scope without another look; raises NotEligible if it does not."""
     if settings.API_IS_OPEN and not is_loopback(meta["REMOTE_ADDR"]):
-        return False
+        raise NotEligible
     key = presented_key(meta)
     if key is None:
-        return bool(settings.API_IS_OPEN)
-    grant = KEY_CACHE.cached(key)  # not looked up here: with Django, rate limits apply before the look-up
-    return grant is not None and scope in grant.scopes
+        if not settings.API_IS_OPEN:
+            raise NotEligible
+        return float("inf")
+    grant, until = KEY_CACHE.cached(key)  # not looked up here: with Django, rate limits apply before the look-up
+    if grant is None or scope not in grant.scopes:
+        raise NotEligible
+    return until
 
 
-def _serve(route: FastRoute, requests: Sequence[PendingRequest]) -> Sequence[tuple[LimitStatus, FastAnswer] | None]:
-    """For each request its LimitStatus and answer; None where a limit is exceeded or no slot was free."""
-    current = deadline.current()
-    if current and not concurrency.enter(current):
-        return [None] * len(requests)
+def serve(route: FastRoute, line: str, requests: Sequence[PendingRequest]) -> Steps[list[FastAnswer]]:
+    """The steps that count requests in their limits and answer those that pass; one answer each, in order."""
+    calls = route.redis_calls([request.argument for request in requests])
+    statuses, replies = yield from consume_steps([request.limits for request in requests], *calls)
+    passed = [request for request, status in zip(requests, statuses, strict=True) if status.passed]
+    batch = Batch(line, passed, replies if len(passed) == len(requests) else None, again=False)
+    answers = iter((yield from _answers(route, batch)))
+    return [_with_limits(status, next(answers) if status.passed else _too_many(status)) for status in statuses]
+
+
+def _answers(route: FastRoute, batch: Batch) -> Steps[list[FastAnswer]]:
+    if not batch.requests:
+        return []
     try:
-        calls = route.redis_calls([request.argument for request in requests])
-        limits, replies = consume_each([request.limits for request in requests], *calls)
-        passed = [request for request, limit in zip(requests, limits, strict=True) if limit.passed]
-        answers = iter(_answer(route, passed, replies if len(passed) == len(requests) else None))
-        return [(limit, next(answers)) if limit.passed else None for limit in limits]
-    finally:
-        if current:
-            concurrency.leave(current)
-
-
-def _answer(
-    route: FastRoute, requests: Sequence[PendingRequest], replies: Sequence[Any] | None
-) -> Sequence[FastAnswer]:
-    """The answers to a batch; log lines written meanwhile carry the ids of all its requests."""
-    token = request_id.set(",".join(request.request_id for request in requests))
-    try:
-        return route.answer(requests, replies) if requests else []
+        results = yield from route.steps(batch)
     except Exception as error:  # noqa: BLE001 - answered and logged as in the views
-        if len(requests) > 1 and _is_about_one(error):
-            return [answer for request in requests for answer in _answer(route, [request], None)]
-        response = problem_response(error, {"view": route.route})
-        answer = response.status_code, response.data, {k: v for k, v in response.items() if k != "Content-Type"}
-        return [answer] * len(requests)
-    finally:  # as Django does at the end of a request, and with DEBUG at its start
-        request_id.reset(token)
-        database = connections[DEFAULT_DB_ALIAS]
-        database.close_if_unusable_or_obsolete()
-        database.queries_log.clear()
+        if len(batch.requests) > 1 and _is_about_one(error):
+            return (yield from _each_alone(route, batch))
+        return [_failure(route, error)] * len(batch.requests)
+    return [_answer(route, batch.line, result) for result in results]
+
+
+def _each_alone(route: FastRoute, batch: Batch) -> Steps[list[FastAnswer]]:
+    answers: list[FastAnswer] = []
+    for request in batch.requests:
+        answers += yield from _answers(route, Batch(batch.line, [request], None, again=True))
+    return answers
+
+
+def _answer(route: FastRoute, line: str, result: Any) -> FastAnswer:
+    try:
+        return route.answer(line, result)
+    except Exception as error:  # noqa: BLE001 - as above; the others get their answers
+        return _failure(route, error)
+
+
+def _failure(route: FastRoute, error: Exception) -> FastAnswer:
+    response = problem_response(error, {"view": route.route})
+    headers = {name: value for name, value in response.items() if name != "Content-Type"}
+    return FastAnswer(response.status_code, response.data, headers)
+
+
+def _too_many(status: LimitStatus) -> FastAnswer:
+    refusal = too_many(status)
+    body = problem(refusal.status, refusal.detail)
+    return FastAnswer(refusal.status, body, refusal.headers, by_view=False)
+
+
+def _with_limits(status: LimitStatus, answer: FastAnswer) -> FastAnswer:
+    return answer._replace(headers=rate_limit_headers(status) | dict(answer.headers))
 
 
 def _is_about_one(error: Exception) -> bool:

@@ -1,59 +1,96 @@
-"""The declaration of a route that the fast path answers instead of Django's handler."""
+"""The declaration of a route whose requests the event loop answers itself, without Django's handler."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from django.urls.resolvers import RoutePattern
+from rest_framework.viewsets import GenericViewSet
 
 from ccweb.api.permissions import needed_scope
 from ccweb.api.rate_counters import Limit
 from ccweb.api.routes import routes
+from ccweb.db.steps import Steps
 from ccweb.redis.client import Call
-
-JSON = "application/json"
-Environ = dict[str, Any]
-FastAnswer = tuple[int, dict[str, Any], dict[str, str]]  # status, body, headers
 
 
 class NotEligible(Exception):
-    """The fast path cannot answer this request; Django does."""
+    """The event loop cannot answer this request itself; Django does."""
+
+
+class FastRequest(NamedTuple):
+    """A request with its whole body; header names are in lower case, and each header was sent once."""
+
+    query: str
+    headers: Mapping[str, str]
+    peer: str  # the address of the connection
+    body: bytes
 
 
 class PendingRequest(NamedTuple):
-    """The parsed argument of one request, the rate limits it counts in, and its id."""
+    """The parsed argument of one request, what it waits for, and until when (time.monotonic())."""
 
     argument: Any
+    events: int
     limits: Sequence[Limit]
     request_id: str
+    deadline: float
+
+
+class Batch(NamedTuple):
+    """Requests of one line that are answered together.
+
+    `replies` are those of Redis to the route's calls, None when it has to ask itself. `again`: the statement for these
+    requests has failed before.
+    """
+
+    line: str
+    requests: Sequence[PendingRequest]
+    replies: Sequence[Any] | None
+    again: bool
+
+
+class FastAnswer(NamedTuple):
+    """The answer to one request, of a view or of a middleware; `outcomes` counts a list's events by their status."""
+
+    status: int
+    body: dict[str, Any]
+    headers: Mapping[str, str] = {}  # noqa: RUF012 - never changed
+    outcomes: Mapping[str, int] | None = None
+    by_view: bool = True
 
 
 class FastRoute(NamedTuple):
-    """One route and the functions that answer a batch of its requests.
+    """One route, and the functions that answer its requests.
 
-    `parse` takes the WSGI environment and the path's variables; it returns the request's argument and whether another
-    transaction may block it: such requests are batched separately, so that they delay no others. It raises
-    NotEligible. `redis_calls` are sent to Redis in the same round trip as the limits; `answer` gets Redis' replies, or
-    None when it has to ask Redis itself.
+    `parse` gets the request and the variables of its path. It returns the line the request waits in, its argument and
+    its number of events, or raises NotEligible. Requests of different lines never wait for each other: those that
+    another transaction may block have a line of their own. `redis_calls` are sent in the same round trip as the limits.
+    `steps` does the work of a batch and returns one result a request; `answer` turns a result into the answer.
     """
 
     method: str
     route: str  # as in the URL configuration; also the label in metrics
     path: RoutePattern
+    view: type[GenericViewSet]
     scope: str
-    parse: Callable[..., tuple[Any, bool]]
+    lines: Sequence[str]
+    parse: Callable[..., tuple[str, Any, int]]
     redis_calls: Callable[[Sequence[Any]], Sequence[Call]]
-    answer: Callable[[Sequence[PendingRequest], Sequence[Any] | None], Sequence[FastAnswer]]
+    steps: Callable[[Batch], Steps[Sequence[Any]]]
+    answer: Callable[[str, Any], FastAnswer]
 
 
 def fast_route(
     name: str,
     method: str,
     *,
-    parse: Callable[..., tuple[Any, bool]],
-    answer: Callable[[Sequence[PendingRequest], Sequence[Any] | None], Sequence[FastAnswer]],
+    lines: Sequence[str],
+    parse: Callable[..., tuple[str, Any, int]],
+    steps: Callable[[Batch], Steps[Sequence[Any]]],
+    answer: Callable[[str, Any], FastAnswer],
     redis_calls: Callable[[Sequence[Any]], Sequence[Call]] = lambda arguments: (),
 ) -> FastRoute:
     """The FastRoute of a named URL pattern, with the scope that its viewset declares for the method."""
     route, view = next((path[1:], pattern.callback.cls) for path, pattern in routes() if pattern.name == name)  # type: ignore[attr-defined]
     path, scope = RoutePattern(route, is_endpoint=True), str(needed_scope(view, method))
-    return FastRoute(method, route, path, scope, parse, redis_calls, answer)
+    return FastRoute(method, route, path, view, scope, lines, parse, redis_calls, steps, answer)

@@ -1,24 +1,25 @@
 """The outermost middleware: gives each request its id, counts and times it, and writes its one log line."""
 
 import logging
+import os
+import threading
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
+from multiprocessing.util import Finalize
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 
-from ccweb.api.problems import RETRY_AFTER_SECONDS, plain_problem, unavailable
+from ccweb.api.problems import unavailable
 from ccweb.db.errors import database_is_away
 from ccweb.request.request_id import REQUEST_LOG, request_id, request_id_of
 from ccweb.server import request_metrics
+from ccweb.server.request_metrics import AnsweredRequest
 
 METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
-EARLY_STATUS = "ccweb.refusal"  # key in the WSGI environment; its value is the status
-EARLY_DETAILS = {
-    408: "The body did not arrive in time.",
-    503: "Every worker is busy; try again.",
-}
 QUIET = {"healthz", "readyz", "metrics"}  # requested every few seconds by probes: logged at DEBUG
+FLUSH_INTERVAL_SECONDS = 0.1
 logger = logging.getLogger(REQUEST_LOG)
 
 
@@ -30,11 +31,11 @@ class RequestLog:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         """Answer with the request id that is also in the log and in the Kafka header."""
-        current = request_id_of(request.META)
+        current = request_id_of(request.META.get("HTTP_X_REQUEST_ID", ""))
         token = request_id.set(current)
         try:
             begun = time.perf_counter()
-            response = early_response(request) or self.get_response(request)
+            response = self.get_response(request)
             response["X-Request-ID"] = current
             log_request(
                 method=str(request.method),
@@ -43,6 +44,7 @@ class RequestLog:
                 status=response.status_code,
                 seconds=time.perf_counter() - begun,
                 outcomes=getattr(response, "outcomes", None),
+                request_id=current,
             )
             return response
         finally:
@@ -53,13 +55,6 @@ class RequestLog:
         return unavailable(request, error) if database_is_away(error) else None
 
 
-def early_response(request: HttpRequest) -> HttpResponse | None:
-    """The error response to a request that ccweb.server.request_scope refused before Django, else None."""
-    status = request.META.get(EARLY_STATUS)
-    headers = {"Retry-After": RETRY_AFTER_SECONDS} if status == 503 else None
-    return plain_problem(status, EARLY_DETAILS[status], headers) if status else None
-
-
 def route_of(request: HttpRequest) -> str:
     """The route's pattern, "unmatched" if there is none: few values, and free of user ids."""
     if match := request.resolver_match:
@@ -67,14 +62,68 @@ def route_of(request: HttpRequest) -> str:
     return "static" if request.path.startswith(settings.STATIC_URL) else "unmatched"
 
 
+class Recorder:
+    """Counts and logs answered requests: at once, in a web worker together every FLUSH_INTERVAL_SECONDS."""
+
+    def __init__(self) -> None:
+        self._answered: deque[AnsweredRequest] = deque()  # appended to by several threads
+        self._lock = threading.Lock()
+        self._gathers = False
+
+    def record(self, answered: AnsweredRequest) -> None:
+        self._answered.append(answered)
+        if not self._gathers:
+            self.flush()
+
+    def gather(self) -> None:
+        """Start to gather in this process. A kill -9 loses the counts and lines of the last interval."""
+        self._gathers = True
+        threading.Thread(target=self._run, name="requests", daemon=True).start()
+        Finalize(None, self.flush, exitpriority=5)  # atexit does not run in the workers of granian
+        os.register_at_fork(after_in_child=self.__init__)  # type: ignore[misc]  # the child has no thread that flushes
+
+    def flush(self) -> None:
+        """Count and log what was gathered."""
+        with self._lock:  # else two threads might both take what one of them has counted as there
+            self._flush()
+
+    def _flush(self) -> None:
+        answered = [self._answered.popleft() for _ in range(len(self._answered))]
+        request_metrics.count_requests(answered)
+        for request in answered:
+            _log(request)
+
+    def _run(self) -> None:
+        pause = threading.Event()
+        while not pause.wait(FLUSH_INTERVAL_SECONDS):
+            self.flush()
+
+
+RECORDER = Recorder()
+
+
 def log_request(
-    *, method: str, path: str, route: str, status: int, seconds: float, outcomes: Mapping[str, int] | None = None
+    *,
+    method: str,
+    path: str,
+    route: str,
+    status: int,
+    seconds: float,
+    request_id: str,
+    outcomes: Mapping[str, int] | None = None,
 ) -> None:
     """Count an answered request and its events by outcome, and write its log line."""
     method = method if method in METHODS else "other"
-    request_metrics.count_request(method=method, route=route, status=status, seconds=seconds)
-    request_metrics.count_events(path=path, method=method, status=status, outcomes=outcomes)
+    RECORDER.record(AnsweredRequest(method, path, route, status, seconds, outcomes, request_id, time.time()))
+
+
+def _log(request: AnsweredRequest) -> None:
+    method, _, route, status, seconds, _, current, at = request
     level = logging.WARNING if status >= 500 else logging.DEBUG if route in QUIET else logging.INFO
     if logger.isEnabledFor(level):
-        fields = {"method": method, "route": route, "status": status, "ms": round(seconds * 1000, 2)}
-        logger.log(level, "%s /%s %d", method, route, status, extra={"fields": fields})
+        message = f"{method} /{route} {status}"
+        record = logger.makeRecord(REQUEST_LOG, level, "", 0, message, (), None)
+        record.created = at
+        record.request_id = current
+        record.fields = {"method": method, "route": route, "status": status, "ms": round(seconds * 1000, 2)}
+        logger.handle(record)

@@ -1,9 +1,12 @@
 """Prometheus metrics of the requests and events that a worker answers."""
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from functools import cache
+from typing import NamedTuple
 
-from prometheus_client import Counter, Histogram
+import prometheus_client
+from prometheus_client import Histogram
 
 from ccweb.api.routes import creating_viewsets
 
@@ -23,9 +26,9 @@ OUTCOMES = {
     429: "throttled",
     503: "unavailable",
 }
-REQUESTS = Counter("ccweb_requests", "Answered requests.", ["method", "route", "status"])
+REQUESTS = prometheus_client.Counter("ccweb_requests", "Answered requests.", ["method", "route", "status"])
 SECONDS = Histogram("ccweb_request_seconds", "Time to the answer.", ["method", "route"], buckets=BUCKETS)
-EVENTS = Counter(
+EVENTS = prometheus_client.Counter(
     "ccweb_events",
     "Events sent by clients, by outcome; a list that was refused as a whole counts once.",
     ["kind", "outcome"],
@@ -36,18 +39,35 @@ _timer = cache(lambda method, route: SECONDS.labels(method, route))
 _event_counter = cache(lambda kind, outcome: EVENTS.labels(kind, outcome))
 
 
-def count_request(*, method: str, route: str, status: int, seconds: float) -> None:
-    _request_counter(method, route, status).inc()
-    _timer(method, route).observe(seconds)
+class AnsweredRequest(NamedTuple):
+    """What is counted and logged about a request; `at` is in Unix seconds."""
+
+    method: str
+    path: str
+    route: str
+    status: int
+    seconds: float
+    outcomes: Mapping[str, int] | None
+    request_id: str
+    at: float
 
 
-def count_events(*, path: str, method: str, status: int, outcomes: Mapping[str, int] | None = None) -> None:
-    """Count the events of a request: those of a list by their `outcomes`, a single one by the status."""
-    kind = _kinds_of_events().get(path) if method == "POST" else None
-    if kind is None:
-        return
-    for outcome, times in (outcomes or {OUTCOMES.get(status, str(status)): 1}).items():
-        _event_counter(kind, outcome).inc(times)
+def count_requests(answered: Sequence[AnsweredRequest]) -> None:
+    """Count requests, their times, and their events: those of a list by `outcomes`, a single one by the status."""
+    requests: Counter[tuple[str, str, int]] = Counter()
+    events: Counter[tuple[str, str]] = Counter()
+    for request in answered:
+        method, route, status = request.method, request.route, request.status
+        requests[method, route, status] += 1
+        _timer(method, route).observe(request.seconds)
+        kind = _kinds_of_events().get(request.path) if method == "POST" else None
+        if kind:
+            for outcome, times in (request.outcomes or {OUTCOMES.get(status, str(status)): 1}).items():
+                events[kind, outcome] += times
+    for labels, times in requests.items():
+        _request_counter(*labels).inc(times)
+    for names, times in events.items():
+        _event_counter(*names).inc(times)
 
 
 @cache

@@ -1,5 +1,7 @@
-"""Start and end of a worker process of the web server: metrics folder, signals, WSGI environment."""
+"""Start and end of a worker process of the web server: the metrics folder, and signals."""
 
+import asyncio
+import ctypes
 import logging
 import multiprocessing
 import os
@@ -7,19 +9,13 @@ import shutil
 import signal
 import sys
 import tempfile
-import threading
-import time
-from collections.abc import Callable, Iterable
-from functools import cache
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
-WSGIApplication = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
-# Variables that the server sets per request; all other names in its WSGI environment are the process's own.
-FROM_THE_REQUEST = {
-    *("REQUEST_METHOD", "SCRIPT_NAME", "PATH_INFO", "QUERY_STRING", "CONTENT_TYPE", "CONTENT_LENGTH"),
-    *("SERVER_NAME", "SERVER_PORT", "SERVER_PROTOCOL", "REMOTE_ADDR"),
-}
+PR_SET_PDEATHSIG = 1  # of <sys/prctl.h>
+LIBC = ctypes.CDLL(None)
+STOP_SECONDS = 1.0
 logger = logging.getLogger(__name__)
 
 
@@ -40,15 +36,37 @@ def share_metrics() -> None:
         folder = home / _server()
         folder.mkdir(exist_ok=True)
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)
-        _count_by_one_pid()
     except OSError as error:
         logger.warning("each worker shows its own metrics only, because the shared folder is not usable: %s", error)
 
 
 def end_with_server() -> None:
     """Stop this worker when its server has ended: after a kill -9 of the server its workers would keep running."""
-    if multiprocessing.parent_process() is not None:  # else this process has no server process, as with runserver
-        threading.Thread(target=_stop_after_server, args=[server_pid()], name="server-watch", daemon=True).start()
+    server = multiprocessing.parent_process()
+    if server is not None and server.pid is not None:  # else this process has no server process, as with runserver
+        end_with(server.pid, signal.SIGTERM)
+
+
+def end_with(parent: int, signum: signal.Signals) -> None:
+    """Have the kernel (Linux) send the signal to this process when its parent, the thread that forked it, ends."""
+    if sys.platform == "linux":
+        LIBC.prctl(PR_SET_PDEATHSIG, signum)
+        if os.getppid() != parent:  # it ended before the call
+            os.kill(os.getpid(), signum)
+
+
+def stop_gently(loop: asyncio.AbstractEventLoop, stopping: Callable[[], None]) -> None:
+    """At SIGTERM call `stopping`, answer for STOP_SECONDS more, and only then let granian stop.
+
+    A client that uses a connection again just when it is closed would get no answer; so each answer in that time says
+    that its connection is closed (`stopping` sees to that).
+    """
+
+    def stop() -> None:
+        stopping()
+        loop.call_later(STOP_SECONDS, signal.raise_signal, signal.SIGINT)  # granian's own handler
+
+    loop.add_signal_handler(signal.SIGTERM, stop)
 
 
 def end_while_loading() -> None:
@@ -70,36 +88,6 @@ def give_up(reason: str) -> NoReturn:
     if server is not None and server.pid is not None:
         os.kill(server.pid, signal.SIGTERM)
     sys.exit(1)
-
-
-def only_the_request(application: WSGIApplication) -> WSGIApplication:
-    """Remove the process's environment, secrets included, from request.META, where granian copies it."""
-    for name in [n for n in os.environ if n.startswith("HTTP_") or n in FROM_THE_REQUEST]:
-        del os.environ[name]  # it would be taken for a part of every request
-    process_variables = [name for name in os.environ if name not in FROM_THE_REQUEST]
-
-    def without_environment(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        for name in process_variables:
-            environ.pop(name, None)
-        return application(environ, start_response)
-
-    return without_environment
-
-
-def _stop_after_server(server: int) -> None:
-    while os.getppid() == server:
-        time.sleep(1)
-    logger.error("the server process %d has ended: its worker stops too", server)
-    os.kill(os.getpid(), signal.SIGTERM)
-
-
-def _count_by_one_pid() -> None:
-    """Cache the pid, which prometheus_client would ask the kernel for at each count: only a fork changes it."""
-    from prometheus_client import values  # only after the folder is set
-
-    pid = cache(os.getpid)
-    os.register_at_fork(after_in_child=pid.cache_clear)
-    values.ValueClass = values.MultiProcessValue(pid)  # type: ignore[no-untyped-call]
 
 
 def _server() -> str:

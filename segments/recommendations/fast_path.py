@@ -1,28 +1,36 @@
-"""The fast path of a recommendation: answered without Django's request handler."""
+"""The fast route of a recommendation, without Django's handler."""
 
 from collections.abc import Sequence
-from typing import Any
 
+from ccweb.db.steps import Steps
 from ccweb.redis.client import Call
-from ccweb.server.fast_route import Environ, FastAnswer, FastRoute, NotEligible, PendingRequest, fast_route
+from ccweb.server.fast_route import Batch, FastAnswer, FastRequest, FastRoute, NotEligible, fast_route
 from segments import streaks
-from segments.recommendations.recommend import recommend_each
+from segments.recommendations.recommend import Recommendation, recommend_steps
+
+LINE = "recommendation"
 
 
 def recommendation_route() -> FastRoute:
-    """The fast route of GET /api/user-segments/{user_id}/recommendation."""
-    return fast_route("recommendation", "GET", parse=_parse, answer=_answer, redis_calls=_redis_calls)
+    """GET /api/user-segments/{user_id}/recommendation."""
+    return fast_route(
+        "recommendation", "GET", lines=(LINE,), parse=_parse, steps=_steps, answer=_answer, redis_calls=_redis_calls
+    )
 
 
-def _parse(environ: Environ, user_id: int) -> tuple[int, bool]:
-    if environ.get("CONTENT_LENGTH", "0") not in ("", "0"):
+def _parse(request: FastRequest, user_id: int) -> tuple[str, int, int]:
+    if request.body:
         raise NotEligible
-    return user_id, False
+    return LINE, user_id, 1
 
 
 def _redis_calls(user_ids: Sequence[int]) -> Sequence[Call]:
     return (streaks.read_call(user_ids),)
 
 
-def _answer(requests: Sequence[PendingRequest], replies: Sequence[Any] | None) -> Sequence[FastAnswer]:
-    return [(200, found.as_json(), {}) for found in recommend_each([r.argument for r in requests], replies)]
+def _steps(batch: Batch) -> Steps[list[Recommendation]]:
+    return recommend_steps([request.argument for request in batch.requests], batch.replies)
+
+
+def _answer(line: str, recommendation: Recommendation) -> FastAnswer:
+    return FastAnswer(200, recommendation.as_json())

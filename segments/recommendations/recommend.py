@@ -3,11 +3,20 @@
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
+from ccweb.db.steps import Blocking, Scripts, Steps, run
+from ccweb.redis.circuit_breaker import DependencyUnavailable
 from segments import streaks
 from segments.models import KillSwitch, RecommendationPolicy
-from segments.recommendations.segment_lookup import NO_SEGMENT, CurrentSegment, current_segments, segment_with_streak
+from segments.recommendations.segment_lookup import (
+    NO_SEGMENT,
+    CurrentSegment,
+    as_segments,
+    current_segments,
+    segment_with_streak,
+)
 from segments.rules.rewards import Answer, sentence
 
 POLICY_SECONDS = 0.5  # a published policy is used by all workers within 1 s
@@ -63,12 +72,17 @@ class ActivePolicyCache:
 
     def get(self) -> ActivePolicy:
         """The active policy and kill switch, at most 0.5 s behind the database."""
-        cached, now = self._cached, time.monotonic()
-        if cached is None or now >= cached[0]:
-            switch = KillSwitch.objects.engaged().first()
-            cached = now + POLICY_SECONDS, ActivePolicy(RecommendationPolicy.objects.active(), switch)
-            self._cached = cached
-        return cached[1]
+        if active := self.cached():
+            return active
+        now, switch = time.monotonic(), KillSwitch.objects.engaged().first()
+        active = ActivePolicy(RecommendationPolicy.objects.active(), switch)
+        self._cached = now + POLICY_SECONDS, active
+        return active
+
+    def cached(self) -> ActivePolicy | None:
+        """The same without a query; None when it would need one."""
+        cached = self._cached
+        return cached[1] if cached and time.monotonic() < cached[0] else None
 
     def clear(self) -> None:
         """Query again at the next request."""
@@ -80,27 +94,40 @@ ACTIVE_POLICY = ActivePolicyCache()
 
 def recommend(user_id: int) -> Recommendation:
     """The recommendation for a user now. A user without a segment counts as Low / Unknown."""
-    return recommend_each([user_id])[0]
+    return run(recommend_steps([user_id]))[0]
 
 
-def recommend_each(user_ids: Sequence[int], replies: Sequence[Any] | None = None) -> list[Recommendation]:
+def recommend_steps(user_ids: Sequence[int], replies: Sequence[Any] | None = None) -> Steps[list[Recommendation]]:
     """The same for several users by one SQL query and one Redis call, plus one query per streak that Redis lacks.
 
-    `replies` as in streaks.read: the replies of a Redis call that was sent together with another one.
+    `replies` are those to streaks.read_call(user_ids) if it was sent together with another call; empty without Redis.
     """
-    active = ACTIVE_POLICY.get()
-    lookups = streaks.read(user_ids, replies)
-    segments = current_segments({u for u, lookup in zip(user_ids, lookups, strict=True) if not lookup.ask_database})
-    return [_recommend(active, u, lookup, segments) for u, lookup in zip(user_ids, lookups, strict=True)]
+    active = ACTIVE_POLICY.cached() or (yield Blocking(ACTIVE_POLICY.get))
+    if replies is None:
+        replies = yield from _read_streaks(user_ids)
+    lookups = streaks.lookups(user_ids, replies)
+    in_redis = {u for u, lookup in zip(user_ids, lookups, strict=True) if not lookup.ask_database}
+    segments = as_segments((yield current_segments(in_redis))) if in_redis else {}
+    found = []
+    for user_id, lookup in zip(user_ids, lookups, strict=True):
+        segment, streak = segments.get(user_id, NO_SEGMENT), lookup.days
+        if lookup.ask_database:
+            segment, streak = yield Blocking(partial(_from_database, user_id, lookup))
+        answer = active.answer(segment.rfm_group, segment.risk_profile, streak)
+        found.append(Recommendation(user_id, *segment, streak, answer, active.policy.revision))
+    return found
 
 
-def _recommend(
-    active: ActivePolicy, user_id: int, lookup: streaks.StreakLookup, segments: dict[int, CurrentSegment]
-) -> Recommendation:
-    (group, risk_profile), streak = segments.get(user_id, NO_SEGMENT), lookup.days
-    if lookup.ask_database:
-        (group, risk_profile), run = segment_with_streak(user_id)
-        streaks.write_back(user_id, lookup.note, run)
-        streak = run.days if run else lookup.days
-    answer = active.answer(group, risk_profile, streak)
-    return Recommendation(user_id, group, risk_profile, streak, answer, active.policy.revision)
+def _read_streaks(user_ids: Sequence[int]) -> Steps[Sequence[Any]]:
+    try:
+        replies: Sequence[Any] = yield Scripts([streaks.read_call(user_ids)])
+        return replies
+    except DependencyUnavailable:
+        return ()
+
+
+def _from_database(user_id: int, lookup: streaks.StreakLookup) -> tuple[CurrentSegment, int | None]:
+    """The segment and streak (days) of a user whose streak Redis lacks."""
+    segment, run_of_days = segment_with_streak(user_id)
+    streaks.write_back(user_id, lookup.note, run_of_days)
+    return segment, run_of_days.days if run_of_days else lookup.days

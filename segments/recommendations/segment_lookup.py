@@ -1,11 +1,12 @@
 """Users' current segments by one SQL query."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 from django.db import connection
 
-from ccweb.db.statements import fetch
+from ccweb.db.statements import Row
+from ccweb.db.steps import Query
 from segments.models import RiskProfile
 from segments.streaks.from_actions import Run, as_run, clause, listed, parameters
 
@@ -26,12 +27,14 @@ class CurrentSegment(NamedTuple):
 NO_SEGMENT = CurrentSegment("Low", RiskProfile.UNKNOWN.value)
 
 
-def current_segments(user_ids: Collection[int]) -> dict[int, CurrentSegment]:
-    """The segments of the users who have one. Without ORM objects, which would be much of a recommendation's cost."""
-    if not user_ids:
-        return {}
-    rows = fetch(SEGMENTS + IN_LIST[connection.vendor], [listed(user_ids)])
-    return {int(str(user_id)): CurrentSegment(str(group), str(risk)) for user_id, group, risk in rows}
+def current_segments(user_ids: Collection[int]) -> Query:
+    """The query of users' segments. Without ORM objects, which would be much of a recommendation's cost."""
+    return Query(SEGMENTS + IN_LIST[connection.vendor], [listed(user_ids)])
+
+
+def as_segments(rows: Sequence[Row]) -> dict[int, CurrentSegment]:
+    """The segments of the users who have one, from the rows of that query."""
+    return {user_id: CurrentSegment(group, risk_profile) for user_id, group, risk_profile in rows}
 
 
 def segment_with_streak(user_id: int) -> tuple[CurrentSegment, Run | None]:

@@ -29,13 +29,13 @@ class StreakLookup(NamedTuple):
     note: bytes = b""
 
 
-def read(user_ids: Sequence[int], replies: Sequence[Any] | None = None) -> list[StreakLookup]:
-    """The streak of each user by one call. Errors of Redis and invalid values are not raised.
+def lookups(user_ids: Sequence[int], replies: Sequence[Any]) -> list[StreakLookup]:
+    """The streak of each user by the reply to `read_call(user_ids)`; no reply when Redis was away.
 
-    `replies` are those to `read_call(user_ids)` if it was sent together with another call; empty when Redis was away.
+    Errors of Redis and invalid values are not raised.
     """
     try:
-        found = store.read(user_ids) if replies is None else store.parse_replies(replies)
+        found = store.parse_replies(replies)
     except (DependencyUnavailable, CommandRefused):
         return [StreakLookup(None)] * len(user_ids)
     return [_lookup(user_id, *values) for user_id, values in zip(user_ids, found, strict=True)]

@@ -7,7 +7,6 @@ from contextvars import ContextVar
 from typing import Any
 
 from django.conf import settings
-from redis.connection import AbstractConnection
 from redis.exceptions import ResponseError
 
 from ccweb.redis import client
@@ -45,17 +44,17 @@ def run_script(script: str, names: Sequence[str], arguments: Sequence[Any]) -> A
 
 def _options() -> dict[str, Any]:
     if _in_background.get():
-        return {"by": client.pool(settings.REDIS_URL, BACKGROUND_TIMEOUT_SECONDS), "breaker": BACKGROUND}
+        return {"by": client.client(settings.REDIS_URL, BACKGROUND_TIMEOUT_SECONDS), "breaker": BACKGROUND}
     return {}
 
 
-def check_restart(connection: AbstractConnection) -> None:
-    """Run on each new connection: delete the completeness mark if this is not the server for which it was set."""
-    connection.send_command("EVAL", CHECK, 1, COMPLETE)  # type: ignore[no-untyped-call]
-    try:
-        if connection.read_response() == -1:
-            logger.warning(
-                "Redis was restarted or replaced: the streaks are read from the database until they are rebuilt"
-            )
-    except ResponseError as error:
-        logger.warning("cannot check whether Redis was restarted, run rebuild_streaks after a restart: %s", error)
+# Deletes the completeness mark if this is not the server for which it was set.
+CHECK_RESTART = Call(CHECK, [COMPLETE])
+
+
+def check_restart(reply: Any) -> None:
+    """Log what CHECK_RESTART found on a new connection; `reply` is a ResponseError when it was refused."""
+    if isinstance(reply, ResponseError):
+        logger.warning("cannot check whether Redis was restarted, run rebuild_streaks after a restart: %s", reply)
+    elif reply == -1:
+        logger.warning("Redis was restarted or replaced: the streaks are read from the database until they are rebuilt")

@@ -34,10 +34,15 @@ def keys(user_id: int) -> tuple[str, str]:
     return streak_key(user_id), f"ccweb:streak:{user_id}"
 
 
-def count(days: Mapping[int, Iterable[int]]) -> Notes:
-    """Count new days (ordinals) of users. Returns the users whose streak only the database can determine."""
+def count_call(days: Mapping[int, Iterable[int]]) -> Call:
+    """The call that counts new days (ordinals) of users."""
     arguments = [" ".join(map(str, sorted(new))) for new in days.values()]
-    return _notes(list(days), run_script(lua.COUNT, [COMPLETE, *_pairs(days)], [*_clock(), *arguments]))
+    return Call(lua.COUNT, [COMPLETE, *_pairs(days)], [*_clock(), *arguments])
+
+
+def undecided(user_ids: Sequence[int], reply: Any) -> Notes:
+    """The users whose streak only the database can determine, from the reply of `count_call`."""
+    return _notes(user_ids, answer(reply))
 
 
 def write_if_unchanged(notes: Notes, runs: Mapping[int, Run]) -> Notes:
@@ -53,20 +58,15 @@ def restore(runs: Sequence[tuple[int, Run]]) -> Notes:
     return _notes(user_ids, run_script(lua.RESTORE, _pairs(user_ids), [*_clock(), *arguments]))
 
 
-def read(user_ids: Sequence[int]) -> list[Found]:
-    """For each user the streak, our note, and whether the streaks are complete, by one call."""
-    return _found(run_script(*read_call(user_ids)))
-
-
 def read_call(user_ids: Sequence[int]) -> Call:
-    """The call of `read`, to be sent together with another one."""
+    """The call that reads for each user the streak, our note, and whether the streaks are complete."""
     return Call(lua.READ, [COMPLETE, *_pairs(user_ids)])
 
 
 def parse_replies(replies: Sequence[Any]) -> list[Found]:
     """The result of `read_call` from its replies. Raises DependencyUnavailable when there is none."""
     if not replies:
-        raise DependencyUnavailable("redis did not answer the other call")
+        raise DependencyUnavailable("redis did not answer the call that was sent with it")
     return _found(answer(replies[0]))
 
 

@@ -4,11 +4,13 @@ import logging
 import threading
 from collections.abc import Collection, Iterable
 from datetime import UTC
+from functools import partial
 from typing import Any
 
 from django.db import DatabaseError
 from prometheus_client import Gauge
 
+from ccweb.db.steps import Blocking, Scripts, Steps, run
 from ccweb.redis.circuit_breaker import DependencyUnavailable
 from segments.streaks import store
 from segments.streaks.from_actions import CHUNK, runs
@@ -24,6 +26,11 @@ FAILURES = (DependencyUnavailable, CommandRefused, DatabaseError)
 
 def update(actions: Iterable[dict[str, Any]]) -> None:
     """Count committed actions. Never raises: users whose streak could not be written are added to PENDING_REPAIRS."""
+    run(update_steps(actions))
+
+
+def update_steps(actions: Iterable[dict[str, Any]]) -> Steps[None]:
+    """The steps of update."""
     days: dict[int, set[int]] = {}
     for action in actions:
         days.setdefault(action["user_id"], set()).add(action["action_timestamp"].astimezone(UTC).toordinal())
@@ -31,7 +38,9 @@ def update(actions: Iterable[dict[str, Any]]) -> None:
     for start in range(0, len(users), CHUNK):
         some = {user_id: days[user_id] for user_id in users[start : start + CHUNK]}
         try:
-            write_if_unchanged(store.count(some))
+            (reply,) = yield Scripts([store.count_call(some)])
+            if notes := store.undecided(list(some), reply):
+                yield Blocking(partial(write_if_unchanged, notes))
         except FAILURES as error:
             PENDING_REPAIRS.add(some, error)
 

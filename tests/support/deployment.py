@@ -56,7 +56,7 @@ class Program(Service):
 
     def wait_for_workers(self) -> None:
         """Wait until both workers of the web process serve: start() returns when the first one answers."""
-        wait_for(lambda: self.log.read_text().count("Started worker") == 2, "both workers to listen")
+        wait_for(lambda: self.log.read_text().count(" runtime-1\n") == 2, "both workers to listen")
 
 
 class Stack:

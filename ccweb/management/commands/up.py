@@ -16,7 +16,8 @@ from django.urls import reverse
 
 from ccweb.embedded.demo_data import ADMIN, admin_password, load_demo
 from ccweb.embedded.run_state import STOP_TIMEOUT_SECONDS, only_one, read_run_file, within
-from ccweb.embedded.supervisor import Supervisor, accepts, end_with
+from ccweb.embedded.supervisor import Supervisor, accepts
+from ccweb.server.worker import end_with
 
 BANNER = """
 CC Webapp is running. Ctrl-C stops all processes.

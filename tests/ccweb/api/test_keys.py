@@ -229,19 +229,19 @@ def presented(key: str) -> PresentedKey:
 
 def test_of_those_who_come_when_a_key_is_due_again_only_the_first_looks_it_up(clock: Clock) -> None:
     cache, sent = KeyCache(), presented(key())
-    assert cache.cached(sent) is None
+    assert cache.cached(sent)[0] is None
     grant = cache.get(sent)
-    assert cache.cached(sent) == grant is not None
+    assert cache.cached(sent)[0] == grant is not None
     clock.sleep(CACHE_SECONDS)
-    assert [cache.cached(sent) for _ in range(3)] == [None, grant, grant]
+    assert [cache.cached(sent)[0] for _ in range(3)] == [None, grant, grant]
     clock.sleep(REFRESH_TIMEOUT_SECONDS)
-    assert cache.cached(sent) is None
+    assert cache.cached(sent)[0] is None
 
 
 def test_keys_that_are_not_valid_fill_no_memory() -> None:
     cache = KeyCache()
     for number in range(1000):
-        assert cache.cached(presented(f"{number:08}.{'x' * 43}")) is None
+        assert cache.cached(presented(f"{number:08}.{'x' * 43}"))[0] is None
     assert not cache._refreshing
 
 

@@ -11,7 +11,8 @@ import time_machine
 from django.test import Client
 from pytest_django import Settings
 
-from ccweb.api.rate_counters import Limit, consume, consume_each, refund
+from ccweb.api.rate_counters import Limit, consume, consume_steps, refund
+from ccweb.db.steps import run
 from ccweb.redis.client import Call
 from tests.support.servers import LONG_TIMEOUTS, Redis
 
@@ -164,7 +165,9 @@ def test_a_redis_that_takes_no_writes_still_answers_what_was_asked_along(away: R
     with redis.Redis.from_url(f"{away.url}/0") as client:
         client.set("known", "value")
         client.config_set("maxmemory", "1")
-    (first, second, third), asked = consume_each([limits] * 3, Call("return redis.call('GET', KEYS[1])", ["known"]))
+    (first, second, third), asked = run(
+        consume_steps([limits] * 3, Call("return redis.call('GET', KEYS[1])", ["known"]))
+    )
     assert asked == [b"value"]
     assert [verdict.passed for verdict in (first, second, third)] == [True, True, False]
     assert {verdict.local for verdict in (first, second, third)} == {True}
@@ -174,7 +177,8 @@ def test_a_redis_that_takes_no_writes_still_answers_what_was_asked_along(away: R
 def test_requests_that_are_taken_together_count_as_one_by_one(redis_client: redis.Redis) -> None:
     ours, theirs = Limit("address", "ours", 5), Limit("address", "others", 5)
     key = Limit("key", "shared", 4)
-    verdicts, _ = consume_each([(ours, key), (theirs, key), (ours, key), (ours, key), (theirs, key), (ours,), (ours,)])
+    sent = [(ours, key), (theirs, key), (ours, key), (ours, key), (theirs, key), (ours,), (ours,)]
+    verdicts, _ = run(consume_steps(sent))
     assert [verdict.passed for verdict in verdicts] == [True, True, True, True, False, True, True]
     assert [verdict.left()[0] for verdict in verdicts] == [4, 4, 3, 2, 4, 1, 0]
     assert not consume([ours]).passed

@@ -1,126 +1,124 @@
-"""The batcher: requests that arrive while others are served form the next batch."""
+"""The batcher: requests that arrive while others are answered form the next batch."""
 
-import threading
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from itertools import repeat
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, NamedTuple
 
 import pytest
 
-from ccweb.server.batching import Batcher, QueueTimeout
-from tests.support.os_processes import wait_for
-
-TIMEOUT_SECONDS = 120  # more than any step takes on a busy machine
+from ccweb.server.batching import MAX_EVENTS, MAX_REQUESTS, Batcher, TooLate
 
 
-class Counter:
+class Number(NamedTuple):
+    """A request; its answer is the square."""
+
+    value: int
+    events: int = 1
+    deadline: float = float("inf")
+
+
+class Squares:
     """Work that waits for a signal, records its batches, and answers each number with its square."""
 
     def __init__(self) -> None:
-        self.go_on = threading.Event()
+        self.go_on = asyncio.Event()
         self.batches: list[list[int]] = []
+        self.batcher: Batcher[Number, int] = Batcher(self, 1.5)
 
-    def __call__(self, asked: Sequence[int]) -> list[int]:
-        self.batches.append(list(asked))
-        assert self.go_on.wait(TIMEOUT_SECONDS)
-        if 13 in asked:
+    async def __call__(self, asked: Sequence[Number]) -> list[int]:
+        self.batches.append([number.value for number in asked])
+        await self.go_on.wait()
+        if 13 in self.batches[-1]:
             raise LookupError("13")
-        return [number * number for number in asked]
+        return [number.value**2 for number in asked]
 
 
-def started(pool: ThreadPoolExecutor, batcher: Batcher[int, int], numbers: Sequence[int]) -> list[Future[int]]:
-    """Requests that wait, in this order."""
-    futures = []
-    for number in numbers:
-        waiting = len(batcher._waiting)
-        futures.append(pool.submit(batcher, number, TIMEOUT_SECONDS))
-        wait_for(lambda before=waiting: len(batcher._waiting) > before, "the request to wait")
-    return futures
+def in_loop(test: Callable[[Squares], Awaitable[None]]) -> None:
+    async def run() -> None:
+        await test(Squares())
+
+    asyncio.run(run())
 
 
-def served_first(pool: ThreadPoolExecutor, work: Counter, batcher: Batcher[int, int], number: int) -> Future[int]:
-    """A request that is being served."""
-    future = pool.submit(batcher, number, TIMEOUT_SECONDS)
-    wait_for(lambda: bool(work.batches), "the first request to lead")
-    return future
+async def answers(futures: Sequence["asyncio.Future[int]"]) -> list[Any]:
+    return await asyncio.gather(*futures, return_exceptions=True)
 
 
-@pytest.fixture
-def work() -> Counter:
-    return Counter()
-
-
-@pytest.fixture
-def batcher(work: Counter) -> Batcher[int, int]:
-    return Batcher(work)
-
-
-@pytest.fixture
-def pool(work: Counter) -> Iterator[ThreadPoolExecutor]:
-    with ThreadPoolExecutor(64) as pool:
-        yield pool
+def test_a_single_request_is_answered_alone_and_the_others_together_in_their_order() -> None:
+    async def run(work: Squares) -> None:
+        first = work.batcher(Number(1))
+        await asyncio.sleep(0)
+        others = [work.batcher(Number(n)) for n in (2, 3, 4)]
         work.go_on.set()
+        assert await answers([first, *others]) == [1, 4, 9, 16]
+        assert work.batches == [[1], [2, 3, 4]]
+
+    in_loop(run)
 
 
-def test_a_single_request_is_served_alone_and_the_others_together_in_their_order(
-    pool: ThreadPoolExecutor, work: Counter, batcher: Batcher[int, int]
+def test_an_error_reaches_only_the_requests_of_its_batch() -> None:
+    async def run(work: Squares) -> None:
+        first = work.batcher(Number(1))
+        await asyncio.sleep(0)
+        others = [work.batcher(Number(n)) for n in (12, 13)]
+        work.go_on.set()
+        one, *failed = await answers([first, *others])
+        assert (one, [type(error) for error in failed]) == (1, [LookupError, LookupError])
+        assert await work.batcher(Number(5)) == 25
+
+    in_loop(run)
+
+
+def test_a_client_that_is_gone_loses_nobodys_answer() -> None:
+    async def run(work: Squares) -> None:
+        first = work.batcher(Number(1))
+        await asyncio.sleep(0)
+        gone, other = work.batcher(Number(2)), work.batcher(Number(3))
+        first.cancel()
+        gone.cancel()
+        work.go_on.set()
+        assert await other == 9
+        assert work.batches == [[1], [3]]
+
+    in_loop(run)
+
+
+def test_each_of_many_requests_gets_its_own_answer_and_a_batch_is_bounded() -> None:
+    async def run(work: Squares) -> None:
+        work.go_on.set()
+        numbers = [number for number in range(5_000) if number != 13]
+        assert await answers([work.batcher(Number(n)) for n in numbers]) == [n * n for n in numbers]
+        assert max(map(len, work.batches)) == MAX_REQUESTS
+        assert sum(work.batches, []) == numbers
+
+    in_loop(run)
+
+
+@pytest.mark.parametrize(
+    ("events", "batches"),
+    [((MAX_EVENTS, 1, 1), [[0], [1, 2]]), ((400, 600, 1), [[0, 1], [2]]), ((5000, 1), [[0], [1]])],
+)
+def test_a_batch_has_at_most_so_many_events_but_always_one_request(
+    events: Sequence[int], batches: list[list[int]]
 ) -> None:
-    first = served_first(pool, work, batcher, 1)
-    others = started(pool, batcher, [2, 3, 4])
-    work.go_on.set()
-    assert [future.result(TIMEOUT_SECONDS) for future in (first, *others)] == [1, 4, 9, 16]
-    assert work.batches == [[1], [2, 3, 4]]
+    async def run(work: Squares) -> None:
+        work.go_on.set()
+        await answers([work.batcher(Number(n, count)) for n, count in enumerate(events)])
+        assert work.batches == batches
+
+    in_loop(run)
 
 
-def test_an_error_reaches_only_the_requests_of_its_batch(
-    pool: ThreadPoolExecutor, work: Counter, batcher: Batcher[int, int]
-) -> None:
-    first = served_first(pool, work, batcher, 1)
-    others = started(pool, batcher, [12, 13])
-    work.go_on.set()
-    assert first.result(TIMEOUT_SECONDS) == 1
-    for future in others:
-        with pytest.raises(LookupError):
-            future.result(TIMEOUT_SECONDS)
-    assert batcher(5, TIMEOUT_SECONDS) == 25
+def test_a_request_that_has_waited_too_long_is_told_so_and_no_work_begins() -> None:
+    async def run(work: Squares) -> None:
+        first = work.batcher(Number(1))
+        await asyncio.sleep(0)
+        late = work.batcher(Number(2, deadline=time.monotonic() + 1.4))
+        in_time = work.batcher(Number(3, deadline=time.monotonic() + 600))
+        work.go_on.set()
+        one, two, three = await answers([first, late, in_time])
+        assert (one, type(two), three) == (1, TooLate, 9)
+        assert work.batches == [[1], [3]]
 
-
-def test_each_of_many_requests_gets_its_own_answer(
-    pool: ThreadPoolExecutor, work: Counter, batcher: Batcher[int, int]
-) -> None:
-    work.go_on.set()
-    numbers = [number for number in range(20_000) if number != 13]
-    assert list(pool.map(batcher, numbers, repeat(TIMEOUT_SECONDS))) == [number * number for number in numbers]
-    assert sorted(sum(work.batches, [])) == numbers
-    assert not batcher._waiting and not batcher._has_leader
-
-
-def test_a_request_that_waits_too_long_is_told_so_and_is_not_served_later(
-    pool: ThreadPoolExecutor, work: Counter, batcher: Batcher[int, int]
-) -> None:
-    first = served_first(pool, work, batcher, 1)
-    waiting = started(pool, batcher, [2])
-    with pytest.raises(QueueTimeout):
-        batcher(3, 0.05)
-    with pytest.raises(QueueTimeout):
-        batcher(4, 0)
-    work.go_on.set()
-    assert [future.result(TIMEOUT_SECONDS) for future in (first, *waiting)] == [1, 4]
-    assert work.batches == [[1], [2]]
-
-
-def test_a_request_whose_timeout_ends_while_it_is_served_gets_its_answer(
-    pool: ThreadPoolExecutor, work: Counter, batcher: Batcher[int, int], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    timed_out, leave = threading.Event(), batcher._leave
-    monkeypatch.setattr(batcher, "_leave", lambda caller: (timed_out.set(), leave(caller)))
-    first = served_first(pool, work, batcher, 1)
-    leader, short = started(pool, batcher, [2])[0], pool.submit(batcher, 3, 2)
-    wait_for(lambda: len(batcher._waiting) == 2, "the request with the short timeout to wait")
-    gate, work.go_on = work.go_on, threading.Event()  # the next batch takes longer than the timeout
-    gate.set()
-    assert first.result(TIMEOUT_SECONDS) == 1
-    wait_for(lambda: work.batches[-1] == [2, 3], "both to be served")
-    assert timed_out.wait(TIMEOUT_SECONDS)
-    work.go_on.set()
-    assert (leader.result(TIMEOUT_SECONDS), short.result(TIMEOUT_SECONDS)) == (4, 9)
+    in_loop(run)

@@ -1,13 +1,10 @@
 """The worker processes of the web server, from the outside."""
 
-import os
 import signal
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
 
 import pytest
 
-from ccweb.server.worker import only_the_request
 from tests.support.deployment import Stack
 from tests.support.os_processes import is_alive, send, wait_for
 from tests.support.pytest_plugin import CLOSED
@@ -66,18 +63,3 @@ def test_the_server_stops_at_once_when_told(web: Stack) -> None:
     web.web.stop()
     assert not any(map(is_alive, pids))
     assert "Traceback" not in web.web.log.read_text()
-
-
-def test_requests_do_not_carry_the_processes_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in {"SECRET_KEY": "secret", "HTTP_X_EVIL": "header", "CONTENT_TYPE": "text/plain"}.items():
-        monkeypatch.setenv(name, value)
-    seen: dict[str, Any] = {}
-
-    def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> list[bytes]:
-        seen.update(environ)
-        return []
-
-    guarded = only_the_request(application)
-    environ = dict(os.environ)  # as granian does it, when the application is loaded
-    guarded(environ | {"PATH_INFO": "/", "REQUEST_METHOD": "GET", "HTTP_HOST": "localhost"}, print)
-    assert seen == {"PATH_INFO": "/", "REQUEST_METHOD": "GET", "HTTP_HOST": "localhost"}

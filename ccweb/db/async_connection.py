@@ -1,0 +1,77 @@
+"""The event loop's connection to Django's database."""
+
+import asyncio
+import math
+import select
+from collections.abc import Sequence
+from typing import Any
+
+import psycopg
+from django.db import DEFAULT_DB_ALIAS, connections
+from psycopg import errors
+
+from ccweb.db.postgresql.base import CONNECT_SECONDS, SET_TIMEOUTS, TOO_LATE, direct_parameters
+from ccweb.db.statements import Row, as_text, numbered
+from ccweb.request import deadline
+
+
+class AsyncDeadlineConnection(psycopg.AsyncConnection[Any]):
+    """psycopg's asynchronous connection, which is closed when PostgreSQL has not answered by the deadline."""
+
+    async def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
+        """Raises OperationalError at the deadline."""
+        left = deadline.time_left()
+        if left == math.inf or timeout is not None:
+            return await super().wait(gen, interval, timeout)
+        try:
+            return await super().wait(gen, interval, max(left, 0))
+        except errors._WaitTimeout:
+            self.pgconn.finish()
+            raise psycopg.OperationalError(TOO_LATE) from None
+
+
+class AsyncDatabase:
+    """A connection that commits each statement; used by one task at a time, opened when it is first needed."""
+
+    def __init__(self) -> None:
+        self._cursor: psycopg.AsyncRawCursor[Row] | None = None
+
+    async def fetch(self, sql: str, parameters: Sequence[Any]) -> list[Row]:
+        """As ccweb.db.statements.fetch. When it returns, PostgreSQL is ready for the next statement."""
+        with connections[DEFAULT_DB_ALIAS].wrap_database_errors:
+            try:
+                if self._cursor is None or _has_input(self._cursor.connection):
+                    await self._connect()
+                assert self._cursor  # noqa: S101 - for mypy
+                await self._cursor.execute(numbered(sql), as_text(parameters), prepare=True)
+                return await self._cursor.fetchall()
+            except (psycopg.OperationalError, psycopg.InterfaceError, errors.ReadOnlySqlTransaction):
+                await self.close()  # the next one may reach a new server
+                raise
+
+    async def close(self) -> None:
+        """Close the connection; the next statement opens another one."""
+        cursor, self._cursor = self._cursor, None
+        if cursor is not None:
+            await cursor.connection.close()
+
+    async def _connect(self) -> None:
+        await self.close()
+        try:
+            async with asyncio.timeout(min(deadline.time_left(), CONNECT_SECONDS)):
+                connection = await AsyncDeadlineConnection.connect(
+                    **direct_parameters(), autocommit=True, cursor_factory=psycopg.AsyncRawCursor
+                )
+        except TimeoutError:
+            raise psycopg.OperationalError("PostgreSQL does not accept connections in time") from None
+        self._cursor = connection.cursor()  # type: ignore[assignment]
+        await connection.execute(SET_TIMEOUTS)
+
+
+def _has_input(connection: psycopg.AsyncConnection[Any]) -> bool:
+    """Whether the server has closed the connection or ended the session: an idle one has nothing to read."""
+    if connection.closed:
+        return True
+    socket = select.poll()
+    socket.register(connection.fileno(), select.POLLIN)
+    return bool(socket.poll(0))

@@ -1,0 +1,99 @@
+"""The event loop's connection to Redis: as ccweb.redis.client, with redis-py's asynchronous connections.
+
+Its asynchronous pipelines are not used: they take four times the CPU of the connection that they are sent by.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import redis
+from django.conf import settings
+from redis.asyncio import ConnectionPool
+from redis.asyncio.connection import AbstractConnection
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import ResponseError
+
+from ccweb.redis.circuit_breaker import REDIS
+from ccweb.redis.client import ON_CONNECT, Call, Words, unknown_scripts
+
+GRACE_SECONDS = 0.01  # after a timeout, for what has arrived while the loop was busy
+
+
+class AsyncRedis:
+    """A connection with short timeouts and the circuit breaker of all uses of Redis; used by one task at a time."""
+
+    def __init__(self) -> None:
+        self._connection: AbstractConnection | None = None
+
+    async def run_scripts(self, calls: Sequence[Call]) -> list[Any]:
+        """As ccweb.redis.client.run_scripts."""
+        with REDIS.guard():
+            try:
+                return await self._run(calls)
+            except BaseException:
+                await self.close()  # a later command would read the replies to this one
+                raise
+
+    async def close(self) -> None:
+        """Close the connection; the next call opens another one."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await connection.disconnect(nowait=True)
+
+    async def _run(self, calls: Sequence[Call]) -> list[Any]:
+        commands = [call.words() for call in calls]
+        try:
+            replies = await self._send(commands)
+        except redis.ConnectionError:
+            if self._connection is None:
+                raise
+            await self.close()  # the server had closed it meanwhile
+            replies = await self._send(commands)
+        if missing := unknown_scripts(replies):
+            whole = await self._send([calls[place].words(whole=True) for place in missing])
+            for place, reply in zip(missing, whole, strict=True):
+                replies[place] = reply
+        return replies
+
+    async def _send(self, commands: Sequence[Words]) -> list[Any]:
+        connection = self._connection or await self._connect()
+        async with answered_within(settings.REDIS_OPTIONS["socket_timeout"]):
+            packed = [part for words in commands for part in connection.pack_command(*words)]
+            await connection.send_packed_command(b"".join(packed), check_health=False)
+            replies = [await _read(connection) for _ in commands]
+        self._connection = connection
+        return replies
+
+    async def _connect(self) -> AbstractConnection:
+        options = settings.REDIS_OPTIONS | {"retry": Retry(NoBackoff(), 0), "socket_timeout": None}
+        connection: AbstractConnection = ConnectionPool.from_url(settings.REDIS_URL, **options).make_connection()  # type: ignore[no-untyped-call]
+        await connection.connect()  # type: ignore[no-untyped-call]
+        for call, check in ON_CONNECT:
+            await connection.send_command(*call.words(whole=True))
+            check(await _read(connection))
+        return connection
+
+
+async def _read(connection: AbstractConnection) -> Any:
+    try:
+        return await connection.read_response()
+    except ResponseError as error:
+        return error
+
+
+@asynccontextmanager
+async def answered_within(seconds: float) -> AsyncIterator[None]:
+    """Raises TimeoutError when the block takes longer.
+
+    A loop that was busy for so long reads what has arrived meanwhile before it gives up.
+    """
+    loop = asyncio.get_running_loop()
+    async with asyncio.timeout(None) as timeout:
+        timer = loop.call_later(seconds, lambda: timeout.reschedule(loop.time() + GRACE_SECONDS))
+        try:
+            yield
+        finally:
+            timer.cancel()

@@ -1,0 +1,151 @@
+"""Django's WSGI handler for the event loop: in a few threads, each with its own database connection.
+
+More threads would compete for the interpreter's lock and all be slower. A request that finds no free thread in time is
+answered with 503 and nothing is done for it.
+"""
+
+import asyncio
+import io
+import math
+import sys
+import tempfile
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
+from http import HTTPStatus
+from typing import IO, Any, NamedTuple, TypeVar
+
+from django.core.handlers.wsgi import WSGIHandler
+from django.db import DEFAULT_DB_ALIAS, connections
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.http.response import HttpResponseBase
+
+from ccweb.api.routes import paths_of
+from ccweb.request import deadline
+from ccweb.request.client_address import UNKNOWN
+from ccweb.server.batching import TooLate
+
+THREADS = 2
+WATCHED_BY_MACHINES = ("readyz", "metrics")  # they have a thread of their own, so that a busy worker still answers
+# How long a request may wait for a thread: of sixteen concurrent lists of 1,000 events the last one waits for more than
+# a second.
+QUEUE_TIMEOUT_SECONDS = 2.5
+T = TypeVar("T")
+Environ = dict[str, Any]
+
+
+class DjangoAnswer(NamedTuple):
+    """Django's answer: its content, or the path of a file or a temporary file with it."""
+
+    status: int
+    headers: list[tuple[str, str]]
+    content: bytes = b""
+    file: str | IO[bytes] | None = None
+
+
+class DjangoThreads:
+    """The threads of one web worker."""
+
+    def __init__(self, handler: WSGIHandler) -> None:
+        self._handler = handler
+        self._databases: list[BaseDatabaseWrapper] = []  # one a thread, for `close`
+        self._working, self._watched, self._for_steps = (
+            ThreadPoolExecutor(count, name, initializer=self._start)
+            for name, count in (("django", THREADS), ("watched", 1), ("steps", 1))
+        )
+
+    async def answer(self, environ: Environ, begun: float) -> DjangoAnswer:
+        """Django's answer to a request that began then (time.monotonic()); raises TooLate without a free thread."""
+        pool = self._watched if environ["PATH_INFO"] in paths_of(*WATCHED_BY_MACHINES) else self._working
+        future = pool.submit(self._answer, environ, begun + deadline.DEADLINE_SECONDS)
+        timer = asyncio.get_running_loop().call_later(QUEUE_TIMEOUT_SECONDS, future.cancel)  # if it has not begun
+        try:
+            return await asyncio.wrap_future(future)
+        except asyncio.CancelledError:
+            if future.cancelled():
+                raise TooLate from None
+            raise
+        finally:
+            timer.cancel()
+
+    async def run(self, function: Callable[[], T]) -> T:
+        """The result of a function that waits by itself, with the deadline and request id of the caller."""
+        context = copy_context()
+        return await asyncio.get_running_loop().run_in_executor(self._for_steps, lambda: context.run(_run, function))
+
+    def close(self) -> None:
+        """Wait for what is being answered, and close the threads' connections."""
+        for pool in (self._working, self._watched, self._for_steps):
+            pool.shutdown(wait=True)
+        for database in self._databases:
+            database.close()
+
+    def _start(self) -> None:
+        database = connections[DEFAULT_DB_ALIAS]
+        database.inc_thread_sharing()
+        self._databases.append(database)
+
+    def _answer(self, environ: Environ, until: float) -> DjangoAnswer:
+        headers: list[tuple[str, str]] = []
+        with deadline.until(until):
+            response = self._handler(environ, lambda _status, found, _error=None: headers.extend(found))  # type: ignore[arg-type]
+            try:
+                if response.streaming:
+                    return _file_of(response, headers)
+                return DjangoAnswer(response.status_code, headers, response.content)  # type: ignore[attr-defined]
+            finally:
+                response.close()
+
+
+def _run(function: Callable[[], T]) -> T:
+    try:
+        return function()
+    finally:
+        for connection in connections.all(initialized_only=True):
+            connection.close_if_unusable_or_obsolete()
+
+
+def _file_of(response: HttpResponseBase, headers: list[tuple[str, str]]) -> DjangoAnswer:
+    """The stream as a file, so that a client who reads slowly keeps no thread, connection or memory."""
+    name = getattr(getattr(response, "file_to_stream", None), "name", None)
+    if response.status_code == HTTPStatus.OK and isinstance(name, str):  # a static file
+        return DjangoAnswer(HTTPStatus.OK, headers, file=name)
+    chunks: Iterable[bytes] = response
+    with deadline.until(math.inf):  # an export may take longer than a request
+        file = tempfile.TemporaryFile()  # noqa: SIM115 - closed after it is sent
+        file.writelines(chunks)
+        file.flush()
+    headers = [(header, value) for header, value in headers if header != "Content-Length"]
+    return DjangoAnswer(response.status_code, [*headers, ("Content-Length", str(file.tell()))], file=file)
+
+
+def environ_of(scope: Any, headers: Mapping[str, str], body: bytes) -> Environ:
+    """The WSGI environment (PEP 3333) of a request."""
+    environ = {
+        "REQUEST_METHOD": scope.method,
+        "SCRIPT_NAME": "",
+        "PATH_INFO": scope.path.encode().decode("latin-1"),
+        "QUERY_STRING": scope.query_string,
+        "SERVER_NAME": UNKNOWN,  # Django takes it for the Host that a request did not name
+        "SERVER_PORT": scope.server.rpartition(":")[2],
+        "SERVER_PROTOCOL": f"HTTP/{scope.http_version}",
+        "REMOTE_ADDR": peer_of(scope),
+        "CONTENT_TYPE": headers.get("content-type", ""),
+        "CONTENT_LENGTH": headers.get("content-length", ""),
+        "wsgi.version": (1, 0),
+        "wsgi.url_scheme": scope.scheme,
+        "wsgi.input": io.BytesIO(body),
+        "wsgi.errors": sys.stderr,
+        "wsgi.multithread": True,
+        "wsgi.multiprocess": True,
+        "wsgi.run_once": False,
+    }
+    # A name with an underscore would be taken for one with a hyphen, such as X_Forwarded_For.
+    environ |= {f"HTTP_{n.upper().replace('-', '_')}": value for n, value in headers.items() if "_" not in n}
+    return environ
+
+
+def peer_of(scope: Any) -> str:
+    """The address of the connection, without its port."""
+    peer: str = scope.client.rpartition(":")[0]
+    return peer.strip("[]")
