@@ -32,7 +32,10 @@ def _parse(request: FastRequest) -> tuple[str, list[Event], int]:
     actions = _parse_actions(request.body)
     is_list, has_ids = request.body[:1] == b"[", any("event_id" in action for action in actions)
     line = (LIST_WITH_IDS if has_ids else LIST) if is_list else (ONE_WITH_ID if has_ids else ONE)
-    return line, [{"event_id": new_event_id()} | action for action in actions], len(actions)
+    for action in actions:
+        if "event_id" not in action:
+            action["event_id"] = new_event_id()
+    return line, actions, len(actions)
 
 
 def _parse_actions(body: bytes) -> list[Event]:

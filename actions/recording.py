@@ -14,7 +14,6 @@ from actions.models import TOPIC, UserAction
 from actions.outbox import QUEUE, WAKE, headers_of, payload_of, queue_messages
 from actions.signals import actions_recorded
 from ccweb.db.steps import AfterCommit, Blocking, Steps, run
-from ccweb.events.event_ids import new_event_id
 from ccweb.events.idempotency import Event, Verdict, record_once
 from ccweb.events.insert import PostgreSQLInsert, sqlite_insert
 from ccweb.request.request_id import request_id
@@ -62,7 +61,6 @@ def _send(actions: Sequence[Event]) -> Steps[None]:
 def _defaults(now: datetime, origins: Iterable[str]) -> Iterator[Event]:
     for origin in origins:
         yield {
-            "event_id": new_event_id(),
             "value": ZERO,
             "action_timestamp": now,
             "received_at": now,

@@ -7,7 +7,6 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from ccweb.db.steps import Steps, run
-from ccweb.events.event_ids import new_event_id
 from ccweb.events.idempotency import Event, Verdict, record_once
 from ccweb.events.insert import PostgreSQLInsert, sqlite_insert
 from visits.models import SiteVisit
@@ -21,7 +20,7 @@ def record_visits(*, visits: Sequence[Event]) -> list[Verdict]:
 
 
 def _defaults() -> Event:
-    return {"event_id": new_event_id(), "visit_timestamp": timezone.now()}
+    return {"visit_timestamp": timezone.now()}
 
 
 @cache

@@ -73,7 +73,8 @@ class LimitStatus(NamedTuple):
 
     def left(self) -> list[int]:
         """How many more requests pass in this window, for each limit."""
-        return [max(0, limit.most - count) for limit, count in zip(self.limits, self.counts, strict=True)]
+        left = [limit.most - count for limit, count in zip(self.limits, self.counts, strict=True)]
+        return left if min(left) >= 0 else [max(0, number) for number in left]
 
     def reset(self, limit: Limit) -> int:
         """Whole seconds, at least 1, until the limit's window ends."""

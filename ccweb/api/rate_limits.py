@@ -73,14 +73,17 @@ def rate_limit_headers(status: LimitStatus) -> dict[str, str]:
 
     RateLimit-Local says that Redis did not answer and this process counted alone.
     """
-    limits, left, tight = status.limits, status.left(), binding(status)
+    limits, left = status.limits, status.left()
+    fewest = min(left)
+    tight = limits[left.index(fewest)]
+    resets = [status.reset(limit) for limit in limits]
     headers = {
-        "RateLimit-Policy": ", ".join(f'"{limit.name}";q={limit.most};w={limit.seconds}' for limit in limits),
-        "RateLimit": ", ".join(
-            f'"{limit.name}";r={n};t={status.reset(limit)}' for limit, n in zip(limits, left, strict=True)
-        ),
+        "RateLimit-Policy": ", ".join([f'"{limit.name}";q={limit.most};w={limit.seconds}' for limit in limits]),
+        "RateLimit": ", ".join([f'"{li.name}";r={n};t={t}' for li, n, t in zip(limits, left, resets, strict=True)]),
         "RateLimit-Limit": str(tight.most),
-        "RateLimit-Remaining": str(min(left)),
+        "RateLimit-Remaining": str(fewest),
         "RateLimit-Reset": str(status.reset(tight)),
     }
-    return headers | {"RateLimit-Local": "?1"} if status.local else headers
+    if status.local:
+        headers["RateLimit-Local"] = "?1"
+    return headers

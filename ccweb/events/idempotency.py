@@ -10,6 +10,7 @@ from django.db import OperationalError, connection, models
 from ccweb.db.errors import sqlstate
 from ccweb.db.steps import Blocking, Steps
 from ccweb.events.erasure import erased_among
+from ccweb.events.event_ids import new_event_id
 
 Event = dict[str, Any]  # event_id is text: a UUID in its canonical form
 Status = Literal["accepted", "duplicate", "conflict", "erased"]
@@ -45,15 +46,18 @@ def record_once(
 ) -> Steps[list[Verdict]]:
     """The steps that store the events that are new; their result is the verdicts of all, in order.
 
-    `sent` holds the cleaned fields that the client sent; `defaults()` returns the others. An event is a duplicate when
-    every field that was sent equals the stored one. `fresh`: the caller generated the event_ids just now. Raises
-    DatabaseError when nothing is known to be stored.
+    `sent` holds the cleaned fields that the client sent; `defaults()` returns the others but the event_id. An event is
+    a duplicate when every field that was sent equals the stored one. `fresh`: the caller generated the event_ids just
+    now. Raises DatabaseError when nothing is known to be stored.
     """
-    events = [defaults() | fields for fields in sent]
-    stored: dict[str, Event] = {}  # by this call
-    erased: set[int] = set()
     if fresh is None:
         fresh = not any("event_id" in fields for fields in sent)
+    events = [defaults() | fields for fields in sent]
+    for event in events:
+        if "event_id" not in event:
+            event["event_id"] = new_event_id()
+    stored: dict[str, Event] = {}  # by this call
+    erased: set[int] = set()
     store = partial(insert, fresh=fresh)
     for _ in range(MAX_TRIES):
         first = _first(e for e in events if e["event_id"] not in stored and e["user_id"] not in erased)

@@ -4,12 +4,12 @@ Its asynchronous pipelines are not used: they take four times the CPU of the con
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from typing import Any
 
 import redis
 from django.conf import settings
+from hiredis import pack_command
 from redis.asyncio import ConnectionPool
 from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
@@ -60,10 +60,19 @@ class AsyncRedis:
 
     async def _send(self, commands: Sequence[Words]) -> list[Any]:
         connection = self._connection or await self._connect()
-        async with answered_within(settings.REDIS_OPTIONS["socket_timeout"]):
-            packed = [part for words in commands for part in connection.pack_command(*words)]
-            await connection.send_packed_command(b"".join(packed), check_health=False)
-            replies = [await _read(connection) for _ in commands]
+        loop = asyncio.get_running_loop()
+        async with asyncio.timeout(None) as timeout:
+            # A loop that was busy for so long reads what has arrived meanwhile before it gives up.
+            timer = loop.call_later(
+                settings.REDIS_OPTIONS["socket_timeout"], lambda: timeout.reschedule(loop.time() + GRACE_SECONDS)
+            )
+            try:
+                await connection.send_packed_command(
+                    b"".join([pack_command(tuple(words)) for words in commands]), check_health=False
+                )
+                replies = [await _read(connection) for _ in commands]
+            finally:
+                timer.cancel()
         self._connection = connection
         return replies
 
@@ -82,18 +91,3 @@ async def _read(connection: AbstractConnection) -> Any:
         return await connection.read_response()
     except ResponseError as error:
         return error
-
-
-@asynccontextmanager
-async def answered_within(seconds: float) -> AsyncIterator[None]:
-    """Raises TimeoutError when the block takes longer.
-
-    A loop that was busy for so long reads what has arrived meanwhile before it gives up.
-    """
-    loop = asyncio.get_running_loop()
-    async with asyncio.timeout(None) as timeout:
-        timer = loop.call_later(seconds, lambda: timeout.reschedule(loop.time() + GRACE_SECONDS))
-        try:
-            yield
-        finally:
-            timer.cancel()

@@ -2,7 +2,7 @@
 
 import re
 from contextvars import ContextVar
-from uuid import uuid4
+from secrets import token_hex
 
 ACCEPTABLE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 REQUEST_LOG = "ccweb.requests"  # the logger that writes one line a request
@@ -11,4 +11,4 @@ request_id: ContextVar[str] = ContextVar("request_id", default="")
 
 def request_id_of(given: str) -> str:
     """The X-Request-ID of the client or a proxy, if it is well-formed; else a new id."""
-    return given if ACCEPTABLE_ID.fullmatch(given) else uuid4().hex
+    return given if ACCEPTABLE_ID.fullmatch(given) else token_hex(16)

@@ -32,10 +32,11 @@ async def receive(protocol: Any, headers: Mapping[str, str]) -> bytes:
         return b""
     try:
         async with asyncio.timeout(BODY_TIMEOUT_SECONDS):
-            if length > MAX_LIST_BYTES:
-                async for _ in protocol:
-                    pass
-                return b""
-            return b"".join([chunk async for chunk in protocol])
+            if length <= MAX_LIST_BYTES:
+                body: bytes = await protocol()  # not by chunks: each would be another turn of the server's threads
+                return body
+            async for _ in protocol:
+                pass
+            return b""
     except TimeoutError:
         raise LateBody from None

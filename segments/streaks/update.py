@@ -3,7 +3,7 @@
 import logging
 import threading
 from collections.abc import Collection, Iterable
-from datetime import UTC
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
@@ -31,18 +31,31 @@ def update(actions: Iterable[dict[str, Any]]) -> None:
 
 def update_steps(actions: Iterable[dict[str, Any]]) -> Steps[None]:
     """The steps of update."""
-    days: dict[int, set[int]] = {}
-    for action in actions:
-        days.setdefault(action["user_id"], set()).add(action["action_timestamp"].astimezone(UTC).toordinal())
+    days = _days_of(actions)
     users = list(days)
-    for start in range(0, len(users), CHUNK):
-        some = {user_id: days[user_id] for user_id in users[start : start + CHUNK]}
+    chunks = [users[start : start + CHUNK] for start in range(0, len(users), CHUNK)]
+    try:
+        replies = yield Scripts([store.count_call({user_id: days[user_id] for user_id in some}) for some in chunks])
+    except FAILURES as error:
+        PENDING_REPAIRS.add(users, error)
+        return
+    for some, reply in zip(chunks, replies, strict=True):
         try:
-            (reply,) = yield Scripts([store.count_call(some)])
-            if notes := store.undecided(list(some), reply):
+            if notes := store.undecided(some, reply):
                 yield Blocking(partial(write_if_unchanged, notes))
         except FAILURES as error:
             PENDING_REPAIRS.add(some, error)
+
+
+def _days_of(actions: Iterable[dict[str, Any]]) -> dict[int, set[int]]:
+    """The days (ordinals, UTC) on which each user acted."""
+    days: dict[int, set[int]] = {}
+    ordinals: dict[datetime, int] = {}  # actions of a list that were sent without a time have the same one
+    for action in actions:
+        at = action["action_timestamp"]
+        ordinal = ordinals.get(at) or ordinals.setdefault(at, at.astimezone(UTC).toordinal())
+        days.setdefault(action["user_id"], set()).add(ordinal)
+    return days
 
 
 def recompute(user_ids: Collection[int]) -> None:

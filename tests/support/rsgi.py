@@ -69,6 +69,9 @@ class Protocol:
         for chunk in self._chunks:
             yield chunk
 
+    async def __call__(self) -> bytes:
+        return b"".join(self._chunks)
+
     def response_bytes(self, status: int, headers: list[tuple[str, str]], body: bytes) -> None:
         assert self.answer is None, "answered twice"
         assert all(isinstance(part, str) for pair in headers for part in pair)
