@@ -18,7 +18,7 @@ from ccweb.request import deadline
 class AsyncDeadlineConnection(psycopg.AsyncConnection[Any]):
     """psycopg's asynchronous connection, which is closed when PostgreSQL has not answered by the deadline."""
 
-    async def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
+    async def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:  # noqa: ASYNC109
         """Raises OperationalError at the deadline."""
         left = deadline.time_left()
         if left == math.inf or timeout is not None:

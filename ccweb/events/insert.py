@@ -67,8 +67,9 @@ class PostgreSQLInsert:
         listed = ", ".join([*self._columns, *self._common])
         values = ", ".join([*self._columns, *("%s" for _ in self._common)])
         conflict = "" if fresh else "ON CONFLICT (event_id) DO NOTHING "
-        # Not a join of the two: the plan for any number of events compares each with each, as it expects few of them.
-        new = "sent" if fresh else "sent WHERE event_id IN (SELECT event_id FROM stored)"
+        # The plan for any number of events expects few of them and would compare each with each in a join, and IN is
+        # planned as a join. What is tested for TRUE is not: the event_ids are hashed.
+        new = "sent" if fresh else "sent WHERE (event_id IN (SELECT event_id FROM stored)) IS TRUE"
         then = self._then.format(new=new)
         return (
             f"WITH sent AS (SELECT * FROM unnest({arrays}) WITH ORDINALITY AS t({names}) "

@@ -1,7 +1,13 @@
 """The deployed system, from an HTTP request to the message in Apache Kafka."""
 
+import http.client
 import json
+import threading
+import time
 import uuid
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 
 import psycopg
 import pytest
@@ -56,3 +62,50 @@ def test_a_stopped_web_process_lets_its_relay_finish(live_stack: Stack) -> None:
     log = live_stack.web.log.read_text()
     assert log.count("the relay thread has finished") == 2, "one a worker"
     assert "300 messages delivered" in log
+
+
+def test_a_stop_under_load_breaks_no_request(live_stack: Stack) -> None:
+    """Clients that keep their connections, as wrk and proxies do: each request is answered or never taken."""
+    live_stack.web.wait_for_workers()
+    host, _, port = live_stack.web.address.partition(":")
+    answered, broken, begun = Counter[int](), [], threading.Event()
+
+    def client() -> None:
+        while True:
+            connection = http.client.HTTPConnection(host, int(port), timeout=30)
+            try:
+                connection.connect()
+            except OSError:
+                return  # nobody listens any more
+            with closing(connection):
+                try:
+                    while True:
+                        body = json.dumps({"user_id": 1, "action_type": "load"})
+                        connection.request("POST", "/api/actions", body, {"Content-Type": "application/json"})
+                        answer = connection.getresponse()
+                        answer.read()
+                        answered[answer.status] += 1
+                        begun.set()
+                        if answer.getheader("Connection") == "close":
+                            break
+                except (OSError, http.client.HTTPException) as error:
+                    broken.append(error)
+
+    threads = [threading.Thread(target=client) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    assert begun.wait(60)
+    time.sleep(0.5)
+    live_stack.web.stop()
+    for thread in threads:
+        thread.join(60)
+    with psycopg.connect(live_stack.database_url) as connection:
+        stored = connection.execute("SELECT count(*) FROM user_actions WHERE action_type = 'load'").fetchone()
+    assert (broken, set(answered), stored) == ([], {201}, (answered[201],))
+
+
+def test_many_first_requests_get_the_same_schema(live_stack: Stack) -> None:
+    with ThreadPoolExecutor(16) as pool:
+        answers = list(pool.map(lambda _: live_stack.call("GET", "/api/schema"), range(32)))
+    assert {answer.status for answer in answers} == {200}
+    assert len({answer.body for answer in answers}) == 1

@@ -49,8 +49,13 @@ def _plan(sql: str) -> Plan:
     with connection.cursor() as cursor:
         cursor.execute(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {sql.replace('%', '%%')}", [])
         found = cursor.fetchone()[0]
-    root = (json.loads(found) if isinstance(found, str) else found)[0]["Plan"]
-    return Plan(sql, root["Shared Hit Blocks"] + root["Shared Read Blocks"], list(_nodes(root)))
+    nodes = nodes_of(found)
+    return Plan(sql, nodes[0]["Shared Hit Blocks"] + nodes[0]["Shared Read Blocks"], nodes)
+
+
+def nodes_of(explained: Any) -> list[dict[str, Any]]:
+    """The nodes of a plan, the topmost first, from the answer to EXPLAIN (FORMAT JSON)."""
+    return list(_nodes((json.loads(explained) if isinstance(explained, str) else explained)[0]["Plan"]))
 
 
 def _nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
