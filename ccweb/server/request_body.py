@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any
 
+from granian.rsgi import ProtocolClosed, ProtocolError  # type: ignore[attr-defined]
+
 from ccweb.api.parsers import MAX_LIST_BYTES
 
 BODY_TIMEOUT_SECONDS = 5.0  # from the end of the headers to the last byte
@@ -24,8 +26,8 @@ def length_of(headers: Mapping[str, str]) -> int:
 async def receive(protocol: Any, headers: Mapping[str, str]) -> bytes:
     """The body; empty if it is larger than MAX_LIST_BYTES. Raises LateBody.
 
-    It is shorter than announced when the client has closed its side. A client that waits for permission to send
-    (Expect: 100-continue) is not asked to send what is too large.
+    It is empty, and so shorter than announced, when the client has closed its side. A client that waits for permission
+    to send (Expect: 100-continue) is not asked to send what is too large.
     """
     length = length_of(headers)
     if not 0 < length <= MAX_DISCARDED_BYTES or (length > MAX_LIST_BYTES and "expect" in headers):
@@ -40,3 +42,5 @@ async def receive(protocol: Any, headers: Mapping[str, str]) -> bytes:
             return b""
     except TimeoutError:
         raise LateBody from None
+    except (ProtocolClosed, ProtocolError):
+        return b""

@@ -175,7 +175,10 @@ def test_a_redis_that_closed_the_connection_is_asked_again(client: FastClient, r
 def test_a_session_that_postgresql_has_ended_is_replaced(client: FastClient) -> None:
     client.one("POST", "/api/actions", {"user_id": 1, "action_type": "x"})
     with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE query LIKE 'WITH sent%'")
+        cursor.execute(
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND query LIKE 'WITH sent%'"
+        )
         assert cursor.rowcount == 1
     assert client.one("POST", "/api/actions", {"user_id": 1, "action_type": "x"}).status == 201
 
