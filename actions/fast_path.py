@@ -21,21 +21,23 @@ FRESH = (ONE, LIST)  # no client knows their event_ids yet, so no other transact
 
 def record_route() -> FastRoute:
     """POST /api/actions in JSON that is valid; whatever is odd goes to Django."""
-    lines = (ONE, ONE_WITH_ID, LIST, LIST_WITH_IDS)
-    return fast_route("actions", "POST", lines=lines, parse=_parse, steps=_record, answer=_answer)
+    # A second list is prepared while PostgreSQL stores the first one; single actions gather meanwhile instead.
+    queues = {ONE: 1, ONE_WITH_ID: 1, LIST: 2, LIST_WITH_IDS: 2}
+    return fast_route("actions", "POST", queues=queues, parse=_parse, steps=_record, render=_render)
 
 
 def _parse(request: FastRequest) -> tuple[str, list[Event], int]:
-    """The line, and the cleaned actions. Those without an event_id get it here, so that a retry stores none twice."""
+    """The queue, and the cleaned actions. Those without an event_id get it here, so that a second attempt of ours,
+    each request alone, stores none twice; a client that sends such an action again sends a new one."""
     if request.headers.get("content-type") != "application/json":
         raise NotEligible
     actions = _parse_actions(request.body)
     is_list, has_ids = request.body[:1] == b"[", any("event_id" in action for action in actions)
-    line = (LIST_WITH_IDS if has_ids else LIST) if is_list else (ONE_WITH_ID if has_ids else ONE)
+    queue = (LIST_WITH_IDS if has_ids else LIST) if is_list else (ONE_WITH_ID if has_ids else ONE)
     for action in actions:
         if "event_id" not in action:
             action["event_id"] = new_event_id()
-    return line, actions, len(actions)
+    return queue, actions, len(actions)
 
 
 def _parse_actions(body: bytes) -> list[Event]:
@@ -51,14 +53,14 @@ def _record(batch: Batch) -> Steps[list[list[Verdict]]]:
     """The verdicts on each request's actions."""
     actions = [action for request in batch.requests for action in request.argument]
     origins = [request.request_id for request in batch.requests for _ in request.argument]
-    fresh = batch.line in FRESH and not batch.again
+    fresh = batch.queue in FRESH and not batch.failed_before
     verdicts = iter((yield from record_steps(actions=actions, origins=origins, fresh=fresh)))
     return [list(islice(verdicts, request.events)) for request in batch.requests]
 
 
-def _answer(line: str, verdicts: Sequence[Verdict]) -> FastAnswer:
+def _render(queue: str, verdicts: Sequence[Verdict]) -> FastAnswer:
     view: Any = ActionViewSet()
-    if line in (ONE, ONE_WITH_ID):
+    if queue in (ONE, ONE_WITH_ID):
         return FastAnswer(*view.outcome(verdicts[0]))
     status, body, counts = view.list_outcome(verdicts)
     return FastAnswer(status, body, outcomes=counts)

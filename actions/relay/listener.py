@@ -31,7 +31,7 @@ os.register_at_fork(after_in_child=_replace_event)
 
 @receiver(actions_recorded)
 def wake_local_relay(**kwargs: Any) -> None:
-    """Wake the relay thread of this process."""
+    """Wake the relay thread of this process, on SQLite; on PostgreSQL the insert sends NOTIFY (WAKE in outbox.py)."""
     recorded_here.set()
 
 

@@ -1,8 +1,10 @@
-"""Steps: what a rule asks of the database and Redis, while it does not know who waits for them.
+"""Steps: what an operation asks of the database and Redis, while it does not know who waits for them.
 
-A rule that both Django's views and the event loop of a web worker use is a generator: it yields a step and gets its
-result, or its error, back. `run` performs the steps and blocks; ccweb.server.steps performs the same ones without
-blocking. So each rule stands once, and only the waiting differs.
+An operation that both Django's views and the event loop of a web worker use is a generator: it yields a step and gets
+its result, or its error, back. `run` performs the steps and blocks; ccweb.server.performer performs the same ones
+without blocking. So what is done stands once, and only the waiting differs. The longest chain is that of an action:
+serve -> record_steps -> record_once -> PostgreSQLInsert.steps, which yields the Query; then announce -> update_steps,
+which yields the Scripts of the streaks.
 """
 
 from collections.abc import Callable, Generator, Sequence
@@ -24,7 +26,7 @@ class Query(NamedTuple):
 
 
 class Scripts(NamedTuple):
-    """Lua scripts in one round trip; the replies, each to be read by `answer`. Raises DependencyUnavailable."""
+    """Lua scripts in one round trip; the replies, each to be read by `value_of`. Raises DependencyUnavailable."""
 
     calls: Sequence[Call]
 
@@ -46,13 +48,13 @@ Steps = Generator[Step, Any, T]
 
 
 def run(steps: Steps[T]) -> T:
-    """Perform the steps, one after another in this thread; returns the result of the rule, raises what it raises."""
+    """The result of the operation, whose steps this thread performs; raises what it raises."""
     try:
         step = next(steps)
         while True:
             try:
                 result = _perform(step)
-            except Exception as error:  # noqa: BLE001 - the rule decides what becomes of it
+            except Exception as error:  # noqa: BLE001 - the operation decides what becomes of it
                 step = steps.throw(error)
             else:
                 step = steps.send(result)

@@ -27,6 +27,7 @@ class AsyncRedis:
 
     def __init__(self) -> None:
         self._connection: AbstractConnection | None = None
+        self._timeout = 0.0  # seconds, of the URL or of REDIS_OPTIONS
 
     async def run_scripts(self, calls: Sequence[Call]) -> list[Any]:
         """As ccweb.redis.client.run_scripts."""
@@ -77,12 +78,15 @@ class AsyncRedis:
         return replies
 
     async def _connect(self) -> AbstractConnection:
-        options = settings.REDIS_OPTIONS | {"retry": Retry(NoBackoff(), 0), "socket_timeout": None}
-        connection: AbstractConnection = ConnectionPool.from_url(settings.REDIS_URL, **options).make_connection()  # type: ignore[no-untyped-call]
-        await connection.connect()  # type: ignore[no-untyped-call]
-        for call, check in ON_CONNECT:
-            await connection.send_command(*call.words(whole=True))
-            check(await _read(connection))
+        options = settings.REDIS_OPTIONS | {"retry": Retry(NoBackoff(), 0)}
+        pool = ConnectionPool.from_url(settings.REDIS_URL, **options)
+        self._timeout = pool.connection_kwargs["socket_timeout"]
+        connection: AbstractConnection = pool.connection_class(**pool.connection_kwargs | {"socket_timeout": None})
+        async with asyncio.timeout(self._timeout + pool.connection_kwargs["socket_connect_timeout"]):
+            await connection.connect()  # type: ignore[no-untyped-call]
+            for call, check in ON_CONNECT:
+                await connection.send_command(*call.words(whole=True))
+                check(await _read(connection))
         return connection
 
 

@@ -60,16 +60,16 @@ def command(*words: Any, by: redis.Redis | None = None, breaker: Breaker = REDIS
     """The reply to one command; raises DependencyUnavailable or CommandRefused."""
     with breaker.guard():
         (reply,) = _send(by or client(settings.REDIS_URL), [words])
-    return answer(reply)
+    return value_of(reply)
 
 
 def run_script(call: Call, by: redis.Redis | None = None, breaker: Breaker = REDIS) -> Any:
     """The reply of a script; raises DependencyUnavailable or CommandRefused."""
-    return answer(run_scripts([call], by, breaker)[0])
+    return value_of(run_scripts([call], by, breaker)[0])
 
 
 def run_scripts(calls: Sequence[Call], by: redis.Redis | None = None, breaker: Breaker = REDIS) -> list[Any]:
-    """The replies of scripts in one round trip, each to be read by `answer`; raises DependencyUnavailable."""
+    """The replies of scripts in one round trip, each to be read by `value_of`; raises DependencyUnavailable."""
     server = by or client(settings.REDIS_URL)
     with breaker.guard():
         replies = _send(server, [call.words() for call in calls])
@@ -84,12 +84,12 @@ def unknown_scripts(replies: Sequence[Any]) -> list[int]:
     return [place for place, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
 
 
-def answer(found: Any) -> Any:
+def value_of(reply: Any) -> Any:
     """The value of a reply; raises CommandRefused for an error."""
     # Outside the breaker's guard: a server that refuses a command is available, so the breaker stays closed.
-    if isinstance(found, ResponseError):
-        raise CommandRefused(str(found)) from found
-    return found
+    if isinstance(reply, ResponseError):
+        raise CommandRefused(str(reply)) from reply
+    return reply
 
 
 def _send(server: redis.Redis, commands: Sequence[Words]) -> list[Any]:

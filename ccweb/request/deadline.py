@@ -9,13 +9,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-DEADLINE_SECONDS = 4.0  # from the first byte to the answer; a request that still waits for PostgreSQL then gets 503
+DEADLINE_SECONDS = 4.0  # from the last byte of a request to its answer; one that still waits for PostgreSQL then is 503
 _deadline: ContextVar[float | None] = ContextVar("deadline", default=None)  # of time.monotonic()
 
 
 @contextmanager
 def until(moment: float) -> Iterator[None]:
-    """Answer a request until a moment of time.monotonic(), math.inf for a stream."""
+    """A request is to be answered until a moment of time.monotonic(), math.inf for a stream.
+
+    It cancels nothing: connections to PostgreSQL read it. Redis has timeouts of its own.
+    """
     token = _deadline.set(moment)
     try:
         yield

@@ -54,17 +54,17 @@ class DjangoThreads:
             for name, count in (("django", THREADS), ("watched", 1), ("steps", 1))
         )
 
-    async def answer(self, environ: Environ, begun: float) -> DjangoAnswer:
-        """Django's answer to a request that began then (time.monotonic()); raises TooLate without a free thread."""
+    async def answer(self, environ: Environ, until: float) -> DjangoAnswer:
+        """Django's answer, with a deadline of time.monotonic(); raises TooLate without a free thread."""
         pool = self._watched if environ["PATH_INFO"] in paths_of(*WATCHED_BY_MACHINES) else self._working
-        future = pool.submit(self._answer, environ, begun + deadline.DEADLINE_SECONDS)
+        future = pool.submit(self._answer, environ, until)
         timer = asyncio.get_running_loop().call_later(QUEUE_TIMEOUT_SECONDS, future.cancel)  # if it has not begun
         try:
             return await asyncio.wrap_future(future)
         except asyncio.CancelledError:
-            if future.cancelled():
-                raise TooLate from None
-            raise
+            if asyncio.current_task().cancelling():  # type: ignore[union-attr]  # the worker stops
+                raise
+            raise TooLate from None
         finally:
             timer.cancel()
 

@@ -1,7 +1,7 @@
 """The web worker's application (RSGI): one event loop answers or hands on every request of the worker.
 
-The life of a request: its body is read; if it is one for a fast route (fast_path.py) it waits in the line of that route
-until the batch before it is done (batching.py), and its batch is answered by the steps of the route (steps.py);
+The life of a request: its body is read; if it is one for a fast route (fast_path.py) it waits in a queue of that route
+until the batch before it is done (batching.py), and its batch is answered by the steps of the route (performer.py);
 otherwise one of a few threads asks Django (django_threads.py).
 """
 
@@ -23,12 +23,12 @@ from ccweb.api.routes import paths_of
 from ccweb.request import deadline
 from ccweb.request.request_id import request_id, request_id_of
 from ccweb.server import fast_path, request_body, worker
-from ccweb.server.batching import Batcher, TooLate
+from ccweb.server.batching import Batcher, TooLate, Work
 from ccweb.server.common_headers import JSON
-from ccweb.server.django_threads import QUEUE_TIMEOUT_SECONDS, DjangoThreads, environ_of, peer_of
+from ccweb.server.django_threads import DjangoThreads, environ_of, peer_of
 from ccweb.server.fast_route import FastAnswer, FastRequest, FastRoute, NotEligible, PendingRequest
+from ccweb.server.performer import Performer
 from ccweb.server.request_log import log_request
-from ccweb.server.steps import Performer
 
 UNREADABLE = "\N{REPLACEMENT CHARACTER}"  # for a header whose value is not ASCII
 LATE = Problem(408, "The body did not arrive in time.", {"Connection": "close"})
@@ -52,18 +52,22 @@ class EventLoop:
         self._fast_path = fast_path.FastPath(routes if connection.vendor == "postgresql" else ())
         self._performers: list[Performer] = []
         self._lag: asyncio.Task[None] | None = None
-        self._lines = {(route.route, line): self._line(route, line) for route in routes for line in route.lines}
+        # Each batch that runs has its own connections: to PostgreSQL there are the sum of the queues, and the threads'.
+        self._queues = {(route.route, queue): self._batcher(route, queue) for route in routes for queue in route.queues}
 
-    def _line(self, route: FastRoute, line: str) -> Batcher[PendingRequest, FastAnswer]:
+    def _batcher(self, route: FastRoute, queue: str) -> Batcher[PendingRequest, FastAnswer]:
+        return Batcher([self._work(route, queue) for _ in range(route.queues[queue])])
+
+    def _work(self, route: FastRoute, queue: str) -> Work[PendingRequest, FastAnswer]:
         performer = Performer(self._threads.run)
         self._performers.append(performer)
 
         async def answer(requests: Sequence[PendingRequest]) -> Sequence[FastAnswer]:
             request_id.set(",".join(request.request_id for request in requests))  # for what is logged meanwhile
             with deadline.until(min(request.deadline for request in requests)):
-                return await performer.run(fast_path.serve(route, line, requests))
+                return await performer.run(fast_path.serve(route, queue, requests))
 
-        return Batcher(answer, deadline.DEADLINE_SECONDS - QUEUE_TIMEOUT_SECONDS)
+        return answer
 
     def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None:
         """Called by granian before the first request."""
@@ -80,7 +84,7 @@ class EventLoop:
 
     async def __rsgi__(self, scope: Any, protocol: Any) -> None:
         """Answer one request."""
-        exchange = Exchange(scope, protocol, self.stopping)
+        exchange = Exchange(scope, protocol, self)
         request_id.set(exchange.request_id)
         try:
             await self._answer(exchange)
@@ -94,11 +98,12 @@ class EventLoop:
 
     async def _answer(self, exchange: "Exchange") -> None:
         if exchange.method in ("GET", "HEAD") and exchange.path in paths_of("healthz"):
-            exchange.answer("healthz", FastAnswer(HTTPStatus.OK, ALIVE))
+            exchange.send_json("healthz", FastAnswer(HTTPStatus.OK, ALIVE))
             return
         body = await request_body.receive(exchange.protocol, exchange.headers)
-        if not await self._answer_fast(exchange, body):
-            await self._ask_django(exchange, body)
+        until = time.monotonic() + deadline.DEADLINE_SECONDS
+        if not await self._answer_fast(exchange, body, until):
+            await self._ask_django(exchange, body, until)
 
     async def _close(self) -> None:
         if self._lag:
@@ -106,7 +111,7 @@ class EventLoop:
         for performer in self._performers:
             await performer.close()
 
-    async def _answer_fast(self, exchange: "Exchange", body: bytes) -> bool:
+    async def _answer_fast(self, exchange: "Exchange", body: bytes, until: float) -> bool:
         """False when Django has to answer; then nothing has changed."""
         found = self._fast_path.route_for(exchange.method, exchange.path)
         if found is None or not exchange.is_plain or len(body) != request_body.length_of(exchange.headers):
@@ -115,20 +120,18 @@ class EventLoop:
         scope = exchange.scope
         request = FastRequest(scope.query_string, exchange.headers, peer_of(scope), body)
         try:
-            line, pending, permission = self._fast_path.decide(
-                route, variables, request, exchange.request_id, exchange.begun + deadline.DEADLINE_SECONDS
-            )
+            queue, pending, permission = self._fast_path.decide(route, variables, request, exchange.request_id, until)
         except NotEligible:
             return False
-        answer = await self._lines[route.route, line](pending)
+        answer = await self._queues[route.route, queue](pending)
         shared = permission.shared.of_view if answer.by_view else permission.shared.of_limits
-        exchange.answer(route.route, answer, shared)
+        exchange.send_json(route.route, answer, shared)
         return True
 
-    async def _ask_django(self, exchange: "Exchange", body: bytes) -> None:
+    async def _ask_django(self, exchange: "Exchange", body: bytes, until: float) -> None:
         environ = environ_of(exchange.scope, exchange.all_headers(), body)
         environ["HTTP_X_REQUEST_ID"] = exchange.request_id
-        answer = await self._threads.answer(environ, exchange.begun)
+        answer = await self._threads.answer(environ, until)
         exchange.send(answer.status, answer.headers, answer.content, answer.file)
 
 
@@ -145,9 +148,9 @@ async def measure_lag() -> None:
 class Exchange:
     """One request and the way to answer it."""
 
-    def __init__(self, scope: Any, protocol: Any, stopping: bool) -> None:
+    def __init__(self, scope: Any, protocol: Any, event_loop: EventLoop) -> None:
         self.scope, self.protocol, self.begun = scope, protocol, time.monotonic()
-        self.method, self.path, self._stopping = scope.method, scope.path, stopping
+        self.method, self.path, self._event_loop = scope.method, scope.path, event_loop
         items = scope.headers.items()
         self.headers: dict[str, str] = dict(items)
         # No header was sent twice, and each can be read.
@@ -166,9 +169,9 @@ class Exchange:
     def refuse(self, refusal: Problem) -> None:
         """Answer with a problem instead of Django."""
         body = problem(refusal.status, refusal.detail)
-        self.answer("unmatched", FastAnswer(refusal.status, body, refusal.headers))
+        self.send_json("unmatched", FastAnswer(refusal.status, body, refusal.headers))
 
-    def answer(self, route: str, answer: FastAnswer, shared: Sequence[tuple[str, str]] = ()) -> None:
+    def send_json(self, route: str, answer: FastAnswer, shared: Sequence[tuple[str, str]] = ()) -> None:
         """Answer in JSON instead of Django, with one log line."""
         kind = JSON if answer.status < HTTPStatus.BAD_REQUEST else PROBLEM_JSON
         own = [("Content-Type", kind), ("X-Request-ID", self.request_id), *answer.headers.items()]
@@ -187,7 +190,7 @@ class Exchange:
         self, status: int, headers: list[tuple[str, str]], content: bytes, file: str | IO[bytes] | None = None
     ) -> None:
         """Give the answer to the server, which writes it; nothing waits for the client."""
-        if self._stopping:
+        if self._event_loop.stopping:
             headers = [*headers, ("Connection", "close")]
         if file is None:
             self.protocol.response_bytes(status, headers, content)

@@ -66,9 +66,9 @@ class FastPath:
     def decide(
         self, route: FastRoute, variables: Mapping[str, Any], request: FastRequest, request_id: str, deadline: float
     ) -> tuple[str, PendingRequest, Permission]:
-        """The line of a request and what it waits for; raises NotEligible when Django has to answer it.
+        """The queue of a request and what it waits for; raises NotEligible when Django has to answer it.
 
-        Nothing is changed or counted by it.
+        It stores and counts nothing.
         """
         headers = request.headers
         if request.query or any(name in headers for name in UNUSUAL):
@@ -76,8 +76,8 @@ class FastPath:
         permission = self._permission(route, request)
         if any(name in headers for name in permission.shared.varying):  # Django's answer may be another
             raise NotEligible
-        line, argument, events = route.parse(request, **variables)
-        return line, PendingRequest(argument, events, permission.limits, request_id, deadline), permission
+        queue, argument, events = route.parse(request, **variables)
+        return queue, PendingRequest(argument, events, permission.limits, request_id, deadline), permission
 
     def _permission(self, route: FastRoute, request: FastRequest) -> Permission:
         """What the request may do, by the decisive headers; asked again after PERMISSION_SECONDS at the latest."""
@@ -124,12 +124,13 @@ def _allowed_until(scope: str, meta: dict[str, str]) -> float:
     return until
 
 
-def serve(route: FastRoute, line: str, requests: Sequence[PendingRequest]) -> Steps[list[FastAnswer]]:
+def serve(route: FastRoute, queue: str, requests: Sequence[PendingRequest]) -> Steps[list[FastAnswer]]:
     """The steps that count requests in their limits and answer those that pass; one answer each, in order."""
     calls = route.redis_calls([request.argument for request in requests])
     statuses, replies = yield from consume_steps([request.limits for request in requests], *calls)
     passed = [request for request, status in zip(requests, statuses, strict=True) if status.passed]
-    batch = Batch(line, passed, replies if len(passed) == len(requests) else None, again=False)
+    # Once some are refused, the replies are not those to the others: the route asks Redis again.
+    batch = Batch(queue, passed, replies if len(passed) == len(requests) else None, failed_before=False)
     answers = iter((yield from _answers(route, batch)))
     return [_with_limits(status, next(answers) if status.passed else _too_many(status)) for status in statuses]
 
@@ -143,19 +144,19 @@ def _answers(route: FastRoute, batch: Batch) -> Steps[list[FastAnswer]]:
         if len(batch.requests) > 1 and _is_about_one(error):
             return (yield from _each_alone(route, batch))
         return [_failure(route, error)] * len(batch.requests)
-    return [_answer(route, batch.line, result) for result in results]
+    return [_render(route, batch.queue, result) for result in results]
 
 
 def _each_alone(route: FastRoute, batch: Batch) -> Steps[list[FastAnswer]]:
     answers: list[FastAnswer] = []
     for request in batch.requests:
-        answers += yield from _answers(route, Batch(batch.line, [request], None, again=True))
+        answers += yield from _answers(route, Batch(batch.queue, [request], None, failed_before=True))
     return answers
 
 
-def _answer(route: FastRoute, line: str, result: Any) -> FastAnswer:
+def _render(route: FastRoute, queue: str, result: Any) -> FastAnswer:
     try:
-        return route.answer(line, result)
+        return route.render(queue, result)
     except Exception as error:  # noqa: BLE001 - as above; the others get their answers
         return _failure(route, error)
 

@@ -37,16 +37,16 @@ class PendingRequest(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """Requests of one line that are answered together.
+    """Requests of one queue that are answered together.
 
-    `replies` are those of Redis to the route's calls, None when it has to ask itself. `again`: the statement for these
-    requests has failed before.
+    `replies` are those of Redis to the route's calls, None when it has to ask itself. `failed_before`: the statement
+    for these requests has failed, and may have stored them.
     """
 
-    line: str
+    queue: str
     requests: Sequence[PendingRequest]
     replies: Sequence[Any] | None
-    again: bool
+    failed_before: bool
 
 
 class FastAnswer(NamedTuple):
@@ -62,10 +62,11 @@ class FastAnswer(NamedTuple):
 class FastRoute(NamedTuple):
     """One route, and the functions that answer its requests.
 
-    `parse` gets the request and the variables of its path. It returns the line the request waits in, its argument and
-    its number of events, or raises NotEligible. Requests of different lines never wait for each other: those that
-    another transaction may block have a line of their own. `redis_calls` are sent in the same round trip as the limits.
-    `steps` does the work of a batch and returns one result a request; `answer` turns a result into the answer.
+    `parse` gets the request and the variables of its path. It returns the queue the request waits in, its argument and
+    its number of events, or raises NotEligible. Requests of different queues never wait for each other: those that
+    another transaction may block have a queue of their own. `queues` says how many batches of each run at a time, each
+    with connections of its own. `redis_calls` are sent in the same round trip as the
+    limits. `steps` does the work of a batch and returns one result a request; `render` turns a result into the answer.
     """
 
     method: str
@@ -73,24 +74,24 @@ class FastRoute(NamedTuple):
     path: RoutePattern
     view: type[GenericViewSet]
     scope: str
-    lines: Sequence[str]
+    queues: Mapping[str, int]
     parse: Callable[..., tuple[str, Any, int]]
     redis_calls: Callable[[Sequence[Any]], Sequence[Call]]
     steps: Callable[[Batch], Steps[Sequence[Any]]]
-    answer: Callable[[str, Any], FastAnswer]
+    render: Callable[[str, Any], FastAnswer]
 
 
 def fast_route(
     name: str,
     method: str,
     *,
-    lines: Sequence[str],
+    queues: Mapping[str, int],
     parse: Callable[..., tuple[str, Any, int]],
     steps: Callable[[Batch], Steps[Sequence[Any]]],
-    answer: Callable[[str, Any], FastAnswer],
+    render: Callable[[str, Any], FastAnswer],
     redis_calls: Callable[[Sequence[Any]], Sequence[Call]] = lambda arguments: (),
 ) -> FastRoute:
     """The FastRoute of a named URL pattern, with the scope that its viewset declares for the method."""
     route, view = next((path[1:], pattern.callback.cls) for path, pattern in routes() if pattern.name == name)  # type: ignore[attr-defined]
     path, scope = RoutePattern(route, is_endpoint=True), str(needed_scope(view, method))
-    return FastRoute(method, route, path, view, scope, lines, parse, redis_calls, steps, answer)
+    return FastRoute(method, route, path, view, scope, queues, parse, redis_calls, steps, render)

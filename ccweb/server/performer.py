@@ -1,4 +1,4 @@
-"""The steps of a rule (ccweb.db.steps), performed by the event loop without blocking it."""
+"""The steps of an operation (ccweb.db.steps), performed by the event loop without blocking it."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
@@ -11,19 +11,19 @@ T = TypeVar("T")
 
 
 class Performer:
-    """Performs steps by its own connections; one rule at a time."""
+    """Performs steps by its own connections; one operation at a time."""
 
     def __init__(self, in_thread: Callable[[Callable[[], Any]], Awaitable[Any]]) -> None:
         self._database, self._redis, self._in_thread = AsyncDatabase(), AsyncRedis(), in_thread
 
     async def run(self, steps: Steps[T]) -> T:
-        """The result of the rule; raises what it raises. As ccweb.db.steps.run."""
+        """The result of the operation; raises what it raises. As ccweb.db.steps.run."""
         try:
             step = next(steps)
             while True:
                 try:
                     result = await self._perform(step)
-                except Exception as error:  # noqa: BLE001 - the rule decides what becomes of it
+                except Exception as error:  # noqa: BLE001 - the operation decides what becomes of it
                     step = steps.throw(error)
                 else:
                     step = steps.send(result)

@@ -8,20 +8,20 @@ from ccweb.server.fast_route import Batch, FastAnswer, FastRequest, FastRoute, N
 from segments import streaks
 from segments.recommendations.recommend import Recommendation, recommend_steps
 
-LINE = "recommendation"
+QUEUE = "recommendation"
 
 
 def recommendation_route() -> FastRoute:
     """GET /api/user-segments/{user_id}/recommendation."""
     return fast_route(
-        "recommendation", "GET", lines=(LINE,), parse=_parse, steps=_steps, answer=_answer, redis_calls=_redis_calls
+        "recommendation", "GET", queues={QUEUE: 1}, parse=_parse, steps=_steps, render=_render, redis_calls=_redis_calls
     )
 
 
 def _parse(request: FastRequest, user_id: int) -> tuple[str, int, int]:
     if request.body:
         raise NotEligible
-    return LINE, user_id, 1
+    return QUEUE, user_id, 1
 
 
 def _redis_calls(user_ids: Sequence[int]) -> Sequence[Call]:
@@ -32,5 +32,5 @@ def _steps(batch: Batch) -> Steps[list[Recommendation]]:
     return recommend_steps([request.argument for request in batch.requests], batch.replies)
 
 
-def _answer(line: str, recommendation: Recommendation) -> FastAnswer:
+def _render(queue: str, recommendation: Recommendation) -> FastAnswer:
     return FastAnswer(200, recommendation.as_json())

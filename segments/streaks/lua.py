@@ -155,7 +155,7 @@ return -1
 """
 
 # KEYS: the completeness mark, the lock of the rebuild. ARGV: the lock's token. A missing lock: Redis lost data.
-COMPLETE = """
+MARK_COMPLETE = """
 if redis.call('GET', KEYS[2]) ~= ARGV[1] then return 0 end
 redis.call('SET', KEYS[1], string.match(redis.call('INFO', 'server'), 'run_id:(%w+)'))
 redis.call('DEL', KEYS[2])

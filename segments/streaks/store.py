@@ -11,7 +11,7 @@ from typing import Any
 from django.utils import timezone
 
 from ccweb.redis.circuit_breaker import DependencyUnavailable
-from ccweb.redis.client import Call, answer
+from ccweb.redis.client import Call, value_of
 from segments.streaks import lua
 from segments.streaks.from_actions import Run
 from segments.streaks.redis_connection import COMPLETE, command, run_script
@@ -42,7 +42,7 @@ def count_call(days: Mapping[int, Iterable[int]]) -> Call:
 
 def undecided(user_ids: Sequence[int], reply: Any) -> Notes:
     """The users whose streak only the database can determine, from the reply of `count_call`."""
-    return _notes(user_ids, answer(reply))
+    return _notes(user_ids, value_of(reply))
 
 
 def write_if_unchanged(notes: Notes, runs: Mapping[int, Run]) -> Notes:
@@ -67,7 +67,7 @@ def parse_replies(replies: Sequence[Any]) -> list[Found]:
     """The result of `read_call` from its replies. Raises DependencyUnavailable when there is none."""
     if not replies:
         raise DependencyUnavailable("redis did not answer the call that was sent with it")
-    return _found(answer(replies[0]))
+    return _found(value_of(replies[0]))
 
 
 def read_notes(user_ids: Collection[int]) -> Notes:
@@ -109,7 +109,7 @@ def hold_rebuild(token: str) -> bool:
 
 def complete_rebuild(token: str) -> bool:
     """Mark the streaks complete; False when Redis lost data since the lock was taken."""
-    return bool(run_script(lua.COMPLETE, [COMPLETE, REBUILDING], [token]))
+    return bool(run_script(lua.MARK_COMPLETE, [COMPLETE, REBUILDING], [token]))
 
 
 def _found(reply: Sequence[Any]) -> list[Found]:

@@ -1,12 +1,15 @@
 """Commands and scripts in a real Redis, by redis-py's pool."""
 
+import asyncio
 from collections.abc import Iterator
 
 import pytest
 import redis
+from pytest_django import Settings
 
-from ccweb.redis.circuit_breaker import Breaker, DependencyUnavailable
-from ccweb.redis.client import Call, CommandRefused, answer, client, command, run_scripts
+from ccweb.redis.async_client import AsyncRedis
+from ccweb.redis.circuit_breaker import REDIS, Breaker, DependencyUnavailable
+from ccweb.redis.client import Call, CommandRefused, client, command, run_scripts, value_of
 from tests.support.servers import LONG_TIMEOUTS, Redis
 
 DOUBLE = Call("return 2 * ARGV[1]", [], [21])
@@ -46,7 +49,7 @@ def test_an_error_is_one_of_the_replies_and_opens_no_breaker(line: redis.Redis) 
     refused, double = run_scripts([FAIL, DOUBLE], line, circuit)
     assert double == 42
     with pytest.raises(CommandRefused, match="no"):
-        answer(refused)
+        value_of(refused)
     with pytest.raises(CommandRefused):
         command("GET", by=line, breaker=circuit)
     assert not circuit.is_open
@@ -67,6 +70,30 @@ def test_a_late_reply_is_not_given_to_another_caller(redis_server: Redis, raw: r
     raw.client_unpause()
     assert command("PING", by=line, breaker=breaker()) is True
     assert connections(raw) == 1
+
+
+def test_the_event_loop_waits_for_a_frozen_server_no_longer_than_its_timeouts(
+    redis_server: Redis, settings: Settings
+) -> None:
+    settings.REDIS_URL = f"{redis_server.url}/0"
+
+    async def run() -> None:
+        connection = AsyncRedis()
+        assert await connection.run_scripts([DOUBLE]) == [42]
+        redis_server.freeze()
+        try:
+            async with asyncio.timeout(20):
+                for _ in range(2):  # on the open connection, then on a new one: the kernel accepts it
+                    with pytest.raises(DependencyUnavailable, match="does not answer"):
+                        await connection.run_scripts([DOUBLE])
+                    REDIS.reset()
+        finally:
+            redis_server.thaw()
+        settings.REDIS_URL = f"{redis_server.url}/0{LONG_TIMEOUTS}"
+        assert (await connection.run_scripts([DOUBLE, FAIL]))[0] == 42
+        await connection.close()
+
+    asyncio.run(run())
 
 
 def test_a_long_outage_uses_nothing_up(line: redis.Redis, redis_server: Redis) -> None:

@@ -21,10 +21,10 @@ class Number(NamedTuple):
 class Squares:
     """Work that waits for a signal, records its batches, and answers each number with its square."""
 
-    def __init__(self) -> None:
+    def __init__(self, works: int = 1) -> None:
         self.go_on = asyncio.Event()
         self.batches: list[list[int]] = []
-        self.batcher: Batcher[Number, int] = Batcher(self, 1.5)
+        self.batcher: Batcher[Number, int] = Batcher([self] * works)
 
     async def __call__(self, asked: Sequence[Number]) -> list[int]:
         self.batches.append([number.value for number in asked])
@@ -34,9 +34,9 @@ class Squares:
         return [number.value**2 for number in asked]
 
 
-def in_loop(test: Callable[[Squares], Awaitable[None]]) -> None:
+def in_loop(test: Callable[[Squares], Awaitable[None]], works: int = 1) -> None:
     async def run() -> None:
-        await test(Squares())
+        await test(Squares(works))
 
     asyncio.run(run())
 
@@ -122,3 +122,19 @@ def test_a_request_that_has_waited_too_long_is_told_so_and_no_work_begins() -> N
         assert work.batches == [[1], [3]]
 
     in_loop(run)
+
+
+def test_with_two_works_two_batches_run_at_a_time() -> None:
+    async def run(work: Squares) -> None:
+        futures = [work.batcher(Number(1))]
+        await asyncio.sleep(0)
+        futures.append(work.batcher(Number(2)))
+        await asyncio.sleep(0)
+        futures += [work.batcher(Number(n)) for n in (3, 4)]
+        await asyncio.sleep(0)
+        assert work.batches == [[1], [2]]
+        work.go_on.set()
+        assert await answers(futures) == [1, 4, 9, 16]
+        assert work.batches == [[1], [2], [3, 4]]
+
+    in_loop(run, works=2)

@@ -42,7 +42,7 @@ def serve() -> Iterator[Callable[..., list[Any]]]:
 
         async def ask() -> list[Any]:
             environs = [environ_of(Request("GET", path).scope(), {}, b"") for path in paths]
-            asked = [made[-1].answer(environ, time.monotonic()) for environ in environs]
+            asked = [made[-1].answer(environ, time.monotonic() + 4) for environ in environs]
             return await asyncio.gather(*asked, return_exceptions=True)
 
         return asyncio.run(ask())

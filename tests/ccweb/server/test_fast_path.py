@@ -342,6 +342,18 @@ def test_a_database_that_is_away_is_503(client: FastClient, monkeypatch: pytest.
     assert not client.django.given
 
 
+def test_a_read_only_replica_is_503(make_client: Callable[[], FastClient]) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT current_database()")
+        alter = f"ALTER DATABASE {cursor.fetchone()[0]}"
+        cursor.execute(f"{alter} SET default_transaction_read_only = on")
+        try:
+            answer = make_client().one("POST", "/api/actions", ACTION)
+        finally:
+            cursor.execute(f"{alter} RESET default_transaction_read_only")
+    assert (answer.status, answer.json()["detail"]) == (503, "The database does not answer; try again.")
+
+
 def test_it_is_counted_and_logged_like_any_other(client: FastClient, caplog: pytest.LogCaptureFixture) -> None:
     requests, events = REQUESTS.labels("POST", "api/actions", 201), EVENTS.labels("actions", "accepted")
     before = requests._value.get(), events._value.get()
