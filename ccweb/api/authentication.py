@@ -16,6 +16,7 @@ from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.request import Request
 
 from ccweb.api.models import LAST_USE_EVERY, ApiKey
+from ccweb.db.errors import log_database_error
 
 logger = logging.getLogger(__name__)
 SCHEME = "Api-Key"
@@ -60,7 +61,7 @@ def presented_key(meta: MutableMapping[str, Any]) -> PresentedKey | None:
 
 
 def digest(key: str) -> str:
-    """The digest that caches and counters use instead of the key: the key itself is never stored."""
+    """The digest that the cache of grants and the counters use instead of the key."""
     return sha256(key.encode()).hexdigest()[:32]
 
 
@@ -73,30 +74,38 @@ class KeyCache:
 
     def get(self, key: PresentedKey) -> Grant | None:
         """What a key allows; None when it is not valid. Raises DatabaseError when the look-up fails."""
-        name, now = key.digest, time.monotonic()
-        until, grant = self._entries.get(name, NEVER)
-        if now >= until:
-            grant = look_up(key.text)
-            if len(self._entries) >= CACHE_KEYS:
-                self._entries.clear()
-                self._refreshing.clear()
-            self._entries[name] = (now + CACHE_SECONDS, grant)
-        return grant
+        until, grant = self._entries.get(key.digest, NEVER)
+        return grant if time.monotonic() < until else self._look_up(key)
 
-    def cached(self, key: PresentedKey) -> tuple[Grant | None, float]:
-        """What a key allows by its cache entry, and until when (time.monotonic()); never queries the database.
+    def cached(self, key: PresentedKey) -> tuple[Grant | None, float, bool]:
+        """What a key allows by its entry, until when (time.monotonic()), and whether the caller has to refresh it.
 
-        Without a valid entry the grant is None. After the entry has expired, the first caller gets None, so that it
-        looks the key up again; the others may use the entry for REFRESH_TIMEOUT_SECONDS.
+        Without an entry the grant is None; it never queries the database. An entry that has expired is used for
+        REFRESH_TIMEOUT_SECONDS more; the first caller in that time refreshes it.
         """
         name, now = key.digest, time.monotonic()
         until, grant = self._entries.get(name, NEVER)
         if now < until or grant is None:
-            return grant, until
+            return grant, until, False
         first = self._refreshing.get(name) != until
         self._refreshing[name] = until
-        until += REFRESH_TIMEOUT_SECONDS
-        return (None if first or now >= until else grant), min(until, now + RETRY_SECONDS)
+        late = now >= until + REFRESH_TIMEOUT_SECONDS
+        return None if late else grant, now + RETRY_SECONDS, first and not late
+
+    def refresh(self, key: PresentedKey) -> None:
+        """Look up a key that has an entry; without the database the entry stays as it is, and expires."""
+        try:
+            self._look_up(key)
+        except DatabaseError as error:
+            log_database_error(error)
+
+    def _look_up(self, key: PresentedKey) -> Grant | None:
+        begun, grant = time.monotonic(), look_up(key.text)
+        if len(self._entries) >= CACHE_KEYS:
+            self._entries.clear()
+            self._refreshing.clear()
+        self._entries[key.digest] = begun + CACHE_SECONDS, grant
+        return grant
 
 
 KEY_CACHE = KeyCache()

@@ -52,10 +52,7 @@ def record_once(
     """
     if fresh is None:
         fresh = not any("event_id" in fields for fields in sent)
-    events = [defaults() | fields for fields in sent]
-    for event in events:
-        if "event_id" not in event:
-            event["event_id"] = new_event_id()
+    events = [_complete(fields, defaults) for fields in sent]
     stored: dict[str, Event] = {}  # by this call
     erased: set[int] = set()
     store = partial(insert, fresh=fresh)
@@ -67,6 +64,9 @@ def record_once(
             stored[key] = first[key]
         if len(stored) == len(sent):
             return [Verdict("accepted", event) for event in events]
+        if fresh:  # no row was there before, so only those of erased users are missing
+            erased = {event["user_id"] for event in events if event["event_id"] not in stored}
+            return _verdicts(sent, events, stored, set(stored), erased)
         # Read by a second statement: ON CONFLICT DO NOTHING does not return the row of a concurrent transaction.
         event_ids, user_ids = {event["event_id"] for event in events}, {event["user_id"] for event in events}
         known = stored | (yield Blocking(partial(_stored, model, event_ids - stored.keys())))
@@ -74,6 +74,13 @@ def record_once(
         if all(e["event_id"] in known or e["user_id"] in erased for e in events):
             return _verdicts(sent, events, known, set(stored), erased)
     raise OperationalError("an event with this event_id is being deleted and sent again; try again")
+
+
+def _complete(fields: Event, defaults: Callable[[], Event]) -> Event:
+    event = defaults() | fields
+    if "event_id" not in event:
+        event["event_id"] = new_event_id()
+    return event
 
 
 def _first(events: Iterable[Event]) -> dict[str, Event]:

@@ -34,6 +34,9 @@ class AsyncRedis:
         with REDIS.guard():
             try:
                 return await self._run(calls)
+            except TimeoutError:
+                await self.close()
+                raise redis.TimeoutError(f"no reply within {self._timeout:g} s") from None
             except BaseException:
                 await self.close()  # a later command would read the replies to this one
                 raise
@@ -45,14 +48,7 @@ class AsyncRedis:
             await connection.disconnect(nowait=True)
 
     async def _run(self, calls: Sequence[Call]) -> list[Any]:
-        commands = [call.words() for call in calls]
-        try:
-            replies = await self._send(commands)
-        except redis.ConnectionError:
-            if self._connection is None:
-                raise
-            await self.close()  # the server had closed it meanwhile
-            replies = await self._send(commands)
+        replies = await self._send([call.words() for call in calls])
         if missing := unknown_scripts(replies):
             whole = await self._send([calls[place].words(whole=True) for place in missing])
             for place, reply in zip(missing, whole, strict=True):
@@ -60,7 +56,10 @@ class AsyncRedis:
         return replies
 
     async def _send(self, commands: Sequence[Words]) -> list[Any]:
-        connection = self._connection or await self._connect()
+        connection = self._connection
+        if connection is None or connection._reader is None or connection._reader.at_eof():  # noqa: SLF001 - the server has closed it
+            await self.close()
+            connection = await self._connect()
         loop = asyncio.get_running_loop()
         async with asyncio.timeout(None) as timeout:
             # A loop that was busy for so long reads what has arrived meanwhile before it gives up.

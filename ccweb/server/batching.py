@@ -91,7 +91,9 @@ async def _run_batch(work: Work[Request, Answer], batch: "list[tuple[Request, as
         for (_, future), answer in zip(batch, answers, strict=True):
             if not future.done():
                 future.set_result(answer)
-    except Exception as error:  # noqa: BLE001 - raised again where each request waits
+    except BaseException as error:
         for _, future in batch:
             if not future.done():
-                future.set_exception(error)
+                future.set_exception(error if isinstance(error, Exception) else TooLate())
+        if not isinstance(error, Exception):  # the worker stops
+            raise

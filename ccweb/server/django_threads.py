@@ -7,13 +7,15 @@ answered with 503 and nothing is done for it.
 import asyncio
 import io
 import math
+import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from http import HTTPStatus
-from typing import IO, Any, NamedTuple, TypeVar
+from itertools import islice
+from typing import Any, NamedTuple, TypeVar
 
 from django.core.handlers.wsgi import WSGIHandler
 from django.db import DEFAULT_DB_ALIAS, connections
@@ -30,17 +32,19 @@ WATCHED_BY_MACHINES = ("readyz", "metrics")  # they have a thread of their own, 
 # How long a request may wait for a thread: of sixteen concurrent lists of 1,000 events the last one waits for more than
 # a second.
 QUEUE_TIMEOUT_SECONDS = 2.5
+FEW_CHUNKS = 16  # of a stream: lines, or 4 KiB of a file; what has fewer stays in memory
 T = TypeVar("T")
 Environ = dict[str, Any]
 
 
 class DjangoAnswer(NamedTuple):
-    """Django's answer: its content, or the path of a file or a temporary file with it."""
+    """Django's answer: its content, or the path of a file with it; a temporary one is to be removed."""
 
     status: int
     headers: list[tuple[str, str]]
     content: bytes = b""
-    file: str | IO[bytes] | None = None
+    file: str = ""
+    is_temporary: bool = False
 
 
 class DjangoThreads:
@@ -91,7 +95,7 @@ class DjangoThreads:
             response = self._handler(environ, lambda _status, found, _error=None: headers.extend(found))  # type: ignore[arg-type]
             try:
                 if response.streaming:
-                    return _file_of(response, headers)
+                    return _streamed(response, headers)
                 return DjangoAnswer(response.status_code, headers, response.content)  # type: ignore[attr-defined]
             finally:
                 response.close()
@@ -105,18 +109,25 @@ def _run(function: Callable[[], T]) -> T:
             connection.close_if_unusable_or_obsolete()
 
 
-def _file_of(response: HttpResponseBase, headers: list[tuple[str, str]]) -> DjangoAnswer:
-    """The stream as a file, so that a client who reads slowly keeps no thread, connection or memory."""
+def _streamed(response: HttpResponseBase, headers: list[tuple[str, str]]) -> DjangoAnswer:
+    """What a stream yields, as a file if it is large: a client who reads slowly keeps no thread and no memory."""
     name = getattr(getattr(response, "file_to_stream", None), "name", None)
     if response.status_code == HTTPStatus.OK and isinstance(name, str):  # a static file
         return DjangoAnswer(HTTPStatus.OK, headers, file=name)
     chunks: Iterable[bytes] = response
+    # In the folder of this server's metrics, which the next server removes: a killed worker leaves its file behind.
+    folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
     with deadline.until(math.inf):  # an export may take longer than a request
-        file = tempfile.TemporaryFile()  # noqa: SIM115 - closed after it is sent
-        file.writelines(chunks)
-        file.flush()
+        first = list(islice(chunks, FEW_CHUNKS))
+        if len(first) < FEW_CHUNKS:
+            return DjangoAnswer(response.status_code, headers, b"".join(first))
+        with tempfile.NamedTemporaryFile(dir=folder, prefix="answer-", delete=False) as file:
+            file.writelines(first)
+            file.writelines(chunks)
+            size = file.tell()
     headers = [(header, value) for header, value in headers if header != "Content-Length"]
-    return DjangoAnswer(response.status_code, [*headers, ("Content-Length", str(file.tell()))], file=file)
+    headers.append(("Content-Length", str(size)))
+    return DjangoAnswer(response.status_code, headers, file=file.name, is_temporary=True)
 
 
 def environ_of(scope: Any, headers: Mapping[str, str], body: bytes) -> Environ:
@@ -140,8 +151,10 @@ def environ_of(scope: Any, headers: Mapping[str, str], body: bytes) -> Environ:
         "wsgi.multiprocess": True,
         "wsgi.run_once": False,
     }
-    # A name with an underscore would be taken for one with a hyphen, such as X_Forwarded_For.
-    environ |= {f"HTTP_{n.upper().replace('-', '_')}": value for n, value in headers.items() if "_" not in n}
+    # A name with an underscore would be taken for one with a hyphen, such as X_Forwarded_For. Without Range a static
+    # file is sent whole, which costs nothing; a part of it would be copied.
+    sent = {name: value for name, value in headers.items() if "_" not in name and name != "range"}
+    environ |= {f"HTTP_{name.upper().replace('-', '_')}": value for name, value in sent.items()}
     return environ
 
 

@@ -7,16 +7,19 @@ otherwise one of a few threads asks Django (django_threads.py).
 
 import asyncio
 import logging
+import os
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
+from functools import partial
 from http import HTTPStatus
-from typing import IO, Any
+from typing import Any
 
 from django.core.handlers.wsgi import WSGIHandler
 from django.db import connection
 from prometheus_client import Gauge
 
+from ccweb.api.authentication import KEY_CACHE, PresentedKey
 from ccweb.api.problems import PROBLEM_JSON, RETRY_AFTER_SECONDS, UNFORESEEN, Problem, problem
 from ccweb.api.renderers import as_json
 from ccweb.api.routes import paths_of
@@ -25,7 +28,7 @@ from ccweb.request.request_id import request_id, request_id_of
 from ccweb.server import fast_path, request_body, worker
 from ccweb.server.batching import Batcher, TooLate, Work
 from ccweb.server.common_headers import JSON
-from ccweb.server.django_threads import DjangoThreads, environ_of, peer_of
+from ccweb.server.django_threads import DjangoAnswer, DjangoThreads, environ_of, peer_of
 from ccweb.server.fast_route import FastAnswer, FastRequest, FastRoute, NotEligible, PendingRequest
 from ccweb.server.performer import Performer
 from ccweb.server.request_log import log_request
@@ -34,11 +37,12 @@ UNREADABLE = "\N{REPLACEMENT CHARACTER}"  # for a header whose value is not ASCI
 LATE = Problem(408, "The body did not arrive in time.", {"Connection": "close"})
 BUSY = Problem(503, "Every worker is busy; try again.", {"Retry-After": RETRY_AFTER_SECONDS})
 FAILED = Problem(500, UNFORESEEN)
+UNREADABLE_HEADER = Problem(400, "A forwarded header holds characters that are not ASCII.")
 LAG_INTERVAL_SECONDS = 0.1
 LAG = Gauge(
     "ccweb_loop_lag_seconds", "How late a worker's event loop was, at most in 10 s.", multiprocess_mode="livemax"
 )
-SENT_AFTER_SECONDS = 10.0  # by then the server has opened a temporary file
+OPENED_AFTER_SECONDS = 10.0  # by then the server has opened a temporary file; one that it has not is not found
 ALIVE = {"status": "ok"}
 logger = logging.getLogger(__name__)
 
@@ -49,7 +53,8 @@ class EventLoop:
     def __init__(self, handler: WSGIHandler, routes: Sequence[FastRoute]) -> None:
         self.stopping = False  # then each answer ends its connection
         self._threads = DjangoThreads(handler)
-        self._fast_path = fast_path.FastPath(routes if connection.vendor == "postgresql" else ())
+        self._fast_path = fast_path.FastPath(routes if connection.vendor == "postgresql" else (), self._refresh_key)
+        self._refreshing: set[asyncio.Task[Any]] = set()
         self._performers: list[Performer] = []
         self._lag: asyncio.Task[None] | None = None
         # Each batch that runs has its own connections: to PostgreSQL there are the sum of the queues, and the threads'.
@@ -82,6 +87,13 @@ class EventLoop:
     def _stop(self) -> None:
         self.stopping = True
 
+    def _refresh_key(self, key: PresentedKey) -> None:
+        """Look a key up again in a thread, while requests still use its entry in the cache."""
+        with deadline.until(time.monotonic() + deadline.DEADLINE_SECONDS):
+            task = asyncio.get_running_loop().create_task(self._threads.run(partial(KEY_CACHE.refresh, key)))
+        self._refreshing.add(task)
+        task.add_done_callback(self._refreshing.discard)
+
     async def __rsgi__(self, scope: Any, protocol: Any) -> None:
         """Answer one request."""
         exchange = Exchange(scope, protocol, self)
@@ -98,7 +110,8 @@ class EventLoop:
 
     async def _answer(self, exchange: "Exchange") -> None:
         if exchange.method in ("GET", "HEAD") and exchange.path in paths_of("healthz"):
-            exchange.send_json("healthz", FastAnswer(HTTPStatus.OK, ALIVE))
+            exchange.route = "healthz"
+            exchange.send_json(FastAnswer(HTTPStatus.OK, ALIVE))
             return
         body = await request_body.receive(exchange.protocol, exchange.headers)
         until = time.monotonic() + deadline.DEADLINE_SECONDS
@@ -123,16 +136,20 @@ class EventLoop:
             queue, pending, permission = self._fast_path.decide(route, variables, request, exchange.request_id, until)
         except NotEligible:
             return False
+        exchange.route = route.route
         answer = await self._queues[route.route, queue](pending)
         shared = permission.shared.of_view if answer.by_view else permission.shared.of_limits
-        exchange.send_json(route.route, answer, shared)
+        exchange.send_json(answer, shared)
         return True
 
     async def _ask_django(self, exchange: "Exchange", body: bytes, until: float) -> None:
-        environ = environ_of(exchange.scope, exchange.all_headers(), body)
+        headers = exchange.all_headers()
+        if UNREADABLE in (headers.get("x-forwarded-for"), headers.get("x-forwarded-proto")):
+            exchange.refuse(UNREADABLE_HEADER)
+            return
+        environ = environ_of(exchange.scope, headers, body)
         environ["HTTP_X_REQUEST_ID"] = exchange.request_id
-        answer = await self._threads.answer(environ, until)
-        exchange.send(answer.status, answer.headers, answer.content, answer.file)
+        exchange.send(await self._threads.answer(environ, until))
 
 
 async def measure_lag() -> None:
@@ -150,6 +167,7 @@ class Exchange:
 
     def __init__(self, scope: Any, protocol: Any, event_loop: EventLoop) -> None:
         self.scope, self.protocol, self.begun = scope, protocol, time.monotonic()
+        self.route = "unmatched"  # as in metrics and log
         self.method, self.path, self._event_loop = scope.method, scope.path, event_loop
         items = scope.headers.items()
         self.headers: dict[str, str] = dict(items)
@@ -169,33 +187,29 @@ class Exchange:
     def refuse(self, refusal: Problem) -> None:
         """Answer with a problem instead of Django."""
         body = problem(refusal.status, refusal.detail)
-        self.send_json("unmatched", FastAnswer(refusal.status, body, refusal.headers))
+        self.send_json(FastAnswer(refusal.status, body, refusal.headers))
 
-    def send_json(self, route: str, answer: FastAnswer, shared: Sequence[tuple[str, str]] = ()) -> None:
+    def send_json(self, answer: FastAnswer, shared: Sequence[tuple[str, str]] = ()) -> None:
         """Answer in JSON instead of Django, with one log line."""
         kind = JSON if answer.status < HTTPStatus.BAD_REQUEST else PROBLEM_JSON
         own = [("Content-Type", kind), ("X-Request-ID", self.request_id), *answer.headers.items()]
-        self.send(answer.status, [*own, *shared], as_json(answer.body))
+        self.send(DjangoAnswer(answer.status, [*own, *shared], as_json(answer.body)))
         log_request(
             method=self.method,
             path=self.path,
-            route=route,
+            route=self.route,
             status=answer.status,
             seconds=time.monotonic() - self.begun,
             outcomes=answer.outcomes,
             request_id=self.request_id,
         )
 
-    def send(
-        self, status: int, headers: list[tuple[str, str]], content: bytes, file: str | IO[bytes] | None = None
-    ) -> None:
+    def send(self, answer: DjangoAnswer) -> None:
         """Give the answer to the server, which writes it; nothing waits for the client."""
-        if self._event_loop.stopping:
-            headers = [*headers, ("Connection", "close")]
-        if file is None:
-            self.protocol.response_bytes(status, headers, content)
-        elif isinstance(file, str):
-            self.protocol.response_file(status, headers, file)
-        else:  # the file has no name, so nothing is left behind by a killed worker
-            self.protocol.response_file(status, headers, f"/proc/self/fd/{file.fileno()}")
-            asyncio.get_running_loop().call_later(SENT_AFTER_SECONDS, file.close)
+        headers = [*answer.headers, ("Connection", "close")] if self._event_loop.stopping else answer.headers
+        if not answer.file:
+            self.protocol.response_bytes(answer.status, headers, answer.content)
+            return
+        self.protocol.response_file(answer.status, headers, answer.file)
+        if answer.is_temporary:
+            asyncio.get_running_loop().call_later(OPENED_AFTER_SECONDS, os.unlink, answer.file)

@@ -6,8 +6,9 @@ strings, keys that are not in the key cache, invalid bodies, headers by which an
 as in Django's answers is in tests/ccweb/server/test_fast_path.py.
 """
 
+import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -15,13 +16,14 @@ from django.conf import settings
 from django.db import DataError, IntegrityError
 from django.http.request import split_domain_port, validate_host
 
-from ccweb.api.authentication import KEY_CACHE, presented_key
+from ccweb.api.authentication import KEY_CACHE, PresentedKey, presented_key
 from ccweb.api.problems import problem, problem_response
 from ccweb.api.rate_counters import Limit, LimitStatus, consume_steps
 from ccweb.api.rate_limits import limits_of, rate_limit_headers, too_many
 from ccweb.api.renderers import ANY
 from ccweb.db.errors import sqlstate
 from ccweb.db.steps import Steps
+from ccweb.request import deadline
 from ccweb.request.client_address import is_loopback, resolve_client
 from ccweb.server.common_headers import CommonHeaders, Shared
 from ccweb.server.fast_route import Batch, FastAnswer, FastRequest, FastRoute, NotEligible, PendingRequest
@@ -37,7 +39,8 @@ DECISIVE = {
 }
 UNUSUAL = ("origin", "cookie", "content-encoding", "transfer-encoding", "expect")
 PERMISSION_SECONDS = 0.5
-MAX_PERMISSIONS = 10_000
+ALONE_SECONDS = 0.5
+MAX_PERMISSIONS = 1000
 
 
 class Permission(NamedTuple):
@@ -51,9 +54,10 @@ class Permission(NamedTuple):
 class FastPath:
     """The decisions about requests to the fast routes of one web worker."""
 
-    def __init__(self, routes: Sequence[FastRoute], common: CommonHeaders | None = None) -> None:
-        self.routes = routes
-        self._common = common or CommonHeaders()
+    def __init__(self, routes: Sequence[FastRoute], refresh_key: Callable[[PresentedKey], None]) -> None:
+        """`refresh_key` looks a key up again, whose entry in the cache has expired; it must not wait."""
+        self.routes, self._refresh_key = routes, refresh_key
+        self._common = CommonHeaders()
         self._permissions: dict[tuple[Any, ...], Permission] = {}
 
     def route_for(self, method: str, path: str) -> tuple[FastRoute, Mapping[str, Any]] | None:
@@ -64,7 +68,7 @@ class FastPath:
         return None
 
     def decide(
-        self, route: FastRoute, variables: Mapping[str, Any], request: FastRequest, request_id: str, deadline: float
+        self, route: FastRoute, variables: Mapping[str, Any], request: FastRequest, request_id: str, until: float
     ) -> tuple[str, PendingRequest, Permission]:
         """The queue of a request and what it waits for; raises NotEligible when Django has to answer it.
 
@@ -77,7 +81,7 @@ class FastPath:
         if any(name in headers for name in permission.shared.varying):  # Django's answer may be another
             raise NotEligible
         queue, argument, events = route.parse(request, **variables)
-        return queue, PendingRequest(argument, events, permission.limits, request_id, deadline), permission
+        return queue, PendingRequest(argument, events, permission.limits, request_id, until), permission
 
     def _permission(self, route: FastRoute, request: FastRequest) -> Permission:
         """What the request may do, by the decisive headers; asked again after PERMISSION_SECONDS at the latest."""
@@ -99,29 +103,30 @@ class FastPath:
             raise NotEligible
         if not _is_served(meta.get("HTTP_HOST", "")):
             raise NotEligible
-        until = min(until, _allowed_until(route.scope, meta))
+        until = min(until, self._allowed_until(route.scope, meta))
         return Permission(until, limits_of(meta), self._common.of(route, is_https))
+
+    def _allowed_until(self, scope: str, meta: dict[str, str]) -> float:
+        """Until when the key, or the open API, allows the scope without another look; else raises NotEligible."""
+        if settings.API_IS_OPEN and not is_loopback(meta["REMOTE_ADDR"]):
+            raise NotEligible
+        key = presented_key(meta)
+        if key is None:
+            if not settings.API_IS_OPEN:
+                raise NotEligible
+            return math.inf
+        grant, until, is_due = KEY_CACHE.cached(key)  # a new key is Django's: rate limits apply before its look-up
+        if is_due:
+            self._refresh_key(key)
+        if grant is None or scope not in grant.scopes:
+            raise NotEligible
+        return until
 
 
 @lru_cache(1000)
 def _is_served(host: str) -> bool:
     domain, _ = split_domain_port(host)
     return bool(domain) and validate_host(domain, settings.ALLOWED_HOSTS)
-
-
-def _allowed_until(scope: str, meta: dict[str, str]) -> float:
-    """Until when the key, or the open API, allows the scope without another look; raises NotEligible if it does not."""
-    if settings.API_IS_OPEN and not is_loopback(meta["REMOTE_ADDR"]):
-        raise NotEligible
-    key = presented_key(meta)
-    if key is None:
-        if not settings.API_IS_OPEN:
-            raise NotEligible
-        return float("inf")
-    grant, until = KEY_CACHE.cached(key)  # not looked up here: with Django, rate limits apply before the look-up
-    if grant is None or scope not in grant.scopes:
-        raise NotEligible
-    return until
 
 
 def serve(route: FastRoute, queue: str, requests: Sequence[PendingRequest]) -> Steps[list[FastAnswer]]:
@@ -150,7 +155,8 @@ def _answers(route: FastRoute, batch: Batch) -> Steps[list[FastAnswer]]:
 def _each_alone(route: FastRoute, batch: Batch) -> Steps[list[FastAnswer]]:
     answers: list[FastAnswer] = []
     for request in batch.requests:
-        answers += yield from _answers(route, Batch(batch.queue, [request], None, failed_before=True))
+        with deadline.within(ALONE_SECONDS):  # one whose event_id is locked does not use up the time of the others
+            answers += yield from _answers(route, Batch(batch.queue, [request], None, failed_before=True))
     return answers
 
 

@@ -18,8 +18,8 @@ class LateBody(Exception):
 
 
 def length_of(headers: Mapping[str, str]) -> int:
-    """The announced length in bytes; 0 for a chunked body, which no path takes."""
-    text = headers.get("content-length", "0")
+    """The announced length in bytes; 0 for a chunked body, which no path takes, even if it announces a length."""
+    text = headers.get("content-length", "0") if "transfer-encoding" not in headers else "0"
     return int(text) if text.isascii() and text.isdigit() else 0
 
 

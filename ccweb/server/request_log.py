@@ -96,7 +96,10 @@ class Recorder:
     def _run(self) -> None:
         pause = threading.Event()
         while not pause.wait(FLUSH_INTERVAL_SECONDS):
-            self.flush()
+            try:
+                self.flush()
+            except Exception:
+                logger.exception("requests could not be counted or logged")
 
 
 RECORDER = Recorder()

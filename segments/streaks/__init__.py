@@ -14,7 +14,7 @@ from segments.streaks.lookup import StreakLookup, lookups, read_many, write_back
 from segments.streaks.rebuild import RebuildFailed, rebuild
 from segments.streaks.redis_connection import CHECK_RESTART, CommandRefused, check_restart
 from segments.streaks.store import delete, is_complete, read_call
-from segments.streaks.update import recompute, update, update_steps
+from segments.streaks.update import recompute, update_steps
 
 __all__ = [
     "StreakLookup",
@@ -25,7 +25,6 @@ __all__ = [
     "check_restart",
     "delete",
     "is_complete",
-    "update",
     "update_steps",
     "lookups",
     "read_call",

@@ -10,7 +10,7 @@ from typing import Any
 from django.db import DatabaseError
 from prometheus_client import Gauge
 
-from ccweb.db.steps import Blocking, Scripts, Steps, run
+from ccweb.db.steps import Blocking, Scripts, Steps
 from ccweb.redis.circuit_breaker import DependencyUnavailable
 from segments.streaks import store
 from segments.streaks.from_actions import CHUNK, runs
@@ -24,13 +24,8 @@ MAX_TRIES = 5
 FAILURES = (DependencyUnavailable, CommandRefused, DatabaseError)
 
 
-def update(actions: Iterable[dict[str, Any]]) -> None:
-    """Count committed actions. Never raises: users whose streak could not be written are added to PENDING_REPAIRS."""
-    run(update_steps(actions))
-
-
 def update_steps(actions: Iterable[dict[str, Any]]) -> Steps[None]:
-    """The steps of update."""
+    """Count committed actions. Never raises: users whose streak could not be written are added to PENDING_REPAIRS."""
     days = _days_of(actions)
     users = list(days)
     chunks = [users[start : start + CHUNK] for start in range(0, len(users), CHUNK)]

@@ -108,6 +108,13 @@ async def multipart(address: Address) -> Counter[int]:
     return await many(address, form, 4)
 
 
+async def chunked(address: Address) -> Counter[int]:
+    """Bodies that announce a length and are chunked, which some servers would read to their end."""
+    extra = "Transfer-Encoding: chunked\r\n"
+    chunk = b"10000\r\n" + b"x" * 65_536 + b"\r\n"
+    return await many(address, request(b"", length=10, extra=extra) + chunk * 300, 8)
+
+
 async def reused_ports(address: Address) -> Counter[int]:
     """From each port first half a body that is cut off, then an honest request."""
     found: Counter[int] = Counter()
@@ -176,6 +183,7 @@ ATTACKS = [
     Attack("64 with Expect and no body", expecting),
     Attack("64 with Expect and 17 MB to come", expecting_too_much),
     Attack("4 multipart bodies of 17 MB", multipart),
+    Attack("8 chunked bodies of 20 MB", chunked),
     Attack("50 reused ports", reused_ports),
     Attack("5,000 idle connections", idle),
     Attack("1,000 that drip headers", dripping),

@@ -21,6 +21,7 @@ EXPECTED = {  # the statuses that the attackers may get; a connection may also b
     "64 with Expect and no body": {408},
     "64 with Expect and 17 MB to come": {413},
     "4 multipart bodies of 17 MB": {413},
+    "8 chunked bodies of 20 MB": {400, 411},
     "50 reused ports": {201},
 }
 
@@ -65,14 +66,14 @@ async def _attacked(address: Address, attack: Attack) -> tuple[Counter[int], Hon
 
 @pytest.mark.stack
 @pytest.mark.xdist_group("hostile clients")
-@pytest.mark.parametrize("kind", ATTACKS[:5], ids=lambda kind: kind.name)
+@pytest.mark.parametrize("kind", ATTACKS[:6], ids=lambda kind: kind.name)
 def test_a_hostile_client_delays_no_other(web: Stack, kind: Attack, record_property: Recorder) -> None:
     attack(web.web, web, kind.name, kind, record_property)
 
 
 @pytest.mark.stack
 @pytest.mark.long
-@pytest.mark.parametrize("kind", ATTACKS[5:], ids=lambda kind: kind.name)
+@pytest.mark.parametrize("kind", ATTACKS[6:], ids=lambda kind: kind.name)
 def test_thousands_of_connections_delay_no_other(web: Stack, kind: Attack, record_property: Recorder) -> None:
     attack(web.web, web, kind.name, kind, record_property)
 

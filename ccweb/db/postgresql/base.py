@@ -51,7 +51,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
         """Connect, in a request within CONNECT_SECONDS; raises OperationalError when the deadline has passed."""
         if not deadline.in_request():
             return super().get_new_connection(conn_params)
-        if deadline.time_left() <= 0:
+        if deadline.time_left() < CONNECT_SECONDS / 2:  # it would end after the deadline
             raise psycopg.OperationalError(TOO_LATE)
         connection = super().get_new_connection(conn_params | {"connect_timeout": CONNECT_SECONDS})
         connection.__class__ = DeadlineConnection  # Django has no option for the class of its connections

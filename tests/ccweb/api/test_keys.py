@@ -227,15 +227,24 @@ def presented(key: str) -> PresentedKey:
     return found
 
 
-def test_of_those_who_come_when_a_key_is_due_again_only_the_first_looks_it_up(clock: Clock) -> None:
+def test_of_those_who_come_when_a_key_is_due_again_only_the_first_refreshes_it(clock: Clock) -> None:
     cache, sent = KeyCache(), presented(key())
     assert cache.cached(sent)[0] is None
     grant = cache.get(sent)
     assert cache.cached(sent)[0] == grant is not None
     clock.sleep(CACHE_SECONDS)
-    assert [cache.cached(sent)[0] for _ in range(3)] == [None, grant, grant]
-    clock.sleep(REFRESH_TIMEOUT_SECONDS)
-    assert cache.cached(sent)[0] is None
+    due = [cache.cached(sent) for _ in range(3)]
+    assert [(found, is_due) for found, _, is_due in due] == [(grant, True), (grant, False), (grant, False)]
+    cache.refresh(sent)
+    found, until, is_due = cache.cached(sent)
+    assert (found, until, is_due) == (grant, clock.monotonic() + CACHE_SECONDS, False)
+
+
+def test_an_entry_that_is_not_refreshed_in_time_is_used_no_more(clock: Clock) -> None:
+    cache, sent = KeyCache(), presented(key())
+    cache.get(sent)
+    clock.sleep(CACHE_SECONDS + REFRESH_TIMEOUT_SECONDS)
+    assert cache.cached(sent)[0::2] == (None, False)
 
 
 def test_keys_that_are_not_valid_fill_no_memory() -> None:

@@ -5,6 +5,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -53,13 +54,13 @@ def serve() -> Iterator[Callable[..., list[Any]]]:
 
 
 def content_of(answer: DjangoAnswer) -> bytes:
-    if isinstance(answer.file, str):
-        return b"named " + answer.file.encode()
-    if answer.file is None:
+    if not answer.file:
         return answer.content
-    with answer.file as file:
-        file.seek(0)
-        return file.read()
+    if not answer.is_temporary:
+        return b"named " + answer.file.encode()
+    content = Path(answer.file).read_bytes()
+    Path(answer.file).unlink()
+    return content
 
 
 def test_an_answer_has_its_content_and_a_request_its_deadline(serve: Callable[..., list[Any]]) -> None:
@@ -75,6 +76,14 @@ def test_a_stream_becomes_a_file_so_that_a_slow_reader_keeps_no_thread(serve: Ca
     (answer,) = serve(lambda environ: StreamingHttpResponse(lines()), "/export")
     assert dict(answer.headers)["Content-Length"] == "70000"
     assert content_of(answer) == b"a line\n" * 10_000
+
+
+def test_a_short_stream_needs_no_file_and_keeps_its_headers(serve: Callable[..., list[Any]]) -> None:
+    def head(environ: dict[str, Any]) -> StreamingHttpResponse:
+        return StreamingHttpResponse(iter(()), headers={"Content-Length": "1000"})  # as WhiteNoise answers HEAD
+
+    (answer,) = serve(head, "/static/a")
+    assert (answer.content, answer.file, dict(answer.headers)["Content-Length"]) == (b"", "", "1000")
 
 
 def test_a_file_is_named_not_read(serve: Callable[..., list[Any]]) -> None:
