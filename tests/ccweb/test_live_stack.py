@@ -54,6 +54,13 @@ def test_a_request_that_a_lock_blocks_is_503_and_no_other_waits_for_it(live_stac
     assert live_stack.call("POST", "/api/actions", action).status == 201
 
 
+def test_a_worker_is_ready_at_its_first_probe(live_stack: Stack) -> None:
+    """Its thread for probes opens its connection within the half second that a check may take."""
+    for _ in range(8):
+        answer = live_stack.call("GET", "/readyz")
+        assert (answer.status, answer.json()["database"]["status"]) == (200, "ok")
+
+
 def test_a_stopped_web_process_lets_its_relay_finish(live_stack: Stack) -> None:
     live_stack.call("POST", "/api/actions", [{"user_id": n, "action_type": "login"} for n in range(1, 301)])
     live_stack.messages(at_least=300)

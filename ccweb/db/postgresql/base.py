@@ -14,7 +14,8 @@ from ccweb.request import deadline
 # The session's timeouts in a web process; the batch, imports and migrations must not have them.
 TIMEOUTS = {"lock_timeout": "2s", "statement_timeout": "3500ms", "idle_in_transaction_session_timeout": "10s"}
 SET_TIMEOUTS = f"SELECT {', '.join(f'set_config({name!r}, {value!r}, false)' for name, value in TIMEOUTS.items())}"
-CONNECT_SECONDS = 2  # the shortest that libpq and psycopg know
+CONNECT_SECONDS = 2  # the shortest that psycopg knows, so a connection may take longer than the deadline
+LEAST_SECONDS = 0.25  # with less left, none is opened
 OF_CURSORS = ("cursor_factory", "context", "prepare_threshold")
 TOO_LATE = "PostgreSQL did not answer before the request's deadline"
 
@@ -51,7 +52,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
         """Connect, in a request within CONNECT_SECONDS; raises OperationalError when the deadline has passed."""
         if not deadline.in_request():
             return super().get_new_connection(conn_params)
-        if deadline.time_left() < CONNECT_SECONDS / 2:  # it would end after the deadline
+        if deadline.time_left() < LEAST_SECONDS:
             raise psycopg.OperationalError(TOO_LATE)
         connection = super().get_new_connection(conn_params | {"connect_timeout": CONNECT_SECONDS})
         connection.__class__ = DeadlineConnection  # Django has no option for the class of its connections
