@@ -56,25 +56,26 @@ class AsyncRedis:
         return replies
 
     async def _send(self, commands: Sequence[Words]) -> list[Any]:
-        connection = self._connection
-        if connection is None or connection._reader is None or connection._reader.at_eof():  # noqa: SLF001 - the server has closed it
-            await self.close()
-            connection = await self._connect()
+        connection = await self._connected()
         loop = asyncio.get_running_loop()
         async with asyncio.timeout(None) as timeout:
             # A loop that was busy for so long reads what has arrived meanwhile before it gives up.
-            timer = loop.call_later(
-                settings.REDIS_OPTIONS["socket_timeout"], lambda: timeout.reschedule(loop.time() + GRACE_SECONDS)
-            )
+            timer = loop.call_later(self._timeout, lambda: timeout.reschedule(loop.time() + GRACE_SECONDS))
             try:
-                await connection.send_packed_command(
-                    b"".join([pack_command(tuple(words)) for words in commands]), check_health=False
-                )
+                packed = b"".join([pack_command(tuple(words)) for words in commands])
+                await connection.send_packed_command(packed, check_health=False)
                 replies = [await _read(connection) for _ in commands]
             finally:
                 timer.cancel()
         self._connection = connection
         return replies
+
+    async def _connected(self) -> AbstractConnection:
+        """The open connection, or a new one if there is none or the server has closed it."""
+        if self._connection and self._connection._reader and not self._connection._reader.at_eof():
+            return self._connection
+        await self.close()
+        return await self._connect()
 
     async def _connect(self) -> AbstractConnection:
         options = settings.REDIS_OPTIONS | {"retry": Retry(NoBackoff(), 0)}

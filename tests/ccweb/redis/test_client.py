@@ -96,6 +96,21 @@ def test_the_event_loop_waits_for_a_frozen_server_no_longer_than_its_timeouts(
     asyncio.run(run())
 
 
+def test_the_event_loop_waits_as_long_as_the_url_says(
+    redis_server: Redis, raw: redis.Redis, settings: Settings
+) -> None:
+    settings.REDIS_URL = f"{redis_server.url}/0{LONG_TIMEOUTS}"
+
+    async def run() -> None:
+        connection = AsyncRedis()
+        assert await connection.run_scripts([DOUBLE]) == [42]
+        raw.client_pause(500)  # more than the timeout of the settings
+        assert await connection.run_scripts([DOUBLE]) == [42]
+        await connection.close()
+
+    asyncio.run(run())
+
+
 def test_a_long_outage_uses_nothing_up(line: redis.Redis, redis_server: Redis) -> None:
     redis_server.stop()
     for _ in range(120):
