@@ -2,7 +2,6 @@
 
 import asyncio
 import math
-import select
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,7 +9,7 @@ import psycopg
 from django.db import DEFAULT_DB_ALIAS, connections
 from psycopg import errors
 
-from ccweb.db.postgresql.base import CONNECT_SECONDS, SET_TIMEOUTS, TOO_LATE, direct_parameters
+from ccweb.db.postgresql.base import CONNECT_SECONDS, SET_TIMEOUTS, TOO_LATE, direct_parameters, has_input
 from ccweb.db.statements import Row, as_text, numbered
 from ccweb.request import deadline
 
@@ -40,11 +39,9 @@ class AsyncDatabase:
         """As ccweb.db.statements.fetch. When it returns, PostgreSQL is ready for the next statement."""
         with connections[DEFAULT_DB_ALIAS].wrap_database_errors:
             try:
-                if self._cursor is None or _has_input(self._cursor.connection):
-                    await self._connect()
-                assert self._cursor  # noqa: S101 - for mypy
-                await self._cursor.execute(numbered(sql), as_text(parameters), prepare=True)
-                return await self._cursor.fetchall()
+                cursor = await self._connected()
+                await cursor.execute(numbered(sql), as_text(parameters), prepare=True)
+                return await cursor.fetchall()
             except (psycopg.OperationalError, psycopg.InterfaceError, errors.ReadOnlySqlTransaction):
                 await self.close()  # the next one may reach a new server
                 raise
@@ -55,23 +52,17 @@ class AsyncDatabase:
         if cursor is not None:
             await cursor.connection.close()
 
-    async def _connect(self) -> None:
+    async def _connected(self) -> psycopg.AsyncRawCursor[Row]:
+        """A cursor of the open connection, or of a new one if there is none or the server has ended it."""
+        connection = self._cursor.connection if self._cursor else None
+        if self._cursor and connection and not connection.closed and not has_input(connection.fileno()):
+            return self._cursor
         await self.close()
         try:
             async with asyncio.timeout(min(deadline.time_left(), CONNECT_SECONDS)):
-                connection = await AsyncDeadlineConnection.connect(
-                    **direct_parameters(), autocommit=True, cursor_factory=psycopg.AsyncRawCursor
-                )
+                connection = await AsyncDeadlineConnection.connect(**direct_parameters(), autocommit=True)
         except TimeoutError:
             raise psycopg.OperationalError("PostgreSQL does not accept connections in time") from None
-        self._cursor = connection.cursor()  # type: ignore[assignment]
         await connection.execute(SET_TIMEOUTS)
-
-
-def _has_input(connection: psycopg.AsyncConnection[Any]) -> bool:
-    """Whether the server has closed the connection or ended the session: an idle one has nothing to read."""
-    if connection.closed:
-        return True
-    socket = select.poll()
-    socket.register(connection.fileno(), select.POLLIN)
-    return bool(socket.poll(0))
+        self._cursor = psycopg.AsyncRawCursor(connection)
+        return self._cursor

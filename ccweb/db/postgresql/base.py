@@ -27,6 +27,13 @@ def direct_parameters() -> dict[str, Any]:
     return ours | {"connect_timeout": CONNECT_SECONDS}
 
 
+def has_input(descriptor: int) -> bool:
+    """Whether there is something to read on a connection; an idle one has nothing unless the server has ended it."""
+    socket = select.poll()  # not select(), which does not support descriptors above 1023
+    socket.register(descriptor, select.POLLIN)
+    return bool(socket.poll(0))
+
+
 class DeadlineConnection(psycopg.Connection[Any]):
     """psycopg's connection, which is closed when PostgreSQL has not answered by the request's deadline.
 
@@ -71,6 +78,4 @@ class DatabaseWrapper(base.DatabaseWrapper):
         """
         if self.connection is None or self.connection.closed:
             return False
-        socket = select.poll()  # not select(), which does not support descriptors above 1023
-        socket.register(self.connection.fileno(), select.POLLIN)
-        return not socket.poll(0) or super().is_usable()
+        return not has_input(self.connection.fileno()) or super().is_usable()
