@@ -27,8 +27,11 @@ def record_route() -> FastRoute:
 
 
 def _parse(request: FastRequest) -> tuple[str, list[Event], int]:
-    """The queue, and the cleaned actions. Those without an event_id get it here, so that a second attempt of ours,
-    each request alone, stores none twice; a client that sends such an action again sends a new one."""
+    """The queue, the cleaned actions and their number.
+
+    Those without an event_id get it here, so that a second attempt of ours, each request alone, stores none twice; a
+    client that sends such an action again sends a new one.
+    """
     if request.headers.get("content-type") != "application/json":
         raise NotEligible
     actions = _parse_actions(request.body)

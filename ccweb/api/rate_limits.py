@@ -73,15 +73,13 @@ def rate_limit_headers(status: LimitStatus) -> dict[str, str]:
 
     RateLimit-Local says that Redis did not answer and this process counted alone.
     """
-    limits, left = status.limits, status.left()
-    fewest = min(left)
-    tight = limits[left.index(fewest)]
+    limits, left, tight = status.limits, status.left(), binding(status)
     resets = [status.reset(limit) for limit in limits]
     headers = {
         "RateLimit-Policy": ", ".join([f'"{limit.name}";q={limit.most};w={limit.seconds}' for limit in limits]),
         "RateLimit": ", ".join([f'"{li.name}";r={n};t={t}' for li, n, t in zip(limits, left, resets, strict=True)]),
         "RateLimit-Limit": str(tight.most),
-        "RateLimit-Remaining": str(fewest),
+        "RateLimit-Remaining": str(min(left)),
         "RateLimit-Reset": str(status.reset(tight)),
     }
     if status.local:

@@ -37,8 +37,8 @@ T = TypeVar("T")
 Environ = dict[str, Any]
 
 
-class DjangoAnswer(NamedTuple):
-    """Django's answer: its content, or the path of a file with it; a temporary one is to be removed."""
+class HttpAnswer(NamedTuple):
+    """What is sent: content, or the path of a file with it; a temporary one is to be removed."""
 
     status: int
     headers: list[tuple[str, str]]
@@ -58,7 +58,7 @@ class DjangoThreads:
             for name, count in (("django", THREADS), ("watched", 1), ("steps", 1))
         )
 
-    async def answer(self, environ: Environ, until: float) -> DjangoAnswer:
+    async def answer(self, environ: Environ, until: float) -> HttpAnswer:
         """Django's answer, with a deadline of time.monotonic(); raises TooLate without a free thread."""
         pool = self._watched if environ["PATH_INFO"] in paths_of(*WATCHED_BY_MACHINES) else self._working
         future = pool.submit(self._answer, environ, until)
@@ -89,14 +89,14 @@ class DjangoThreads:
         database.inc_thread_sharing()
         self._databases.append(database)
 
-    def _answer(self, environ: Environ, until: float) -> DjangoAnswer:
+    def _answer(self, environ: Environ, until: float) -> HttpAnswer:
         headers: list[tuple[str, str]] = []
         with deadline.until(until):
             response = self._handler(environ, lambda _status, found, _error=None: headers.extend(found))  # type: ignore[arg-type]
             try:
                 if response.streaming:
                     return _streamed(response, headers)
-                return DjangoAnswer(response.status_code, headers, response.content)  # type: ignore[attr-defined]
+                return HttpAnswer(response.status_code, headers, response.content)  # type: ignore[attr-defined]
             finally:
                 response.close()
 
@@ -109,25 +109,29 @@ def _run(function: Callable[[], T]) -> T:
             connection.close_if_unusable_or_obsolete()
 
 
-def _streamed(response: HttpResponseBase, headers: list[tuple[str, str]]) -> DjangoAnswer:
+def _streamed(response: HttpResponseBase, headers: list[tuple[str, str]]) -> HttpAnswer:
     """What a stream yields, as a file if it is large: a client who reads slowly keeps no thread and no memory."""
     name = getattr(getattr(response, "file_to_stream", None), "name", None)
     if response.status_code == HTTPStatus.OK and isinstance(name, str):  # a static file
-        return DjangoAnswer(HTTPStatus.OK, headers, file=name)
+        return HttpAnswer(HTTPStatus.OK, headers, file=name)
     chunks: Iterable[bytes] = response
     # In the folder of this server's metrics, which the next server removes: a killed worker leaves its file behind.
     folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
     with deadline.until(math.inf):  # an export may take longer than a request
         first = list(islice(chunks, FEW_CHUNKS))
         if len(first) < FEW_CHUNKS:
-            return DjangoAnswer(response.status_code, headers, b"".join(first))
+            return HttpAnswer(response.status_code, headers, b"".join(first))
         with tempfile.NamedTemporaryFile(dir=folder, prefix="answer-", delete=False) as file:
-            file.writelines(first)
-            file.writelines(chunks)
+            try:
+                file.writelines(first)
+                file.writelines(chunks)
+            except BaseException:  # an export that failed leaves nothing behind
+                os.unlink(file.name)
+                raise
             size = file.tell()
     headers = [(header, value) for header, value in headers if header != "Content-Length"]
     headers.append(("Content-Length", str(size)))
-    return DjangoAnswer(response.status_code, headers, file=file.name, is_temporary=True)
+    return HttpAnswer(response.status_code, headers, file=file.name, is_temporary=True)
 
 
 def environ_of(scope: Any, headers: Mapping[str, str], body: bytes) -> Environ:

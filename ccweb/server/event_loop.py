@@ -28,7 +28,7 @@ from ccweb.request.request_id import request_id, request_id_of
 from ccweb.server import fast_path, request_body, worker
 from ccweb.server.batching import Batcher, TooLate, Work
 from ccweb.server.common_headers import JSON
-from ccweb.server.django_threads import DjangoAnswer, DjangoThreads, environ_of, peer_of
+from ccweb.server.django_threads import DjangoThreads, HttpAnswer, environ_of, peer_of
 from ccweb.server.fast_route import FastAnswer, FastRequest, FastRoute, NotEligible, PendingRequest
 from ccweb.server.performer import Performer
 from ccweb.server.request_log import log_request
@@ -171,7 +171,7 @@ class Exchange:
         self.method, self.path, self._event_loop = scope.method, scope.path, event_loop
         items = scope.headers.items()
         self.headers: dict[str, str] = dict(items)
-        # No header was sent twice, and each can be read.
+        # No header was sent twice, as far as they can be read, and none is unreadable as a whole.
         self.is_plain = len(items) == len(self.headers) == len(scope.headers)
         self.request_id = request_id_of(self.headers.get("x-request-id", ""))
 
@@ -193,7 +193,7 @@ class Exchange:
         """Answer in JSON instead of Django, with one log line."""
         kind = JSON if answer.status < HTTPStatus.BAD_REQUEST else PROBLEM_JSON
         own = [("Content-Type", kind), ("X-Request-ID", self.request_id), *answer.headers.items()]
-        self.send(DjangoAnswer(answer.status, [*own, *shared], as_json(answer.body)))
+        self.send(HttpAnswer(answer.status, [*own, *shared], as_json(answer.body)))
         log_request(
             method=self.method,
             path=self.path,
@@ -204,7 +204,7 @@ class Exchange:
             request_id=self.request_id,
         )
 
-    def send(self, answer: DjangoAnswer) -> None:
+    def send(self, answer: HttpAnswer) -> None:
         """Give the answer to the server, which writes it; nothing waits for the client."""
         headers = [*answer.headers, ("Connection", "close")] if self._event_loop.stopping else answer.headers
         if not answer.file:

@@ -65,8 +65,8 @@ class FastRoute(NamedTuple):
     `parse` gets the request and the variables of its path. It returns the queue the request waits in, its argument and
     its number of events, or raises NotEligible. Requests of different queues never wait for each other: those that
     another transaction may block have a queue of their own. `queues` says how many batches of each run at a time, each
-    with connections of its own. `redis_calls` are sent in the same round trip as the
-    limits. `steps` does the work of a batch and returns one result a request; `render` turns a result into the answer.
+    with connections of its own. `redis_calls` are sent in the same round trip as the limits. `steps` does the work of a
+    batch and returns one result a request; `render` turns a result into the answer.
     """
 
     method: str

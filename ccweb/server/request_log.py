@@ -80,11 +80,11 @@ class Recorder:
         self._gathers = True
         threading.Thread(target=self._run, name="requests", daemon=True).start()
         Finalize(None, self.flush, exitpriority=5)  # atexit does not run in the workers of granian
-        os.register_at_fork(after_in_child=self.__init__)  # type: ignore[misc]  # the child has no thread that flushes
+        os.register_at_fork(after_in_child=self._stop_gathering)
 
     def flush(self) -> None:
         """Count and log what was gathered."""
-        with self._lock:  # else two threads might both take what one of them has counted as there
+        with self._lock:  # so that no other thread takes a request between its being counted and popped
             self._flush()
 
     def _flush(self) -> None:
@@ -92,6 +92,11 @@ class Recorder:
         request_metrics.count_requests(answered)
         for request in answered:
             _log(request)
+
+    def _stop_gathering(self) -> None:
+        """In a forked child there is no flushing thread, and the parent counts what it has gathered."""
+        self._answered.clear()
+        self._lock, self._gathers = threading.Lock(), False
 
     def _run(self) -> None:
         pause = threading.Event()

@@ -15,7 +15,7 @@ from django.http import FileResponse, HttpResponse, StreamingHttpResponse
 from ccweb.request import deadline
 from ccweb.server import django_threads
 from ccweb.server.batching import TooLate
-from ccweb.server.django_threads import DjangoAnswer, DjangoThreads, environ_of
+from ccweb.server.django_threads import DjangoThreads, HttpAnswer, environ_of
 from tests.support.rsgi import Request
 
 TIMEOUT_SECONDS = 60
@@ -53,7 +53,7 @@ def serve() -> Iterator[Callable[..., list[Any]]]:
         threads.close()
 
 
-def content_of(answer: DjangoAnswer) -> bytes:
+def content_of(answer: HttpAnswer) -> bytes:
     if not answer.file:
         return answer.content
     if not answer.is_temporary:
@@ -76,6 +76,19 @@ def test_a_stream_becomes_a_file_so_that_a_slow_reader_keeps_no_thread(serve: Ca
     (answer,) = serve(lambda environ: StreamingHttpResponse(lines()), "/export")
     assert dict(answer.headers)["Content-Length"] == "70000"
     assert content_of(answer) == b"a line\n" * 10_000
+
+
+def test_a_stream_that_fails_leaves_no_file(
+    serve: Callable[..., list[Any]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def lines() -> Iterator[bytes]:
+        yield from (b"a line\n" for _ in range(100))
+        assert list(tmp_path.iterdir())
+        raise LookupError("the table is gone")
+
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))
+    (error,) = serve(lambda environ: StreamingHttpResponse(lines()), "/export")
+    assert (type(error), list(tmp_path.iterdir())) == (LookupError, [])
 
 
 def test_a_short_stream_needs_no_file_and_keeps_its_headers(serve: Callable[..., list[Any]]) -> None:
