@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from tests.support.os_processes import free_port
 from tests.support.raw_http import request
 
 Address = tuple[str, int]
@@ -118,7 +119,7 @@ async def chunked(address: Address) -> Counter[int]:
 async def reused_ports(address: Address) -> Counter[int]:
     """From each port first half a body that is cut off, then an honest request."""
     found: Counter[int] = Counter()
-    for port in range(20_000, 20_050):
+    for port in [free_port() for _ in range(50)]:  # not fixed ones, which another test's server may have
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(0.02):
                 await exchange(address, request(ACTION, length=1000), port, reset=True)
