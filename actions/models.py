@@ -7,16 +7,14 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 
 import orjson
-from django.core.exceptions import ValidationError
-from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
+from django.core.validators import RegexValidator
 from django.db import connection, models, transaction
 from django.db.models import Count, F, Min, TextField
 from django.db.models.expressions import RawSQL
 from django.db.models.functions import Cast
 from django.utils import timezone
 
-from ccweb.api.user_ids import MAX_USER_ID
-from ccweb.events.event_ids import new_event_id
+from ccweb.events.models import RecordedEvent
 
 TOPIC = "topic_user_actions"
 ERASURES = "topic_user_erasures"
@@ -28,11 +26,11 @@ CENTS = "CAST(ROUND(value * 100) AS bigint)"
 ACTION_TYPE = r"[A-Za-z][A-Za-z0-9_.:-]{0,63}"
 
 
-class UserAction(models.Model):
-    """One action of one user, stored once and never changed. The web application assigns user_id."""
+class UserAction(RecordedEvent):
+    """One action of one user; saving it also queues its message, see receivers.py."""
 
-    event_id = models.UUIDField(unique=True, default=new_event_id)
-    user_id = models.BigIntegerField(validators=[MinValueValidator(1), MaxValueValidator(MAX_USER_ID)])
+    TIME = "action_timestamp"
+
     action_type = models.CharField(
         max_length=64,
         validators=[RegexValidator(rf"\A{ACTION_TYPE}\Z", "A letter, then letters, digits, _ . : - (at most 64).")],
@@ -58,17 +56,6 @@ class UserAction(models.Model):
 
     def __str__(self) -> str:
         return f"{self.action_type} of user {self.user_id}"
-
-    def save(self, *args: Any, **kwargs: Any) -> None:
-        """Store a new action and, by the post_save receiver, its outbox row in one transaction.
-
-        Raises ValidationError for an invalid action, an erased user, or an action that is already stored.
-        """
-        if not self._state.adding:
-            raise ValidationError("A stored action is never changed.")
-        self.full_clean()
-        with transaction.atomic():
-            super().save(*args, force_insert=True, **{k: v for k, v in kwargs.items() if k == "using"})
 
 
 # A single statement, which PostgreSQL completes without its client: a relay that froze inside a transaction would keep

@@ -1,18 +1,16 @@
 """Model of visits to the corporate site."""
 
-from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.utils import timezone
 
-from ccweb.api.user_ids import MAX_USER_ID
-from ccweb.events.event_ids import new_event_id
+from ccweb.events.models import RecordedEvent
 
 
-class SiteVisit(models.Model):
+class SiteVisit(RecordedEvent):
     """One visit of a user to the corporate site, and the source that led them there."""
 
-    event_id = models.UUIDField(unique=True, default=new_event_id)
-    user_id = models.BigIntegerField(validators=[MinValueValidator(1), MaxValueValidator(MAX_USER_ID)])
+    TIME = "visit_timestamp"
+
     source = models.CharField(max_length=64)
     visit_timestamp = models.DateTimeField(default=timezone.now)
 

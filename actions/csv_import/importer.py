@@ -16,7 +16,7 @@ from actions.csv_import.reader import BadRow, Row
 from actions.models import UserAction
 from actions.recording import record_actions
 from actions.signals import actions_imported
-from ccweb.events.erasure import erased_among_many
+from ccweb.events.erasure import erased_among_many, hold_off_erasures
 from ccweb.events.idempotency import Event
 
 BATCH = 20_000  # rows; PostgreSQL still sorts them in memory
@@ -101,8 +101,7 @@ def _store(rows: Sequence[Row]) -> tuple[int, int, list[int]]:
     """How many rows were stored, how many belong to erased users, and the lines that conflict with stored actions."""
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(CREATE)
-        if connection.vendor == "postgresql":  # an erasure waits for this transaction or is visible to it
-            cursor.execute("LOCK TABLE user_actions IN ROW EXCLUSIVE MODE")
+        hold_off_erasures(UserAction)
         gone = erased_among_many({int(row.user_id) for row in rows})
         kept = [row for row in rows if int(row.user_id) not in gone] if gone else rows
         _load(cursor, kept)

@@ -5,6 +5,8 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any
 
+from django.conf import settings
+from django.utils import timezone
 from rest_framework.exceptions import ValidationError
 
 CLOCK_SKEW = timedelta(minutes=5)  # how far a client's clock may be ahead of the server's
@@ -21,6 +23,15 @@ def parse_instant(data: Any) -> datetime:
         return datetime.fromisoformat(data).astimezone(UTC)
     except (ValueError, OverflowError):
         raise ValidationError("There is no such instant.", code="format") from None
+
+
+def check_bounds(instant: datetime) -> None:
+    """ValidationError unless the instant of an event lies from MAX_ACTION_AGE_DAYS ago to CLOCK_SKEW from now."""
+    now = timezone.now()
+    if instant > now + CLOCK_SKEW:
+        raise ValidationError("It lies more than 5 minutes in the future.", code="future")
+    if instant < now - timedelta(days=settings.MAX_ACTION_AGE_DAYS):
+        raise ValidationError(f"It is older than {settings.MAX_ACTION_AGE_DAYS} days.", code="old")
 
 
 def format_instant(value: datetime) -> str:

@@ -9,6 +9,7 @@ from functools import lru_cache
 from hashlib import blake2b
 
 from django.conf import settings
+from django.db import connection, models
 
 from ccweb.api.models import ErasedUser
 from ccweb.api.problems import Gone
@@ -45,6 +46,17 @@ def erased_among_many(user_ids: Collection[int]) -> set[int]:
         return erased_among(user_ids) if count else set()
     erased = {token.hex for token in ErasedUser.objects.values_list("token", flat=True)}
     return {user_id for user_id in user_ids if token_of(user_id) in erased}
+
+
+def hold_off_erasures(model: type[models.Model]) -> None:
+    """Until the end of this transaction an erasure waits, and what is read from now on shows those before it.
+
+    To be called before erased_among by whoever then writes rows of the model. SQLite has a single writer, and an INSERT
+    that reads erased_users itself (ccweb.events.insert) needs no lock of its own.
+    """
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute(f"LOCK TABLE {model._meta.db_table} IN ROW EXCLUSIVE MODE")
 
 
 def mark_erased(user_id: int) -> bool:
