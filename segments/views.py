@@ -10,7 +10,6 @@ from rest_framework.response import Response
 from ccweb.api.filters import by_choice, by_text
 from ccweb.api.problems import Gone
 from ccweb.api.viewsets import StrictViewSet
-from ccweb.events.erasure import UserErased
 from segments.forecasts.outlook import outlook_of
 from segments.models import RiskProfile, SegmentChange, UserSegment
 from segments.recommendations.recommend import recommend
@@ -34,10 +33,8 @@ class UserSegmentViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, Stric
     def partial_update(self, request: Request, user_id: int) -> Response:
         """Set the risk profile. A user without a segment gets one."""
         cleaned = self.get_serializer().run_validation(request.data)
-        try:
-            set_risk_profile(user_ids=[user_id], by=getattr(request.auth, "name", "API"), **cleaned)
-        except UserErased:
-            raise Gone from None
+        if set_risk_profile(user_ids=[user_id], by=getattr(request.auth, "name", "API"), **cleaned).erased:
+            raise Gone
         return self.retrieve(request, user_id=user_id)
 
 

@@ -4,10 +4,12 @@ from functools import partial
 from typing import Any, cast
 
 from django.contrib import admin, messages
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.auth.models import User
 from django.contrib.contenttypes.models import ContentType
 from django.core.exceptions import PermissionDenied
+from django.db import transaction
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
@@ -18,7 +20,8 @@ from django.utils.html import format_html
 
 from ccweb.admin.csv_export import csv_response
 from ccweb.admin.model_admins import LargeTableAdmin, ReadOnlyAdmin
-from ccweb.events.erasure import UserErased
+from ccweb.api.user_ids import typed_user_id
+from ccweb.events.erasure import UserErased, erased_among
 from segments.admin import list_filters
 from segments.forecasts.exits import Exit, Forecast, UnknownGroup
 from segments.models import RiskChange, RiskProfile, UserSegment
@@ -140,7 +143,9 @@ class UserSegmentAdmin(LargeTableAdmin):
 
     def save_model(self, request: HttpRequest, obj: UserSegment, form: Any, change: bool) -> None:
         """Set the risk profile by the function that also records its history."""
-        set_risk_profile(user_ids=[obj.pk], risk_profile=obj.risk_profile, by=request.user.get_username())
+        by = request.user.get_username()
+        if set_risk_profile(user_ids=[obj.pk], risk_profile=obj.risk_profile, by=by).erased:
+            raise UserErased
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         """Rows are created by RFM runs and by the API."""
@@ -156,15 +161,25 @@ def _set_profile(
 ) -> None:
     # Evaluated first: the list's filter may no longer match after the update.
     user_ids = list(segments.values_list("pk", flat=True))
-    first = segments[0]
-    try:
-        changed = set_risk_profile(user_ids=user_ids, risk_profile=profile, by=request.user.get_username())
-    except UserErased as error:  # since the list was read
-        messages.error(request, f"Nothing was changed for {len(user_ids)} users, because of one of them: {error}")
-        return
-    text = f"Risk profile {profile} for {changed} of {len(user_ids)} users: {user_ids[:50]}."
-    model_admin.log_change(request, first, text)
-    messages.success(request, f"{changed} of {len(user_ids)} users now have the risk profile {profile}.")
+    by = request.user.get_username()
+    with transaction.atomic():  # an erasure waits for the log entry, which names the users
+        done = set_risk_profile(user_ids=user_ids, risk_profile=profile, by=by)
+        erased = done.erased | erased_among(_selected(request))  # their rows may be gone since the list was read
+        kept = [user_id for user_id in user_ids if user_id not in erased]
+        if first := UserSegment.objects.filter(pk__in=kept).first():
+            text = f"Risk profile {profile} for {done.changed} of {len(kept)} users: {kept[:50]}."
+            model_admin.log_change(request, first, text)
+    text = f"{done.changed} of {len(kept) + len(erased)} users now have the risk profile {profile}"
+    if erased:
+        messages.warning(request, f"{text}; {len(erased)} left out, because their data was erased.")
+    else:
+        messages.success(request, f"{text}.")
+
+
+def _selected(request: HttpRequest) -> list[int]:
+    """The users who are ticked in the list; none if all of its pages are chosen."""
+    ticked = map(typed_user_id, request.POST.getlist(ACTION_CHECKBOX_NAME))
+    return [user_id for user_id in ticked if user_id is not None]
 
 
 @admin.register(RiskChange)

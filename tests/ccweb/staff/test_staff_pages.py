@@ -17,6 +17,7 @@ from django.utils import timezone
 
 from actions.models import HourlyCount, OutboxMessage, UserAction
 from ccweb.events.erasure import mark_erased
+from ccweb.privacy import erase_user
 from segments.models import RecommendationPolicy, RfmPolicy, RfmRun, RiskChange, UserSegment
 from segments.rfm.runs import compute_rfm_and_update_segments
 from tests.support.api_client import get, post
@@ -136,7 +137,30 @@ def test_a_user_who_was_erased_since_the_page_was_opened_is_named_as_such(
     told = [str(message) for message in answer.context["messages"]]
     assert len(told) == 1
     assert "data was erased" in told[0]
-    assert not RiskChange.objects.exists()
+    assert set(RiskChange.objects.values_list("user_id", flat=True)) == ({1} if way == "the list" else set())
+
+
+@pytest.mark.parametrize(
+    ("ticked", "says"),
+    [
+        (
+            ["1", "2", "3"],
+            "2 of 3 users now have the risk profile High-Risk; 1 left out, because their data was erased.",
+        ),
+        (["2"], "0 of 1 users now have the risk profile High-Risk; 1 left out, because their data was erased."),
+    ],
+)
+def test_a_change_for_many_leaves_erased_users_out_and_says_how_many(
+    staff: Client, population: None, ticked: list[str], says: str
+) -> None:
+    erase_user(2)  # since the list was opened
+    data = {"action": "set_high", "_selected_action": ticked}
+    answer = staff.post(reverse("admin:segments_usersegment_changelist"), data, follow=True)
+    assert [str(message) for message in answer.context["messages"]] == [says]
+    assert not UserSegment.objects.filter(pk=2).exists()
+    assert [entry.change_message for entry in LogEntry.objects.all()] == (
+        ["Risk profile High-Risk for 2 of 2 users: [1, 3]."] if "1" in ticked else []
+    )
 
 
 def test_bulk_actions_work_on_a_list_whose_filter_they_empty(staff: Client, population: None) -> None:
