@@ -7,8 +7,6 @@ from collections.abc import Iterator
 from secrets import randbits
 from typing import Any, NamedTuple
 
-from django.contrib.admin.models import LogEntry
-from django.contrib.contenttypes.models import ContentType
 from django.db import OperationalError, connection, models, transaction
 from django.utils import timezone
 
@@ -16,6 +14,7 @@ from actions.models import ERASURES, OutboxMessage, UserAction
 from actions.outbox import wake_relay
 from ccweb.events.erasure import mark_erased
 from ccweb.events.event_ids import new_event_id
+from ccweb.staff import log_entries
 from segments import streaks
 from segments.models import RiskChange, SegmentChange, UserSegment
 from segments.recommendations.recommend import recommend
@@ -74,7 +73,7 @@ def erase_user(user_id: int) -> Counter[str]:
 def _erase_rows(user_id: int) -> Counter[str]:
     with transaction.atomic():
         _wait_for_writers()
-        receipt = Counter({"staff_log": _scrub_staff_log(user_id)})
+        receipt = Counter({"staff_log": log_entries.scrub(user_id, of=[store.model for store in STORES.values()])})
         for name, store in STORES.items():
             receipt[name] = _erase_store(store, user_id)
         receipt["messages_not_yet_delivered"] = _messages(user_id).exclude(topic=ERASURES).delete()[0]
@@ -108,16 +107,3 @@ def _announce(user_id: int) -> None:
         topic=ERASURES, key=str(user_id), payload=json.dumps(payload), headers={"event_id": new_event_id()}
     )
     wake_relay()
-
-
-def _scrub_staff_log(user_id: int) -> int:
-    """Remove the user from the admin's log entries, which keep the member of staff, the action and the time."""
-    types = ContentType.objects.get_for_models(UserSegment, UserAction)
-    of_segment = LogEntry.objects.filter(content_type=types[UserSegment], object_id=str(user_id))
-    of_actions = LogEntry.objects.filter(content_type=types[UserAction])
-    logged = [int(pk) for pk in of_actions.values_list("object_id", flat=True) if pk]
-    action_ids = [
-        str(pk) for pk in UserAction.objects.filter(user_id=user_id, pk__in=logged).values_list("pk", flat=True)
-    ]
-    scrubbed = {"object_id": None, "object_repr": "an erased user", "change_message": ""}
-    return of_segment.update(**scrubbed) + of_actions.filter(object_id__in=action_ids).update(**scrubbed)

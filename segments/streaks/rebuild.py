@@ -4,6 +4,7 @@ import logging
 import secrets
 from collections.abc import Callable
 
+from ccweb.events.erasure import erased_among
 from segments.streaks import store
 from segments.streaks.from_actions import all_runs
 from segments.streaks.redis_connection import background_timeouts
@@ -34,6 +35,8 @@ def _rebuild(token: str, report: Callable[[int], None]) -> int:
     written = 0
     for some in all_runs():
         write_if_unchanged(store.restore(some))
+        for user_id in erased_among(user_id for user_id, _ in some):  # since the statement began
+            store.delete(user_id)
         if not store.hold_rebuild(token):
             raise RebuildFailed("Redis lost data during the rebuild")
         written += len(some)

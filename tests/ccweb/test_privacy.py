@@ -8,14 +8,15 @@ from io import StringIO
 import pytest
 import redis
 from django.apps import apps
-from django.contrib.admin.models import ADDITION, LogEntry
+from django.contrib.admin.models import ADDITION, CHANGE, LogEntry
 from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
 from django.db import connection, models
 
 from actions.models import OutboxMessage, UserAction
 from ccweb.privacy import STORES
-from segments.models import RiskChange, SegmentChange, UserSegment
+from segments import streaks
+from segments.models import RfmPolicy, RiskChange, SegmentChange, UserSegment
 from segments.recommendations.risk_profiles import set_risk_profile
 from segments.rfm.runs import compute_rfm_and_update_segments
 from tests.support.api_client import get, post
@@ -130,6 +131,55 @@ def test_a_hundred_of_a_thousand_users_leave_no_trace(redis_client: redis.Redis)
 def mentioned(client: redis.Redis) -> set[str]:
     """The users of that test that any store still names."""
     return set(re.findall(r"7130000\d{3}", " ".join(dump(client))))
+
+
+@pytest.mark.parametrize(
+    ("text", "afterwards"),
+    [
+        ("Risk profile High-Risk for 7 of 7 users: [7, 17, 70, 7].", "for 7 of 7 users: [(erased), 17, 70, (erased)]."),
+        ("Segments exported, filter q=7.", "Segments exported, filter q=(erased)."),
+        ("filter user_id__in=17%2C7&last_action_at=2026-7-7.", "user_id__in=17%2C(erased)&last_action_at=2026-7-7."),
+        ("Segments exported, filter q=%207.", "filter q=%20(erased)."),
+    ],
+)
+def test_the_staff_log_keeps_its_entry_without_the_users_id(
+    redis_client: redis.Redis, text: str, afterwards: str
+) -> None:
+    staff = User.objects.create_user("anna")
+    UserSegment.objects.create(user_id=8)
+    entry = LogEntry.objects.log_actions(staff.pk, UserSegment.objects.filter(pk=8), CHANGE, text, single_object=True)
+    assert "staff_log 1" in run("erase_user", 7)
+    left = LogEntry.objects.get(pk=entry.pk)
+    assert left.change_message.endswith(afterwards)
+    assert (left.user, left.object_id, left.action_time) == (staff, "8", entry.action_time)
+    assert "staff_log 0" in run("erase_user", 7)
+
+
+def test_erasing_a_user_leaves_other_numbers_in_the_staff_log_alone(redis_client: redis.Redis) -> None:
+    staff, policy = User.objects.create_user("anna"), RfmPolicy.objects.filter(revision=1)
+    LogEntry.objects.log_actions(staff.pk, policy, CHANGE, "Revision 1 is active.", single_object=True)
+    UserSegment.objects.create(user_id=1)
+    assert "staff_log 0" in run("erase_user", 1)
+    assert LogEntry.objects.get().change_message == "Revision 1 is active."
+
+
+def test_a_rebuild_of_the_streaks_does_not_bring_a_user_back_who_is_erased_meanwhile(
+    redis_client: redis.Redis,
+) -> None:
+    users = range(ERASED - 300, ERASED + 1)  # two steps of the rebuild, the last user in the second one
+    post("actions", [{"user_id": user_id, "action_type": "login"} for user_id in users])
+    steps: list[int] = []
+
+    def erase_after_the_first_step(written: int) -> None:
+        steps.append(written)
+        if len(steps) == 1:
+            run("erase_user", ERASED)
+
+    streaks.rebuild(report=erase_after_the_first_step)
+    OutboxMessage.objects.all().delete()
+    assert len(steps) == 2
+    assert hits(redis_client, ERASED) == []
+    assert redis_client.get(f"user:{ERASED - 1}:streak_count") == b"1"
 
 
 def test_erasing_twice_is_harmless_and_tells_consumers_once(two_users: None) -> None:
