@@ -5,8 +5,11 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from functools import lru_cache
 
+from django.utils import timezone
+
 from actions.models import ACTION_TYPE
 from ccweb.api.fields import DECIMAL_TEXT, UUID_TEXT
+from ccweb.api.instants import CLOCK_SKEW, format_instant
 from ccweb.api.user_ids import MAX_USER_ID
 
 ACTION_TYPE_TEXT = re.compile(ACTION_TYPE)
@@ -61,6 +64,18 @@ def instant_of(text: str) -> str:
     except (ValueError, OverflowError):
         raise BadLine(f"time {quoted(text)} is not an ISO 8601 date or time") from None
     return instant.isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def latest_instant() -> str:
+    """The latest instant that an action may have now, as instant_of writes it."""
+    return format_instant(timezone.now() + CLOCK_SKEW)
+
+
+def instant_until(latest: str, text: str) -> str:
+    """As instant_of, for an instant that is not later than `latest`."""
+    if (instant := instant_of(text)) > latest:
+        raise BadLine(f"time {quoted(text)} is in the future")
+    return instant
 
 
 def event_id_of(text: str) -> str:

@@ -1,11 +1,11 @@
 """Bulk import of actions: each batch of lines is one transaction, and a rerun adds only what is missing."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from itertools import islice
-from typing import Any
+from typing import Any, Protocol
 from uuid import UUID
 
 from django.db import connection, transaction
@@ -43,20 +43,34 @@ class Tally:
     bad: int = 0
     erased: int = 0
 
+    unit: str = "line"  # what was read, in the singular
+
     def __str__(self) -> str:
         erased = f", {self.erased} of erased users left out" if self.erased else ""
-        return f"{self.read} lines read, {self.stored} stored, {self.known} already there, {self.bad} bad{erased}"
+        read = f"{self.read} {self.unit}s read"
+        return f"{read}, {self.stored} stored, {self.known} already there, {self.bad} bad{erased}"
 
 
-def import_actions(*, rows: Iterable[Row | BadRow], publish: bool, report: Callable[[BadRow], None]) -> Iterator[Tally]:
+class Source(Protocol):
+    """What actions are imported from. `unit` is what it consists of, in the singular."""
+
+    unit: str
+
+    def __iter__(self) -> Iterator[Row | BadRow]: ...
+
+    def place(self, line: int) -> str:
+        """Where the row with this number stands."""
+
+
+def import_actions(*, rows: Source, publish: bool, report: Callable[[BadRow], None]) -> Iterator[Tally]:
     """Store the rows, batch by batch; yields the tally after each commit.
 
     `publish` writes the outbox rows in the same transactions; `report` is called with every line that is left out as
     bad. Raises DatabaseError; the batches before it are committed, and a rerun adds the rest.
     """
-    tally = Tally()
+    tally = Tally(unit=rows.unit)
     try:
-        yield from _import(iter(rows), publish, report, tally)
+        yield from _import(rows, publish, report, tally)
         if tally.stored:
             _analyse()
     finally:
@@ -71,14 +85,13 @@ def _analyse() -> None:
             cursor.execute("ANALYZE user_actions")
 
 
-def _import(
-    rows: Iterator[Row | BadRow], publish: bool, report: Callable[[BadRow], None], tally: Tally
-) -> Iterator[Tally]:
-    while batch := list(islice(rows, PUBLISHED_BATCH if publish else BATCH)):
+def _import(rows: Source, publish: bool, report: Callable[[BadRow], None], tally: Tally) -> Iterator[Tally]:
+    remaining = iter(rows)
+    while batch := list(islice(remaining, PUBLISHED_BATCH if publish else BATCH)):
         good = [row for row in batch if isinstance(row, Row)]
         bad = [row for row in batch if isinstance(row, BadRow)]
         stored, erased, conflicts = _publish(good) if publish else _store(good)
-        bad += [BadRow(f"line {line}", CONFLICT) for line in conflicts]
+        bad += [BadRow(rows.place(line), CONFLICT) for line in conflicts]
         for row in bad:
             report(row)
         tally.read += len(batch)

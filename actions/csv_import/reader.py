@@ -5,11 +5,17 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from django.utils import timezone
-
-from actions.csv_import.cells import BadLine, action_type_of, event_id_of, instant_of, quoted, user_id_of, value_of
+from actions.csv_import.cells import (
+    BadLine,
+    action_type_of,
+    event_id_of,
+    instant_until,
+    latest_instant,
+    quoted,
+    user_id_of,
+    value_of,
+)
 from actions.csv_import.derived_event_ids import EventIds
-from ccweb.api.instants import CLOCK_SKEW, format_instant
 
 
 class UnreadableFile(Exception):
@@ -55,10 +61,12 @@ class ActionReader:
     Raises UnreadableFile when the header or a column is missing.
     """
 
+    unit = "line"
+
     def __init__(self, lines: Iterable[str], columns: Columns) -> None:
         self._cells = csv.reader(lines, strict=True)
         self._event_ids = EventIds()
-        self._latest = format_instant(timezone.now() + CLOCK_SKEW)
+        self._latest = latest_instant()
         self._header = self._read_header()
         self._user = self._index(columns.user)
         self._time = self._index(columns.time)
@@ -78,6 +86,9 @@ class ActionReader:
             except (BadLine, csv.Error) as error:
                 last = self._cells.line_num
                 yield BadRow(f"line {first}" if last <= first else f"lines {first} to {last}", str(error))
+
+    def place(self, line: int) -> str:
+        return f"line {line}"
 
     def _read_header(self) -> list[str]:
         try:
@@ -105,9 +116,7 @@ class ActionReader:
         if len(cells) != len(self._header):
             raise BadLine(f"{len(cells)} cells where the header has {len(self._header)}")
         user_id = user_id_of(cells[self._user].strip())
-        instant = instant_of(cells[self._time].strip())
-        if instant > self._latest:
-            raise BadLine(f"time {quoted(cells[self._time])} is in the future")
+        instant = instant_until(self._latest, cells[self._time].strip())
         value = "0.00" if self._value is None else value_of(cells[self._value].strip())
         action_type = self._fixed_type if self._type is None else action_type_of(cells[self._type].strip())
         given = "" if self._event_id is None else cells[self._event_id].strip()
