@@ -18,6 +18,7 @@ from ccweb.events.models import RecordedEvent
 
 TOPIC = "topic_user_actions"
 ERASURES = "topic_user_erasures"
+RECEIPTS = "erasures"  # compacted; what manage.py replay_erasures reads after a restore
 CHANNEL = "outbox"  # of LISTEN/NOTIFY
 RELAY_IDLE_LOCK = 4_201_002  # an advisory lock, see WAKE in outbox.py
 # An action's value as an integer. PostgreSQL sums integers in a fraction of the time of decimals; SQLite sums them

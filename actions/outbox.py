@@ -8,6 +8,7 @@ from django.db import connection
 
 from actions.models import CHANNEL, RELAY_IDLE_LOCK, TOPIC, OutboxMessage
 from ccweb.api.instants import format_instant
+from ccweb.events.event_ids import new_event_id
 from ccweb.events.idempotency import Event
 
 QUEUE = """, queued AS (
@@ -29,6 +30,12 @@ def queue_messages(actions: Iterable[Event]) -> None:
         )
         for action in actions
     )
+    wake_relay()
+
+
+def queue_message(topic: str, key: str, payload: str) -> None:
+    """Write the outbox row of a message that is about no action; to be called in the transaction that it tells of."""
+    OutboxMessage.objects.create(topic=topic, key=key, payload=payload, headers={"event_id": new_event_id()})
     wake_relay()
 
 

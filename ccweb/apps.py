@@ -1,6 +1,7 @@
 """The app `ccweb`, the composition root: it may import every app; no app imports it."""
 
-from django.apps import AppConfig
+from django.apps import AppConfig, apps
+from django.db.models.signals import post_migrate
 
 
 class CcwebConfig(AppConfig):
@@ -10,5 +11,8 @@ class CcwebConfig(AppConfig):
     verbose_name = "CC Webapp"
 
     def ready(self) -> None:
-        """Register the system checks."""
+        """Register the system checks; record which database a new one is."""
         from ccweb import checks  # noqa: F401
+        from ccweb.api.restored import adopt_new
+
+        post_migrate.connect(adopt_new, sender=apps.get_app_config("api"))

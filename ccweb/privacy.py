@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 from django.db import OperationalError, connection, models, transaction
 from django.utils import timezone
 
-from actions.models import ERASURES, OutboxMessage, UserAction
-from actions.outbox import wake_relay
-from ccweb.events.erasure import mark_erased
-from ccweb.events.event_ids import new_event_id
+from actions.models import ERASURES, RECEIPTS, OutboxMessage, UserAction
+from actions.outbox import queue_message
+from ccweb.events.erasure import erased_among, mark_erased
+from ccweb.events.receipts import Receipt
 from ccweb.staff import log_entries
 from segments import streaks
 from segments.models import RiskChange, SegmentChange, UserSegment
@@ -39,6 +39,7 @@ STORES = {
     "group_changes": Store(SegmentChange, pseudonymous=True),
     "risk_changes": Store(RiskChange, pseudonymous=True),
 }
+USER_MODELS = [store.model for store in STORES.values()]
 
 
 def export_user(user_id: int) -> Iterator[tuple[str, Iterator[dict[str, Any]]]]:
@@ -73,12 +74,13 @@ def erase_user(user_id: int) -> Counter[str]:
 def _erase_rows(user_id: int) -> Counter[str]:
     with transaction.atomic():
         _wait_for_writers()
-        receipt = Counter({"staff_log": log_entries.scrub(user_id, of=[store.model for store in STORES.values()])})
+        receipt = Counter({"staff_log": log_entries.scrub(user_id, USER_MODELS)})
         for name, store in STORES.items():
             receipt[name] = _erase_store(store, user_id)
         receipt["messages_not_yet_delivered"] = _messages(user_id).exclude(topic=ERASURES).delete()[0]
-        if mark_erased(user_id):
-            _announce(user_id)
+        is_known = bool(erased_among([user_id]))
+        if marked := mark_erased(user_id, receipt):
+            _announce(user_id, Receipt.of(marked), to_consumers=not is_known)
     return receipt
 
 
@@ -100,10 +102,9 @@ def _messages(user_id: int) -> models.QuerySet[OutboxMessage]:
     return OutboxMessage.objects.filter(key=str(user_id)).order_by("pk")
 
 
-def _announce(user_id: int) -> None:
-    """Tell consumers of user_actions, by a message with the same key, to erase the user as well."""
-    payload = {"user_id": user_id, "erased_at": timezone.now().isoformat()}
-    OutboxMessage.objects.create(
-        topic=ERASURES, key=str(user_id), payload=json.dumps(payload), headers={"event_id": new_event_id()}
-    )
-    wake_relay()
+def _announce(user_id: int, receipt: Receipt, *, to_consumers: bool) -> None:
+    """Queue the receipt, and the message that asks consumers of user_actions, by the same key, to erase them too."""
+    if to_consumers:
+        payload = {"user_id": user_id, "erased_at": timezone.now().isoformat()}
+        queue_message(ERASURES, str(user_id), json.dumps(payload))
+    queue_message(RECEIPTS, receipt.token, receipt.as_json())

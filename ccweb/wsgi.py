@@ -24,11 +24,13 @@ import ccweb.urls  # noqa: E402, F401  load every module before the first reques
 from actions.fast_path import record_route  # noqa: E402
 from ccweb.api import schema  # noqa: E402
 from ccweb.logs import gather_lines  # noqa: E402
+from ccweb.restore_guard import end_on_restored_database  # noqa: E402
 from ccweb.server.event_loop import EventLoop  # noqa: E402
 from ccweb.server.request_log import RECORDER  # noqa: E402
 from segments.recommendations.fast_path import recommendation_route  # noqa: E402
 from segments.streaks.repair_thread import start_thread as start_repair_thread  # noqa: E402
 
+end_on_restored_database()
 server = EventLoop(application, [record_route(), recommendation_route()])
 schema.build()
 worker.end_with_server()

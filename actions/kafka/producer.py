@@ -18,7 +18,7 @@ from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-def
 from django.conf import settings
 
 from actions.kafka.config import PRODUCER, TRANSACTIONAL_ID, TRANSACTIONS, client
-from actions.models import Message
+from actions.models import RECEIPTS, Message
 
 CALL_TIMEOUT_SECONDS = 0.4  # no call blocks for longer, so that `heartbeat` is called often enough
 START_TIMEOUT_SECONDS = 10.0  # for a reachable cluster to initialise transactions
@@ -122,7 +122,8 @@ class TransactionalProducer:
             # The embedded broker has no controller: it creates a topic when a client asks for it.
             if topic in cluster.topics or cluster.controller_id not in cluster.brokers:
                 return
-            wanted = NewTopic(topic, settings.KAFKA_PARTITIONS, settings.KAFKA_REPLICATION)
+            config = {"cleanup.policy": "compact"} if topic == RECEIPTS else {}
+            wanted = NewTopic(topic, settings.KAFKA_PARTITIONS, settings.KAFKA_REPLICATION, config=config)
             admin = AdminClient(client())
             answer = admin.create_topics([wanted], request_timeout=START_TIMEOUT_SECONDS)[topic]
             while not wait([answer], CALL_TIMEOUT_SECONDS).done:

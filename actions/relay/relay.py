@@ -13,9 +13,12 @@ import psycopg
 from django.db import DatabaseError, close_old_connections
 
 from actions.kafka.producer import NotAuthorized, NotDelivered, RecordRejected, TransactionalProducer
-from actions.models import TOPIC, Message, OutboxMessage, OutboxQuerySet
+from actions.kafka.topic_reader import TopicUnreadable
+from actions.models import RECEIPTS, TOPIC, Message, OutboxMessage, OutboxQuerySet
 from actions.relay.listener import POLL_INTERVAL_SECONDS, listener_for
 from actions.relay.outbox_cursor import OutboxCursor
+from actions.relay.set_back import refuse_set_back
+from ccweb.api.restored import RestoredDatabase, refuse_restored
 from ccweb.db.leader_election import Lead
 
 BATCH = 200
@@ -66,17 +69,24 @@ class Relay:
     def run(self, *, until_empty: bool = False) -> None:
         """Repeat step() until `stop` is set or, with `until_empty`, until no message is waiting.
 
-        Every error is logged, counted and followed by a retry. Another relay may be the one that empties the outbox.
+        Every error is logged, counted and followed by a retry, except RestoredDatabase, which is raised. Another relay
+        may be the one that empties the outbox.
         """
-        pause = 0.1
+        pause, known = 0.1, False
         while not self.stop.is_set():
             try:
+                if not known:
+                    refuse_restored()
+                    known = True
                 if until_empty and not self._anything_waits():
                     break
                 self._pause(self._locked_step())
                 pause = 0.1
             except Stopped:
                 continue
+            except RestoredDatabase:
+                self.close()
+                raise
             except Exception as error:  # noqa: BLE001 - logged and counted: no error ends the relay
                 self._log_error(error)
                 self.stop.wait(pause)
@@ -114,7 +124,9 @@ class Relay:
             self._drop_producer()
         if self._producer is None:
             producer = TransactionalProducer(self._heartbeat)
-            producer.create_topic(TOPIC)
+            for topic in (TOPIC, RECEIPTS):
+                producer.create_topic(topic)
+            refuse_set_back(self._heartbeat)
             self._producer, self._term, self._cursor = producer, self.lead.terms, OutboxCursor()
         return self._producer
 
@@ -171,7 +183,7 @@ class Relay:
             return
         self._logged[kind] = now
         text = "the relay is blocked (%s: %s); no message is lost, it retries"
-        if isinstance(error, NotDelivered | DatabaseError | psycopg.Error):
+        if isinstance(error, NotDelivered | TopicUnreadable | DatabaseError | psycopg.Error):
             level = logging.ERROR if isinstance(error, NotAuthorized) else logging.WARNING
             logger.log(level, text, kind, str(error).strip())
         else:

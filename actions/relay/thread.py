@@ -6,9 +6,17 @@ import threading
 from multiprocessing.util import Finalize
 
 from actions.relay.relay import STOP_TIMEOUT_SECONDS, Relay
+from ccweb.api.restored import RestoredDatabase
 
 FORK_TIMEOUT_SECONDS = 5.0  # for the current batch, before a fork
 logger = logging.getLogger(__name__)
+
+
+def _run(relay: Relay) -> None:
+    try:
+        relay.run()
+    except RestoredDatabase as error:
+        logger.error("the relay of this process has ended, nothing is published: %s", error)
 
 
 class RelayThread:
@@ -23,7 +31,7 @@ class RelayThread:
 
     def _start(self) -> None:
         self._relays.append(Relay())
-        self._thread = threading.Thread(target=self._relays[-1].run, name="relay", daemon=True)
+        self._thread = threading.Thread(target=_run, args=self._relays[-1:], name="relay", daemon=True)
         self._thread.start()
         Finalize(None, self._stop, exitpriority=10)  # atexit does not run in the workers of granian
 

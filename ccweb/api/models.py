@@ -75,13 +75,45 @@ def create_key(*, name: str, scopes: Iterable[str], expires: datetime | None = N
 
 
 class ErasedUser(models.Model):
-    """A user whose data was erased; later events of this user are refused with 410. See ccweb.events.erasure."""
+    """A user whose data was erased, and the receipt of that; later events of this user are refused with 410.
+
+    The token is a keyed digest of the user_id, see ccweb.events.erasure. `counts` are the erased rows by store, null if
+    an earlier release erased them.
+    """
 
     token = models.UUIDField(primary_key=True)
-    erased_at = models.DateTimeField(auto_now_add=True)
+    erased_at = models.DateTimeField(default=timezone.now)
+    counts = models.JSONField(null=True)
 
     class Meta:
         db_table = "erased_users"
 
     def __str__(self) -> str:
         return f"{self.token}, erased {self.erased_at:%Y-%m-%d}"
+
+
+class DatabaseRecord(models.Model):
+    """Which database this was at a time, and what was decided about it; the newest row counts. See ccweb.api.restored.
+
+    `identity` is that of ccweb.db.identity.
+    """
+
+    class How(models.TextChoices):
+        """Why the row was written."""
+
+        NEW = "new", "First start, or without users"
+        REPLAYED = "replayed", "Erasures were replayed"
+        WAIVED = "waived", "Replay of erasures waived"
+        SET_BACK = "set back", "Set back: it lacks erasures that Kafka has"
+
+    identity = models.CharField(max_length=64)
+    how = models.CharField(max_length=16, choices=How)
+    note = models.TextField(default="")
+    recorded_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        db_table = "database_records"
+        ordering = ["-id"]
+
+    def __str__(self) -> str:
+        return f"{self.identity}: {self.how}"

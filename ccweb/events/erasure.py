@@ -4,9 +4,10 @@ With the digest, later events of an erased user can be refused. It does not iden
 database who does not have ERASURE_KEY.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from functools import lru_cache
 from hashlib import blake2b
+from uuid import UUID
 
 from django.conf import settings
 from django.db import connection, models
@@ -59,6 +60,16 @@ def hold_off_erasures(model: type[models.Model]) -> None:
             cursor.execute(f"LOCK TABLE {model._meta.db_table} IN ROW EXCLUSIVE MODE")
 
 
-def mark_erased(user_id: int) -> bool:
-    """Refuse every later event of the user; False when the user was already marked."""
-    return ErasedUser.objects.get_or_create(token=token_of(user_id))[1]
+def mark_erased(user_id: int, counts: Mapping[str, int] | None = None) -> ErasedUser | None:
+    """Refuse every later event of the user; `counts` are the rows that were erased, by store.
+
+    Returns the new receipt; None when the user was marked already and nothing more was erased.
+    """
+    row, is_new = ErasedUser.objects.get_or_create(token=UUID(token_of(user_id)), defaults={"counts": counts})
+    if is_new:
+        return row
+    if not counts or not any(counts.values()):
+        return None
+    row.counts = {name: (row.counts or {}).get(name, 0) + count for name, count in counts.items()}
+    row.save(update_fields=["counts"])
+    return row

@@ -16,6 +16,7 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from django.db import DatabaseError, close_old_connections
 from django_apscheduler.jobstores import DjangoJobStore
 
+from ccweb.api.restored import refuse_restored
 from ccweb.db.leader_election import PING_INTERVAL_SECONDS, Lead
 from segments.models import RfmRun
 from segments.schedule.jobs import (
@@ -48,7 +49,10 @@ class Scheduler:
         self._checked_at = -CATCH_UP_INTERVAL_SECONDS
 
     def run(self) -> None:
-        """Keep or wait for the lead, checked twice a second. Database errors are logged and retried."""
+        """Keep or wait for the lead, checked twice a second. Database errors are logged and retried.
+
+        Raises RestoredDatabase.
+        """
         while not stop.is_set():
             try:
                 self.step()
@@ -68,6 +72,7 @@ class Scheduler:
             self._stop_jobs(wait=False)
             return
         if self.jobs is None:
+            refuse_restored()
             self.jobs = _registered_jobs()
         if (self.at_work is None or self.at_work.done()) and (work := self._next_work()):
             self.at_work = self.worker.submit(_logged, work)

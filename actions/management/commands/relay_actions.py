@@ -4,11 +4,12 @@ import signal
 from argparse import ArgumentParser
 from typing import Any
 
-from django.core.management.base import BaseCommand
+from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError
 
 from actions.models import OutboxMessage
 from actions.relay.relay import Relay
+from ccweb.api.restored import RestoredDatabase
 
 
 class Command(BaseCommand):
@@ -22,7 +23,10 @@ class Command(BaseCommand):
         relay = Relay()
         for signum in (signal.SIGTERM, signal.SIGINT):
             signal.signal(signum, lambda *_: relay.stop.set())
-        relay.run(until_empty=options["once"])
+        try:
+            relay.run(until_empty=options["once"])
+        except RestoredDatabase as error:
+            raise CommandError(str(error)) from None
         counts = f"delivered {relay.delivered}, quarantined {relay.quarantined}, waiting {waiting()}"
         self.stdout.write(f"relay_actions: {counts}")
 

@@ -3,8 +3,9 @@
 import signal
 from typing import Any
 
-from django.core.management.base import BaseCommand
+from django.core.management.base import BaseCommand, CommandError
 
+from ccweb.api.restored import RestoredDatabase
 from segments.schedule.jobs import finished, stop
 from segments.schedule.scheduler import Scheduler
 
@@ -18,6 +19,9 @@ class Command(BaseCommand):
         """SIGTERM and Ctrl-C wait for the run in progress."""
         for signum in (signal.SIGTERM, signal.SIGINT):
             signal.signal(signum, lambda *_: stop.set())
-        Scheduler().run()
+        try:
+            Scheduler().run()
+        except RestoredDatabase as error:
+            raise CommandError(str(error)) from None
         runs = ", ".join(f"{number} {kind}" for kind, number in sorted(finished.items())) or "no"
         self.stdout.write(f"run_scheduler: stopped after {runs} RFM run(s)")
