@@ -119,7 +119,7 @@ class TopicReader:
                 if time.monotonic() - begun > SILENCE_SECONDS:
                     raise TopicUnreadable(f"Kafka does not answer{self._why()}") from error
             self._heartbeat()
-            time.sleep(PAUSE_SECONDS)
+            self._consumer.poll(PAUSE_SECONDS)  # has the client report its errors
 
     def _why(self) -> str:
         return "".join(f": {error.str()}" for error in self._last_error)
