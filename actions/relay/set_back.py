@@ -21,7 +21,7 @@ def refuse_set_back(heartbeat: Callable[[], None]) -> None:
     """Raise RestoredDatabase when Kafka has receipts that the database lacks, and record that for the web processes.
 
     Receipts older than the last waiver do not count. Raises TopicUnreadable or DatabaseError. Reads the whole topic:
-    100,000 receipts take a second.
+    100,000 receipts took 3.2 s on two busy cores, so 1,000 are not noticed when a standby takes over.
     """
     try:
         missing = {receipt.token: receipt for receipt in receipts_in_kafka(heartbeat)}
