@@ -10,5 +10,6 @@ class CcwebConfig(AppConfig):
     verbose_name = "CC Webapp"
 
     def ready(self) -> None:
-        """Register the system checks."""
+        """Register the system checks, and what logs attempts to sign in."""
         from ccweb import checks  # noqa: F401
+        from ccweb.admin import sign_ins  # noqa: F401
