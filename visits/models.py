@@ -15,6 +15,8 @@ class SiteVisit(models.Model):
     user_id = models.BigIntegerField(validators=[MinValueValidator(1), MaxValueValidator(MAX_USER_ID)])
     source = models.CharField(max_length=64)
     visit_timestamp = models.DateTimeField(default=timezone.now)
+    # The prefix of the API key that sent it; null for what was imported, added by staff or sent without a key.
+    recorded_by = models.CharField(max_length=8, null=True, editable=False)  # noqa: DJ001
 
     class Meta:
         db_table = "site_visits"

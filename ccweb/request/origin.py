@@ -1,0 +1,35 @@
+"""The origin of the request that is being answered: repeated in log lines, stored with events and sent to Kafka."""
+
+from contextvars import ContextVar
+from typing import NamedTuple
+
+
+class Origin(NamedTuple):
+    """The ids of a request and who sent it, as far as that is known; what is not known is empty."""
+
+    request_id: str = ""
+    traceparent: str = ""  # see ccweb.request.traceparent
+    client: str = ""  # the client address
+    key: str = ""  # the prefix of the API key, once the key was found to be valid
+    key_name: str = ""
+    refused_key: str = ""  # the prefix of a key that is unknown, revoked or expired
+    staff: str = ""  # the user name of the signed-in member of staff
+
+    @property
+    def trace_id(self) -> str:
+        """The 32 hexadecimal digits that all parts of a trace share."""
+        return self.traceparent[3:35]
+
+    def who(self) -> dict[str, str]:
+        """Who sent it, by the names of the members of a log line; the name of a key is in the table of keys."""
+        named = (("client", self.client), ("key", self.key), ("refused_key", self.refused_key), ("staff", self.staff))
+        return {name: value for name, value in named if value}
+
+
+NOWHERE = Origin()
+origin: ContextVar[Origin] = ContextVar("origin", default=NOWHERE)
+
+
+def learn(**known: str) -> None:
+    """Add to the origin of the current request what was found out about it."""
+    origin.set(origin.get()._replace(**known))
