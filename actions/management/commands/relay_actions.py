@@ -9,6 +9,7 @@ from django.db import DatabaseError
 
 from actions.models import OutboxMessage
 from actions.relay.relay import Relay
+from ccweb.server import process_endpoint
 
 
 class Command(BaseCommand):
@@ -22,6 +23,8 @@ class Command(BaseCommand):
         relay = Relay()
         for signum in (signal.SIGTERM, signal.SIGINT):
             signal.signal(signum, lambda *_: relay.stop.set())
+        if not options["once"]:  # it may run beside the relay process, which has the port
+            process_endpoint.serve(lambda: relay.turned_at)
         relay.run(until_empty=options["once"])
         counts = f"delivered {relay.delivered}, quarantined {relay.quarantined}, waiting {waiting()}"
         self.stdout.write(f"relay_actions: {counts}")

@@ -5,6 +5,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
+from ccweb.server import process_endpoint
 from segments.schedule.jobs import finished, stop
 from segments.schedule.scheduler import Scheduler
 
@@ -18,6 +19,8 @@ class Command(BaseCommand):
         """SIGTERM and Ctrl-C wait for the run in progress."""
         for signum in (signal.SIGTERM, signal.SIGINT):
             signal.signal(signum, lambda *_: stop.set())
-        Scheduler().run()
+        scheduler = Scheduler()
+        process_endpoint.serve(lambda: scheduler.turned_at)
+        scheduler.run()
         runs = ", ".join(f"{number} {kind}" for kind, number in sorted(finished.items())) or "no"
         self.stdout.write(f"run_scheduler: stopped after {runs} RFM run(s)")
