@@ -14,7 +14,7 @@ from typing import Any
 
 import orjson
 
-from ccweb.request.origin import origin
+from ccweb.request.origin import NOWHERE, origin
 from ccweb.request.request_id import REQUEST_LOG
 
 SECRETS = (
@@ -32,10 +32,14 @@ def hide_secrets(text: str) -> str:
 
 
 class LineFormatter(logging.Formatter):
-    """Plain text: time (local), level, logger, message, and a traceback below."""
+    """Plain text: time (local), level, logger, message, who sent the request it is about, and a traceback below."""
 
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s")
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        who = getattr(record, "origin", NOWHERE).who()
+        return " ".join([super().formatMessage(record), *(f"{name}={value}" for name, value in who.items())])
 
     def format(self, record: logging.LogRecord) -> str:
         return hide_secrets(super().format(record))

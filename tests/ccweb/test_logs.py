@@ -68,6 +68,12 @@ def test_a_key_without_its_introduction_is_hidden_in_plain_lines_too() -> None:
     assert LineFormatter().format(record).endswith("ERROR ccweb: no row for [hidden]")
 
 
+def test_a_plain_line_about_a_request_says_who_sent_it() -> None:
+    record = logging.LogRecord("ccweb.requests", logging.INFO, "x.py", 1, "GET /api/actions 200", (), None)
+    record.origin = Origin("web-42", client="203.0.113.9", key="aB3dE5gH")
+    assert LineFormatter().format(record).endswith("GET /api/actions 200 client=203.0.113.9 key=aB3dE5gH")
+
+
 def record(level: int, message: str) -> logging.LogRecord:
     return logging.LogRecord("ccweb", level, "x.py", 1, message, (), None)
 
