@@ -24,7 +24,7 @@ from ccweb.api.problems import PROBLEM_JSON, RETRY_AFTER_SECONDS, UNFORESEEN, Pr
 from ccweb.api.renderers import as_json
 from ccweb.api.routes import paths_of
 from ccweb.request import deadline
-from ccweb.request.client_address import UNKNOWN, client_address
+from ccweb.request.client_address import client_address
 from ccweb.request.origin import Origin, origin
 from ccweb.request.request_id import request_id_of
 from ccweb.request.traceparent import traceparent_of
@@ -210,8 +210,7 @@ class Exchange:
         )
 
     def _client(self) -> str:
-        found = client_address(peer_of(self.scope), self.all_headers().get("x-forwarded-for", ""))
-        return "" if found == UNKNOWN else found
+        return client_address(peer_of(self.scope), self.all_headers().get("x-forwarded-for", ""))
 
     def send(self, answer: HttpAnswer) -> None:
         """Give the answer to the server, which writes it; nothing waits for the client."""

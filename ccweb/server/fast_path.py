@@ -24,7 +24,7 @@ from ccweb.api.renderers import ANY
 from ccweb.db.errors import sqlstate
 from ccweb.db.steps import Steps
 from ccweb.request import deadline
-from ccweb.request.client_address import UNKNOWN, is_loopback, resolve_client
+from ccweb.request.client_address import is_loopback, resolve_client
 from ccweb.request.origin import Origin
 from ccweb.server.common_headers import CommonHeaders, Shared
 from ccweb.server.fast_route import Batch, FastAnswer, FastRequest, FastRoute, NotEligible, PendingRequest
@@ -50,7 +50,7 @@ class Permission(NamedTuple):
     until: float
     limits: Sequence[Limit]
     shared: Shared
-    who: Mapping[str, str]  # of the origin
+    sender: Origin
 
 
 class FastPath:
@@ -83,7 +83,7 @@ class FastPath:
         if any(name in headers for name in permission.shared.varying):  # Django's answer may be another
             raise NotEligible
         queue, argument, events = route.parse(request, **variables)
-        origin = origin._replace(**permission.who)
+        origin = origin.sent_by(permission.sender)
         return queue, PendingRequest(argument, events, permission.limits, origin, until), permission
 
     def _permission(self, route: FastRoute, request: FastRequest) -> Permission:
@@ -108,7 +108,7 @@ class FastPath:
             raise NotEligible
         allowed_until, grant = self._allowed(route.scope, meta)
         until = min(until, allowed_until)
-        return Permission(until, limits_of(meta), self._common.of(route, is_https), _who(meta, grant))
+        return Permission(until, limits_of(meta), self._common.of(route, is_https), _sender(meta["REMOTE_ADDR"], grant))
 
     def _allowed(self, scope: str, meta: dict[str, str]) -> tuple[float, Grant | None]:
         """Until when the key, or the open API, allows the scope without another look; else raises NotEligible."""
@@ -127,10 +127,8 @@ class FastPath:
         return until, grant
 
 
-def _who(meta: Mapping[str, str], grant: Grant | None) -> dict[str, str]:
-    client = meta["REMOTE_ADDR"]
-    by_key = {"key": grant.prefix, "key_name": grant.name} if grant else {}
-    return by_key if client == UNKNOWN else by_key | {"client": client}
+def _sender(client: str, grant: Grant | None) -> Origin:
+    return Origin(client=client, key=grant.prefix, key_name=grant.name) if grant else Origin(client=client)
 
 
 @lru_cache(1000)

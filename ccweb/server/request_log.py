@@ -13,7 +13,6 @@ from django.http import HttpRequest, HttpResponse
 
 from ccweb.api.problems import unavailable
 from ccweb.db.errors import database_is_away
-from ccweb.request.client_address import UNKNOWN
 from ccweb.request.origin import Origin, learn, origin
 from ccweb.request.request_id import REQUEST_LOG, request_id_of
 from ccweb.request.traceparent import traceparent_of
@@ -40,7 +39,7 @@ class RequestLog:
             begun = time.perf_counter()
             response = self.get_response(request)
             response["X-Request-ID"] = current
-            learn(client=client_of(request), staff=staff_of(request))
+            learn(client=request.META["REMOTE_ADDR"], staff=staff_of(request))
             log_request(
                 method=str(request.method),
                 path=request.path,
@@ -64,12 +63,6 @@ def route_of(request: HttpRequest) -> str:
     if match := request.resolver_match:
         return match.route if match.url_name or not match.route.startswith("api/") else "unmatched"
     return "static" if request.path.startswith(settings.STATIC_URL) else "unmatched"
-
-
-def client_of(request: HttpRequest) -> str:
-    """The client address that the middleware ClientAddress found, empty if the proxy sent none."""
-    client: str = request.META["REMOTE_ADDR"]
-    return "" if client == UNKNOWN else client
 
 
 def staff_of(request: HttpRequest) -> str:
