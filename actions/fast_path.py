@@ -55,7 +55,7 @@ def _parse_actions(body: bytes) -> list[Event]:
 def _record(batch: Batch) -> Steps[list[list[Verdict]]]:
     """The verdicts on each request's actions."""
     actions = [action for request in batch.requests for action in request.argument]
-    origins = [request.request_id for request in batch.requests for _ in request.argument]
+    origins = [request.origin for request in batch.requests for _ in request.argument]
     fresh = batch.queue in FRESH and not batch.failed_before
     verdicts = iter((yield from record_steps(actions=actions, origins=origins, fresh=fresh)))
     return [list(islice(verdicts, request.events)) for request in batch.requests]

@@ -39,6 +39,8 @@ class UserAction(RecordedEvent):
     value = models.DecimalField(max_digits=12, decimal_places=2, default=Decimal("0.00"))
     action_timestamp = models.DateTimeField(default=timezone.now)
     received_at = models.DateTimeField(default=timezone.now, editable=False)
+    # The prefix of the API key that sent it; null for what was imported, added by staff or sent without a key.
+    recorded_by = models.CharField(max_length=8, null=True, editable=False)  # noqa: DJ001
 
     class Meta:
         db_table = "user_actions"

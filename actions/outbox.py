@@ -10,6 +10,7 @@ from actions.models import CHANNEL, RELAY_IDLE_LOCK, TOPIC, OutboxMessage
 from ccweb.api.instants import format_instant
 from ccweb.events.event_ids import new_event_id
 from ccweb.events.idempotency import Event
+from ccweb.request.origin import Origin
 
 QUEUE = """, queued AS (
     INSERT INTO outbox (topic, key, payload, headers, created_at, error)
@@ -57,9 +58,11 @@ def payload_of(action: Event) -> str:
 
 
 def headers_of(action: Event) -> str:
-    """The headers of the message as JSON: event_id, and request_id when a request sent the action."""
-    request = f', "request_id": {_quoted(action["origin"])}' if action["origin"] else ""
-    return f'{{"event_id": "{action["event_id"]}"{request}}}'
+    """The headers of the message as JSON: event_id; the request_id and traceparent of the request that sent it."""
+    origin: Origin = action["origin"]
+    request = f', "request_id": {_quoted(origin.request_id)}' if origin.request_id else ""
+    trace = f', "traceparent": "{origin.traceparent}"' if origin.traceparent else ""
+    return f'{{"event_id": "{action["event_id"]}"{request}{trace}}}'
 
 
 @lru_cache(1000)

@@ -9,7 +9,7 @@ from actions.models import UserAction
 from actions.outbox import queue_messages
 from actions.recording import announce
 from ccweb.db.steps import run
-from ccweb.request.request_id import request_id
+from ccweb.request.origin import origin
 
 
 @receiver(post_save, sender=UserAction)
@@ -17,6 +17,6 @@ def queue_saved_action(instance: UserAction, created: bool, **kwargs: Any) -> No
     """Write the outbox row inside the transaction that UserAction.save opened."""
     if created:
         action = {field.attname: getattr(instance, field.attname) for field in UserAction._meta.concrete_fields}
-        action["origin"] = request_id.get()
+        action["origin"] = origin.get()
         queue_messages([action])
         run(announce([action]))

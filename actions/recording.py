@@ -16,18 +16,18 @@ from actions.signals import actions_recorded
 from ccweb.db.steps import AfterCommit, Blocking, Steps, run
 from ccweb.events.idempotency import Event, Verdict, record_once
 from ccweb.events.insert import PostgreSQLInsert, sqlite_insert
-from ccweb.request.request_id import request_id
+from ccweb.request.origin import Origin, origin
 
-COLUMNS = ("event_id", "user_id", "action_type", "value", "action_timestamp")
+COLUMNS = ("event_id", "user_id", "action_type", "value", "action_timestamp", "recorded_by")
 COMMON = ("received_at",)
 ZERO = Decimal("0.00")
 logger = logging.getLogger(__name__)
 
 
-def record_actions(*, actions: Sequence[Event], origins: Sequence[str] = ()) -> list[Verdict]:
+def record_actions(*, actions: Sequence[Event], origins: Sequence[Origin] = ()) -> list[Verdict]:
     """Store and queue the actions that are new, in order; one verdict each.
 
-    An action is a dict of cleaned fields; user_id and action_type are required. `origins` are the ids of the requests
+    An action is a dict of cleaned fields; user_id and action_type are required. `origins` are those of the requests
     that sent them, by default that of the current request for all. Raises DatabaseError: some actions may be stored,
     and a retry with the same event_ids is safe.
     """
@@ -35,10 +35,10 @@ def record_actions(*, actions: Sequence[Event], origins: Sequence[str] = ()) -> 
 
 
 def record_steps(
-    *, actions: Sequence[Event], origins: Sequence[str] = (), fresh: bool | None = None
+    *, actions: Sequence[Event], origins: Sequence[Origin] = (), fresh: bool | None = None
 ) -> Steps[list[Verdict]]:
     """The steps of record_actions; `fresh` actions have event_ids that the caller generated just now."""
-    defaults = _defaults(timezone.now(), origins or repeat(request_id.get()))
+    defaults = _defaults(timezone.now(), origins or repeat(origin.get()))
     return record_once(model=UserAction, sent=actions, defaults=defaults.__next__, insert=_insert, fresh=fresh)
 
 
@@ -58,13 +58,14 @@ def _send(actions: Sequence[Event]) -> Steps[None]:
             logger.exception("a receiver of actions_recorded failed: %s", receiver)
 
 
-def _defaults(now: datetime, origins: Iterable[str]) -> Iterator[Event]:
-    for origin in origins:
+def _defaults(now: datetime, origins: Iterable[Origin]) -> Iterator[Event]:
+    for sender in origins:
         yield {
             "value": ZERO,
             "action_timestamp": now,
             "received_at": now,
-            "origin": origin,
+            "origin": sender,
+            "recorded_by": sender.key or None,
         }
 
 

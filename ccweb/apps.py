@@ -11,8 +11,9 @@ class CcwebConfig(AppConfig):
     verbose_name = "CC Webapp"
 
     def ready(self) -> None:
-        """Register the system checks; record which database a new one is."""
+        """Register the system checks and what logs attempts to sign in; record which database a new one is."""
         from ccweb import checks  # noqa: F401
+        from ccweb.admin import sign_ins  # noqa: F401
         from ccweb.api.restored import adopt_new
 
         post_migrate.connect(adopt_new, sender=apps.get_app_config("api"))

@@ -14,7 +14,8 @@ from typing import Any
 
 import orjson
 
-from ccweb.request.request_id import REQUEST_LOG, request_id
+from ccweb.request.origin import NOWHERE, origin
+from ccweb.request.request_id import REQUEST_LOG
 
 SECRETS = (
     (re.compile(r"(?i)(api-key\s+)[^\s'\",]+"), r"\1[hidden]"),
@@ -31,10 +32,14 @@ def hide_secrets(text: str) -> str:
 
 
 class LineFormatter(logging.Formatter):
-    """Plain text: time (local), level, logger, message, and a traceback below."""
+    """Plain text: time (local), level, logger, message, who sent the request it is about, and a traceback below."""
 
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s")
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        who = getattr(record, "origin", NOWHERE).who()
+        return " ".join([super().formatMessage(record), *(f"{name}={value}" for name, value in who.items())])
 
     def format(self, record: logging.LogRecord) -> str:
         return hide_secrets(super().format(record))
@@ -48,7 +53,7 @@ def _encode(members: dict[str, Any]) -> str:
 
 
 class JSONFormatter(logging.Formatter):
-    """One JSON object a line with time (UTC), level, logger, message, request_id, traceback.
+    """One JSON object a line with time (UTC), level, logger, message, request_id, trace_id, traceback.
 
     `extra={"fields": {...}}` of a log call adds members.
     """
@@ -63,8 +68,11 @@ class JSONFormatter(logging.Formatter):
             "message": message if record.name == REQUEST_LOG else hide_secrets(message),
             "process": record.process,
         }
-        if current := getattr(record, "request_id", "") or request_id.get():
-            members["request_id"] = current
+        current = getattr(record, "origin", None) or origin.get()
+        if current.request_id:
+            members["request_id"] = current.request_id
+        if current.traceparent:
+            members["trace_id"] = current.trace_id
         if record.exc_info:
             members["traceback"] = hide_secrets(self.formatException(record.exc_info))
         return _encode(members | getattr(record, "fields", {}))

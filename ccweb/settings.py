@@ -27,6 +27,10 @@ ERASURE_KEY = env.text("ERASURE_KEY", SECRET_KEY)
 ALLOWED_HOSTS = env.hosts("ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]" if DEBUG else "")
 TRUSTED_PROXIES = env.networks("TRUSTED_PROXIES")  # besides loopback
 METRICS_ALLOWED = env.networks("METRICS_ALLOWED")  # besides loopback
+METRICS_HOST = env.text("METRICS_HOST", "127.0.0.1")  # where the relay and the scheduler serve /metrics and /healthz,
+METRICS_PORT = env.whole("METRICS_PORT", 0, most=65_535)  # unless the port is 0
+VERSION = "0.1.0"  # as in pyproject.toml, which the image does not hold; it and RELEASE are shown in /metrics
+RELEASE = env.text("RELEASE")
 THROTTLE_KEY = env.per_minute("THROTTLE_KEY", 600)
 THROTTLE_ADDRESS = env.per_minute("THROTTLE_ADDRESS", 1200)
 

@@ -9,9 +9,10 @@ from django.utils import timezone
 from ccweb.db.steps import Steps, run
 from ccweb.events.idempotency import Event, Verdict, record_once
 from ccweb.events.insert import PostgreSQLInsert, sqlite_insert
+from ccweb.request.origin import origin
 from visits.models import SiteVisit
 
-COLUMNS = ("event_id", "user_id", "source", "visit_timestamp")
+COLUMNS = ("event_id", "user_id", "source", "visit_timestamp", "recorded_by")
 
 
 def record_visits(*, visits: Sequence[Event]) -> list[Verdict]:
@@ -20,7 +21,7 @@ def record_visits(*, visits: Sequence[Event]) -> list[Verdict]:
 
 
 def _defaults() -> Event:
-    return {"visit_timestamp": timezone.now()}
+    return {"visit_timestamp": timezone.now(), "recorded_by": origin.get().key or None}
 
 
 @cache

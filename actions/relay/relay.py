@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 import psycopg
 from django.db import DatabaseError, close_old_connections
+from prometheus_client import Counter
 
 from actions.kafka.producer import NotAuthorized, NotDelivered, RecordRejected, TransactionalProducer
 from actions.kafka.topic_reader import TopicUnreadable
@@ -25,6 +26,9 @@ BATCH = 200
 ELECTION_INTERVAL_SECONDS = 0.25  # between two attempts to become the leader
 STOP_TIMEOUT_SECONDS = 8.0  # for the current batch, when the relay is told to stop
 LOG_INTERVAL_SECONDS = 60.0  # between two log lines about the same type of error
+DELIVERED = Counter("ccweb_relay_delivered", "Messages that Kafka has confirmed to this relay.")
+QUARANTINED = Counter("ccweb_relay_quarantined", "Messages that this relay has quarantined.")
+ERRORS = Counter("ccweb_relay_errors", "Errors of this relay, each followed by a retry, by type.", ["type"])
 logger = logging.getLogger(__name__)
 
 
@@ -37,6 +41,7 @@ class Relay:
 
     def __init__(self) -> None:
         self.delivered = self.quarantined = self.errors = 0
+        self.turned_at = time.monotonic()  # when the last round began, or its publish was seen to go on
         self.stop = threading.Event()
         self.step_lock = threading.Lock()  # held during a step
         self.lead = Lead("relay")
@@ -54,6 +59,7 @@ class Relay:
         Raises NotDelivered when Kafka does not confirm, DatabaseError or psycopg.Error when the database does not
         answer, and Stopped.
         """
+        self.turned_at = time.monotonic()
         if not self.lead.hold():
             return 0
         self._ready_producer()
@@ -140,6 +146,7 @@ class Relay:
         self._confirmed = [message.pk for message in batch]
         self._delete_confirmed()
         self.delivered += len(batch)
+        DELIVERED.inc(len(batch))
 
     def _publish_one_by_one(self, batch: Sequence[Message]) -> None:
         for message in batch:
@@ -151,6 +158,7 @@ class Relay:
     def _quarantine(self, message: Message, reason: str) -> None:
         if OutboxMessage.objects.quarantine(message.pk, reason):
             self.quarantined += 1
+            QUARANTINED.inc()
             logger.error("outbox row %d is quarantined, Kafka rejects it: %s", message.pk, reason)
         else:
             logger.info("outbox row %d, which Kafka rejects, was deleted meanwhile: its user was erased", message.pk)
@@ -168,6 +176,7 @@ class Relay:
 
     def _heartbeat(self) -> None:
         """Renew leadership during a publish. Raises Stopped when it is lost or when the stop timeout has passed."""
+        self.turned_at = time.monotonic()
         if not self.lead.hold():
             raise Stopped
         if self.stop.is_set():
@@ -179,6 +188,7 @@ class Relay:
         """Count an error, and log its type at most once in LOG_INTERVAL_SECONDS."""
         self.errors += 1
         kind, now = type(error).__name__, time.monotonic()
+        ERRORS.labels(kind).inc()
         if now - self._logged.get(kind, -LOG_INTERVAL_SECONDS) < LOG_INTERVAL_SECONDS:
             return
         self._logged[kind] = now

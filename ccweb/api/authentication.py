@@ -17,13 +17,15 @@ from rest_framework.request import Request
 
 from ccweb.api.models import LAST_USE_EVERY, ApiKey
 from ccweb.db.errors import log_database_error
+from ccweb.request.origin import learn
 
 logger = logging.getLogger(__name__)
 SCHEME = "Api-Key"
 META_KEY = "ccweb.key"
 # One text for a key that is missing, unknown, revoked or expired: the answer does not reveal which.
 NEEDED = "A valid API key is needed, as the header Authorization: Api-Key <key>."
-FORM = re.compile(r"[A-Za-z0-9]{8}\.[A-Za-z0-9]{32,64}")
+PREFIX_LENGTH = 8
+FORM = re.compile(rf"[A-Za-z0-9]{{{PREFIX_LENGTH}}}\.[A-Za-z0-9]{{32,64}}")
 NO_HASH = ApiKey.objects.key_generator.hash("an unknown key takes as long as a known one")
 CACHE_SECONDS = 0.5  # a revoked key is refused everywhere within 1 s
 REFRESH_TIMEOUT_SECONDS = 0.25  # while one request looks an expired entry up again, others may use it for so long
@@ -116,7 +118,7 @@ def look_up(key: str) -> Grant | None:
     if not FORM.fullmatch(key):
         return None
     now = timezone.now()
-    row = ApiKey.objects.usable(now).filter(prefix=key[:8]).first()
+    row = ApiKey.objects.usable(now).filter(prefix=key[:PREFIX_LENGTH]).first()
     hashed = ApiKey.objects.key_generator.hash(key)
     if not constant_time_compare(hashed, row.hashed_key if row else NO_HASH) or row is None:
         return None
@@ -142,7 +144,9 @@ class ApiKeyAuthentication(BaseAuthentication):
             return None
         grant = KEY_CACHE.get(key)
         if grant is None:
+            learn(refused_key=key.text[:PREFIX_LENGTH] if FORM.fullmatch(key.text) else "")
             raise AuthenticationFailed(NEEDED)
+        learn(key=grant.prefix, key_name=grant.name)
         return None, grant
 
     def authenticate_header(self, request: Request) -> str:

@@ -38,6 +38,7 @@ class PostgreSQLInsert:
     ) -> None:
         self._columns, self._common, self._extra = columns, common, extra.split()
         self._then, self._also, self._table = then, also, model._meta.db_table
+        self._nullable = {name for name in columns if model._meta.get_field(name).null}
         types = ["uuid"] + [ARRAY_TYPES[model._meta.get_field(c).get_internal_type()] for c in columns]
         self._types = [f"{name}[]" for name in [*types, *("text" for _ in self._extra)]]
         self._statements = {fresh: self._statement(fresh) for fresh in (False, True)}
@@ -56,16 +57,22 @@ class PostgreSQLInsert:
         takes 0.8 of the time. Raises IntegrityError, with nothing stored, if such a row exists.
         """
         tokens = [token_of(event["user_id"]) for event in events]
-        columns = [[event[column] for event in events] for column in self._columns]
+        columns = [self._values(column, events) for column in self._columns]
         sent = [tokens, *columns, *extra, *(events[0][column] for column in self._common), *parameters]
         rows = yield Query(self._statements[fresh], sent)
         return {row[0]: row[1] for row in rows}  # there may be a third column, `also`
+
+    def _values(self, column: str, events: Sequence[Event]) -> list[Any]:
+        """The values of a column, of text if it is nullable: an array holds no null, so it has an empty text for it."""
+        values = [event[column] for event in events]
+        return [value or "" for value in values] if column in self._nullable else values
 
     def _statement(self, fresh: bool) -> str:
         arrays = ", ".join(f"%s::{name}" for name in self._types)
         names = ", ".join(["token", *self._columns, *self._extra, "n"])
         listed = ", ".join([*self._columns, *self._common])
-        values = ", ".join([*self._columns, *("%s" for _ in self._common)])
+        columns = [f"NULLIF({name}, '')" if name in self._nullable else name for name in self._columns]
+        values = ", ".join([*columns, *("%s" for _ in self._common)])
         conflict = "" if fresh else "ON CONFLICT (event_id) DO NOTHING "
         # The plan for any number of events expects few of them and would compare each with each in a join, and IN is
         # planned as a join. What is tested for TRUE is not: the event_ids are hashed.

@@ -35,6 +35,7 @@ class Breaker:
     ) -> None:
         self.name, self.errors, self.timeouts = name, errors, timeouts
         self.threshold, self.pause = threshold, pause
+        ERRORS.labels(name)  # a rate is taken from 0, not from the first error
         self._lock = threading.Lock()
         self._failures = 0
         self._probe_at: float | None = None  # monotonic seconds; None while closed

@@ -1,12 +1,10 @@
 """The request id: accepted or made for each request, and repeated in log lines and the Kafka header."""
 
 import re
-from contextvars import ContextVar
 from secrets import token_hex
 
 ACCEPTABLE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 REQUEST_LOG = "ccweb.requests"  # the logger that writes one line a request
-request_id: ContextVar[str] = ContextVar("request_id", default="")
 
 
 def request_id_of(given: str) -> str:

@@ -24,7 +24,10 @@ from ccweb.api.problems import PROBLEM_JSON, RETRY_AFTER_SECONDS, UNFORESEEN, Pr
 from ccweb.api.renderers import as_json
 from ccweb.api.routes import paths_of
 from ccweb.request import deadline
-from ccweb.request.request_id import request_id, request_id_of
+from ccweb.request.client_address import client_address
+from ccweb.request.origin import Origin, origin
+from ccweb.request.request_id import request_id_of
+from ccweb.request.traceparent import traceparent_of
 from ccweb.server import fast_path, request_body, worker
 from ccweb.server.batching import Batcher, TooLate, Work
 from ccweb.server.common_headers import JSON
@@ -68,7 +71,8 @@ class EventLoop:
         self._performers.append(performer)
 
         async def answer(requests: Sequence[PendingRequest]) -> Sequence[FastAnswer]:
-            request_id.set(",".join(request.request_id for request in requests))  # for what is logged meanwhile
+            ids = ",".join(request.origin.request_id for request in requests)
+            origin.set(Origin(ids))  # for what is logged meanwhile
             with deadline.until(min(request.deadline for request in requests)):
                 return await performer.run(fast_path.serve(route, queue, requests))
 
@@ -97,7 +101,7 @@ class EventLoop:
     async def __rsgi__(self, scope: Any, protocol: Any) -> None:
         """Answer one request."""
         exchange = Exchange(scope, protocol, self)
-        request_id.set(exchange.request_id)
+        origin.set(exchange.origin)
         try:
             await self._answer(exchange)
         except request_body.LateBody:
@@ -133,10 +137,10 @@ class EventLoop:
         scope = exchange.scope
         request = FastRequest(scope.query_string, exchange.headers, peer_of(scope), body)
         try:
-            queue, pending, permission = self._fast_path.decide(route, variables, request, exchange.request_id, until)
+            queue, pending, permission = self._fast_path.decide(route, variables, request, exchange.origin, until)
         except NotEligible:
             return False
-        exchange.route = route.route
+        exchange.route, exchange.origin = route.route, pending.origin
         answer = await self._queues[route.route, queue](pending)
         shared = permission.shared.of_view if answer.by_view else permission.shared.of_limits
         exchange.send_json(answer, shared)
@@ -148,7 +152,7 @@ class EventLoop:
             exchange.refuse(UNREADABLE_HEADER)
             return
         environ = environ_of(exchange.scope, headers, body)
-        environ["HTTP_X_REQUEST_ID"] = exchange.request_id
+        environ["HTTP_X_REQUEST_ID"] = exchange.origin.request_id
         exchange.send(await self._threads.answer(environ, until))
 
 
@@ -173,7 +177,8 @@ class Exchange:
         self.headers: dict[str, str] = dict(items)
         # No header was sent twice, as far as they can be read, and none is unreadable as a whole.
         self.is_plain = len(items) == len(self.headers) == len(scope.headers)
-        self.request_id = request_id_of(self.headers.get("x-request-id", ""))
+        sent = self.headers.get
+        self.origin = Origin(request_id_of(sent("x-request-id", "")), traceparent_of(sent("traceparent", "")))
 
     def all_headers(self) -> Mapping[str, str]:
         """The headers as a WSGI environment has them: values of equal names joined, unreadable ones marked."""
@@ -192,7 +197,7 @@ class Exchange:
     def send_json(self, answer: FastAnswer, shared: Sequence[tuple[str, str]] = ()) -> None:
         """Answer in JSON instead of Django, with one log line."""
         kind = JSON if answer.status < HTTPStatus.BAD_REQUEST else PROBLEM_JSON
-        own = [("Content-Type", kind), ("X-Request-ID", self.request_id), *answer.headers.items()]
+        own = [("Content-Type", kind), ("X-Request-ID", self.origin.request_id), *answer.headers.items()]
         self.send(HttpAnswer(answer.status, [*own, *shared], as_json(answer.body)))
         log_request(
             method=self.method,
@@ -201,8 +206,11 @@ class Exchange:
             status=answer.status,
             seconds=time.monotonic() - self.begun,
             outcomes=answer.outcomes,
-            request_id=self.request_id,
+            origin=self.origin if self.origin.client else self.origin._replace(client=self._client()),
         )
+
+    def _client(self) -> str:
+        return client_address(peer_of(self.scope), self.all_headers().get("x-forwarded-for", ""))
 
     def send(self, answer: HttpAnswer) -> None:
         """Give the answer to the server, which writes it; nothing waits for the client."""

@@ -16,7 +16,7 @@ from django.conf import settings
 from django.db import DataError, IntegrityError
 from django.http.request import split_domain_port, validate_host
 
-from ccweb.api.authentication import KEY_CACHE, PresentedKey, presented_key
+from ccweb.api.authentication import KEY_CACHE, Grant, PresentedKey, presented_key
 from ccweb.api.problems import problem, problem_response
 from ccweb.api.rate_counters import Limit, LimitStatus, consume_steps
 from ccweb.api.rate_limits import limits_of, rate_limit_headers, too_many
@@ -25,6 +25,7 @@ from ccweb.db.errors import sqlstate
 from ccweb.db.steps import Steps
 from ccweb.request import deadline
 from ccweb.request.client_address import is_loopback, resolve_client
+from ccweb.request.origin import Origin
 from ccweb.server.common_headers import CommonHeaders, Shared
 from ccweb.server.fast_route import Batch, FastAnswer, FastRequest, FastRoute, NotEligible, PendingRequest
 
@@ -49,6 +50,7 @@ class Permission(NamedTuple):
     until: float
     limits: Sequence[Limit]
     shared: Shared
+    sender: Origin
 
 
 class FastPath:
@@ -68,7 +70,7 @@ class FastPath:
         return None
 
     def decide(
-        self, route: FastRoute, variables: Mapping[str, Any], request: FastRequest, request_id: str, until: float
+        self, route: FastRoute, variables: Mapping[str, Any], request: FastRequest, origin: Origin, until: float
     ) -> tuple[str, PendingRequest, Permission]:
         """The queue of a request and what it waits for; raises NotEligible when Django has to answer it.
 
@@ -81,7 +83,8 @@ class FastPath:
         if any(name in headers for name in permission.shared.varying):  # Django's answer may be another
             raise NotEligible
         queue, argument, events = route.parse(request, **variables)
-        return queue, PendingRequest(argument, events, permission.limits, request_id, until), permission
+        origin = origin.sent_by(permission.sender)
+        return queue, PendingRequest(argument, events, permission.limits, origin, until), permission
 
     def _permission(self, route: FastRoute, request: FastRequest) -> Permission:
         """What the request may do, by the decisive headers; asked again after PERMISSION_SECONDS at the latest."""
@@ -103,10 +106,11 @@ class FastPath:
             raise NotEligible
         if not _is_served(meta.get("HTTP_HOST", "")):
             raise NotEligible
-        until = min(until, self._allowed_until(route.scope, meta))
-        return Permission(until, limits_of(meta), self._common.of(route, is_https))
+        allowed_until, grant = self._allowed(route.scope, meta)
+        until = min(until, allowed_until)
+        return Permission(until, limits_of(meta), self._common.of(route, is_https), _sender(meta["REMOTE_ADDR"], grant))
 
-    def _allowed_until(self, scope: str, meta: dict[str, str]) -> float:
+    def _allowed(self, scope: str, meta: dict[str, str]) -> tuple[float, Grant | None]:
         """Until when the key, or the open API, allows the scope without another look; else raises NotEligible."""
         if settings.API_IS_OPEN and not is_loopback(meta["REMOTE_ADDR"]):
             raise NotEligible
@@ -114,13 +118,17 @@ class FastPath:
         if key is None:
             if not settings.API_IS_OPEN:
                 raise NotEligible
-            return math.inf
+            return math.inf, None
         grant, until, is_due = KEY_CACHE.cached(key)  # a new key is Django's: rate limits apply before its look-up
         if is_due:
             self._refresh_key(key)
         if grant is None or scope not in grant.scopes:
             raise NotEligible
-        return until
+        return until, grant
+
+
+def _sender(client: str, grant: Grant | None) -> Origin:
+    return Origin(client=client, key=grant.prefix, key_name=grant.name) if grant else Origin(client=client)
 
 
 @lru_cache(1000)

@@ -11,6 +11,7 @@ from ccweb.api.rate_counters import Limit
 from ccweb.api.routes import routes
 from ccweb.db.steps import Steps
 from ccweb.redis.client import Call
+from ccweb.request.origin import Origin
 
 
 class NotEligible(Exception):
@@ -32,7 +33,7 @@ class PendingRequest(NamedTuple):
     argument: Any
     events: int
     limits: Sequence[Limit]
-    request_id: str
+    origin: Origin
     deadline: float
 
 

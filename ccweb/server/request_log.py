@@ -13,7 +13,9 @@ from django.http import HttpRequest, HttpResponse
 
 from ccweb.api.problems import unavailable
 from ccweb.db.errors import database_is_away
-from ccweb.request.request_id import REQUEST_LOG, request_id, request_id_of
+from ccweb.request.origin import Origin, learn, origin
+from ccweb.request.request_id import REQUEST_LOG, request_id_of
+from ccweb.request.traceparent import traceparent_of
 from ccweb.server import request_metrics
 from ccweb.server.request_metrics import AnsweredRequest
 
@@ -24,7 +26,7 @@ logger = logging.getLogger(REQUEST_LOG)
 
 
 class RequestLog:
-    """X-Request-ID in and out, metrics, and one log line a request without path, query, body or key."""
+    """X-Request-ID in and out, metrics, and one log line a request without path, query, body or secret."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
@@ -32,11 +34,12 @@ class RequestLog:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         """Answer with the request id that is also in the log and in the Kafka header."""
         current = request_id_of(request.META.get("HTTP_X_REQUEST_ID", ""))
-        token = request_id.set(current)
+        token = origin.set(Origin(current, traceparent_of(request.META.get("HTTP_TRACEPARENT", ""))))
         try:
             begun = time.perf_counter()
             response = self.get_response(request)
             response["X-Request-ID"] = current
+            learn(client=request.META["REMOTE_ADDR"], staff=staff_of(request))
             log_request(
                 method=str(request.method),
                 path=request.path,
@@ -44,11 +47,11 @@ class RequestLog:
                 status=response.status_code,
                 seconds=time.perf_counter() - begun,
                 outcomes=getattr(response, "outcomes", None),
-                request_id=current,
+                origin=origin.get(),
             )
             return response
         finally:
-            request_id.reset(token)
+            origin.reset(token)
 
     def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
         """503 when the database is unavailable in a view outside DRF, such as the admin's."""
@@ -60,6 +63,12 @@ def route_of(request: HttpRequest) -> str:
     if match := request.resolver_match:
         return match.route if match.url_name or not match.route.startswith("api/") else "unmatched"
     return "static" if request.path.startswith(settings.STATIC_URL) else "unmatched"
+
+
+def staff_of(request: HttpRequest) -> str:
+    """The user name of a signed-in member of staff, if the answer depended on it: the log itself reads no session."""
+    user = getattr(request, "_cached_user", None)  # where Django keeps the user that it looked up
+    return user.get_username() if user is not None else ""
 
 
 class Recorder:
@@ -117,12 +126,12 @@ def log_request(
     route: str,
     status: int,
     seconds: float,
-    request_id: str,
+    origin: Origin,
     outcomes: Mapping[str, int] | None = None,
 ) -> None:
     """Count an answered request and its events by outcome, and write its log line."""
     method = method if method in METHODS else "other"
-    RECORDER.record(AnsweredRequest(method, path, route, status, seconds, outcomes, request_id, time.time()))
+    RECORDER.record(AnsweredRequest(method, path, route, status, seconds, outcomes, origin, time.time()))
 
 
 def _log(request: AnsweredRequest) -> None:
@@ -132,6 +141,7 @@ def _log(request: AnsweredRequest) -> None:
         message = f"{method} /{route} {status}"
         record = logger.makeRecord(REQUEST_LOG, level, "", 0, message, (), None)
         record.created = at
-        record.request_id = current
-        record.fields = {"method": method, "route": route, "status": status, "ms": round(seconds * 1000, 2)}
+        record.origin = current
+        fields = {"method": method, "route": route, "status": status, "ms": round(seconds * 1000, 2)}
+        record.fields = fields | current.who()
         logger.handle(record)

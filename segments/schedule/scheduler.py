@@ -46,6 +46,7 @@ class Scheduler:
         self.worker = ThreadPoolExecutor(1, "rfm")
         self.at_work: Future[None] | None = None
         self.started_up = False
+        self.turned_at = monotonic()  # when the last round began
         self._checked_at = -CATCH_UP_INTERVAL_SECONDS
 
     def run(self) -> None:
@@ -64,6 +65,7 @@ class Scheduler:
 
     def step(self) -> None:
         """One round: keep or take the lead and, as the leader, start the next work. Never waits for work to end."""
+        self.turned_at = monotonic()
         close_old_connections()
         was_leader, self.leads = self.leads, self.lead.hold()
         if not self.leads:

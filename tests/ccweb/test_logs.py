@@ -12,7 +12,7 @@ import pytest
 
 from actions.models import OutboxMessage
 from ccweb.logs import Console, JSONFormatter, LineFormatter
-from ccweb.request.request_id import request_id
+from ccweb.request.origin import NOWHERE, Origin, origin
 from tests.support.api_client import get, post
 from tests.support.os_processes import wait_for
 
@@ -32,7 +32,7 @@ def test_the_clients_request_id_comes_back_and_goes_to_kafka() -> None:
     answer = post("actions", {"user_id": 7, "action_type": "login"}, **{"X-Request-ID": "web-42.a"})
     assert answer["X-Request-ID"] == "web-42.a"
     assert OutboxMessage.objects.get().headers["request_id"] == "web-42.a"
-    assert request_id.get() == ""
+    assert origin.get() == NOWHERE
 
 
 @pytest.mark.django_db
@@ -54,11 +54,11 @@ def test_a_refused_request_has_one_line_without_what_the_client_sent(caplog: pyt
 
 
 def test_a_line_is_json_with_the_request_id_and_without_a_key() -> None:
-    token = request_id.set("web-42")
+    token = origin.set(Origin("web-42"))
     try:
         line = written("Authorization: Api-Key %s to %s", KEY, "postgres://ccweb:secret@db/ccweb")
     finally:
-        request_id.reset(token)
+        origin.reset(token)
     assert (line["level"], line["logger"], line["request_id"]) == ("ERROR", "ccweb", "web-42")
     assert line["message"] == "Authorization: Api-Key [hidden] to postgres://ccweb:[hidden]@db/ccweb"
 
@@ -66,6 +66,12 @@ def test_a_line_is_json_with_the_request_id_and_without_a_key() -> None:
 def test_a_key_without_its_introduction_is_hidden_in_plain_lines_too() -> None:
     record = logging.LogRecord("ccweb", logging.ERROR, "x.py", 1, "no row for %s", (KEY,), None)
     assert LineFormatter().format(record).endswith("ERROR ccweb: no row for [hidden]")
+
+
+def test_a_plain_line_about_a_request_says_who_sent_it() -> None:
+    record = logging.LogRecord("ccweb.requests", logging.INFO, "x.py", 1, "GET /api/actions 200", (), None)
+    record.origin = Origin("web-42", client="203.0.113.9", key="aB3dE5gH")
+    assert LineFormatter().format(record).endswith("GET /api/actions 200 client=203.0.113.9 key=aB3dE5gH")
 
 
 def record(level: int, message: str) -> logging.LogRecord:

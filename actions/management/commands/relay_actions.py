@@ -10,6 +10,7 @@ from django.db import DatabaseError
 from actions.models import OutboxMessage
 from actions.relay.relay import Relay
 from ccweb.api.restored import RestoredDatabase
+from ccweb.server import process_endpoint
 
 
 class Command(BaseCommand):
@@ -23,6 +24,8 @@ class Command(BaseCommand):
         relay = Relay()
         for signum in (signal.SIGTERM, signal.SIGINT):
             signal.signal(signum, lambda *_: relay.stop.set())
+        if not options["once"]:  # it may run beside the relay process, which has the port
+            process_endpoint.serve(lambda: relay.turned_at)
         try:
             relay.run(until_empty=options["once"])
         except RestoredDatabase as error:

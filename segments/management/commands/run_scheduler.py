@@ -6,6 +6,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from ccweb.api.restored import RestoredDatabase
+from ccweb.server import process_endpoint
 from segments.schedule.jobs import finished, stop
 from segments.schedule.scheduler import Scheduler
 
@@ -19,8 +20,10 @@ class Command(BaseCommand):
         """SIGTERM and Ctrl-C wait for the run in progress."""
         for signum in (signal.SIGTERM, signal.SIGINT):
             signal.signal(signum, lambda *_: stop.set())
+        scheduler = Scheduler()
+        process_endpoint.serve(lambda: scheduler.turned_at)
         try:
-            Scheduler().run()
+            scheduler.run()
         except RestoredDatabase as error:
             raise CommandError(str(error)) from None
         runs = ", ".join(f"{number} {kind}" for kind, number in sorted(finished.items())) or "no"

@@ -36,7 +36,7 @@ def test_after_ten_failures_even_the_right_password_must_wait(caplog: pytest.Log
     refused = sign_in(PASSWORD)
     assert refused.status_code == 200
     assert re.search(r"Too many failed attempts. Try again in \d+ min", refused.content.decode())
-    assert "too many failed attempts to sign in to the admin from 127.0.0.1" in caplog.text
+    assert "sign-in locked out: boss from 127.0.0.1" in caplog.text
     assert sign_in(PASSWORD, address="127.0.0.2").status_code == 302  # no client can lock others out
 
 

@@ -87,4 +87,4 @@ def test_metrics_are_for_this_machine_and_for_whom_the_operator_names(
     client: str, may: bool, settings: Settings
 ) -> None:
     settings.METRICS_ALLOWED = [ip_network("10.0.0.0/24")]
-    assert may_see_metrics(resolved(client)) is may
+    assert may_see_metrics(resolved(client).META["REMOTE_ADDR"]) is may
