@@ -156,7 +156,11 @@ CACHES = {
     "default": {
         "BACKEND": "django_redis.cache.RedisCache",
         "LOCATION": REDIS_URL,
-        "OPTIONS": {"CONNECTION_POOL_KWARGS": REDIS_OPTIONS},
+        "OPTIONS": {
+            "CONNECTION_POOL_KWARGS": REDIS_OPTIONS,
+            # The default unpickles what it reads: whoever can write to Redis could have us execute any code.
+            "SERIALIZER": "django_redis.serializers.json.JSONSerializer",
+        },
     }
 }
 
