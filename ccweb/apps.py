@@ -10,5 +10,8 @@ class CcwebConfig(AppConfig):
     verbose_name = "CC Webapp"
 
     def ready(self) -> None:
-        """Register the system checks."""
+        """Register the system checks, and take the secrets of second factors out of the admin."""
         from ccweb import checks  # noqa: F401
+        from ccweb.staff.second_factor import hide_devices
+
+        hide_devices()
