@@ -11,7 +11,7 @@ class CcwebConfig(AppConfig):
 
     def ready(self) -> None:
         """Register the system checks, and take the secrets of second factors out of the admin."""
-        from ccweb import checks  # noqa: F401
+        from ccweb import checks, network_checks  # noqa: F401
         from ccweb.staff.second_factor import hide_devices
 
         hide_devices()
