@@ -1,5 +1,6 @@
 """The pages of the second factor: asking for a code, setting up an app, showing recovery codes once."""
 
+import logging
 from typing import Any
 
 import django_otp
@@ -25,6 +26,7 @@ from ccweb.admin.second_factor import (
     unconfirmed_app,
 )
 
+logger = logging.getLogger(__name__)
 # A secret that is not confirmed yet is kept in the session: another one who knows the password gets another secret.
 PENDING = "second_factor_pending"
 LOST = 'Is your phone lost? Choose "Change second factor" above.'
@@ -82,6 +84,7 @@ def set_up(request: HttpRequest, context: dict[str, Any]) -> HttpResponse:
 def _let_in(request: HttpRequest, device: Device) -> None:
     django_otp.login(request, device)
     request.session.cycle_key()  # as at each step up in rights
+    logger.info("%s gave a code of the %s from %s", request.user, device.name, request.META["REMOTE_ADDR"])
     if isinstance(device, StaticDevice):
         left = recovery_codes_left(request.user)
         log(request.user, f"Signed in by a recovery code, {left} left.")

@@ -109,7 +109,9 @@ def test_two_who_know_the_password_do_not_see_one_secret_and_the_first_wins() ->
     assert other.get("/admin/", follow=True).redirect_chain[-1][0].startswith(f"{ASKS}?")
 
 
-def test_later_sign_ins_ask_for_a_code_and_go_on_to_the_page(clock: time_machine.Traveller) -> None:
+def test_later_sign_ins_ask_for_a_code_and_go_on_to_the_page(
+    clock: time_machine.Traveller, caplog: pytest.LogCaptureFixture
+) -> None:
     _, secret, _ = enrolled()
     clock.shift(STEP_SECONDS)
     client, page = with_password("/admin/auth/user/?q=boss")
@@ -120,6 +122,7 @@ def test_later_sign_ins_ask_for_a_code_and_go_on_to_the_page(clock: time_machine
     answer = give(client, f"{code[:3]} {code[3:]}", next="/admin/auth/user/?q=boss")  # as apps show it
     assert (answer.status_code, answer["Location"]) == (302, "/admin/auth/user/?q=boss")
     assert sees_the_admin(client)
+    assert "boss gave a code of the authenticator app from 127.0.0.1" in caplog.text
 
 
 def test_the_page_leads_to_no_other_site(clock: time_machine.Traveller) -> None:
