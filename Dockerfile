@@ -1,8 +1,8 @@
 # One image for all processes: the command is a line of the Procfile. It runs as an unprivileged user and writes only to
 # /tmp (start it with --read-only --tmpfs /tmp).
 FROM python:3.11-slim AS build
-COPY requirements.txt .
-RUN python -m venv /venv && /venv/bin/pip install --no-cache-dir -r requirements.txt
+COPY requirements.lock .
+RUN python -m venv /venv && /venv/bin/pip install --no-cache-dir --require-hashes -r requirements.lock
 
 FROM python:3.11-slim
 ENV PATH=/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 \

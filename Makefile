@@ -1,8 +1,13 @@
-# Every target works from a clean checkout: it creates .venv itself, with Python 3.11.
+# Every target works from a clean checkout: it creates .venv itself, with the first Python of 3.11 or newer.
 MAKEFLAGS += --no-print-directory
 
 python := .venv/bin/python
 pytest := $(python) -m pytest
+peer    := tests/benchmarks/peer
+pythons := python3.11 python3.12 python3.13 python3.14 python3 python  # PYTHON=python3.13 make ... takes that one
+locked  := -m pip install --quiet --disable-pip-version-check --require-hashes -r
+lock    := .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+  --custom-compile-command 'make lock' $(if $(UPGRADE),--upgrade)
 local  := CCWEB_IGNORE_LOCAL=1 DEBUG=1 DATABASE_URL=sqlite://:memory:  # without .env and without a running system
 
 help: ## list the targets
@@ -28,8 +33,9 @@ test-long: .venv/tests ## the slow tests
 faults: .venv/tests ## all fault tests; writes docs/promises.md (FAULT_MINUTES=1: shorter, FAULT_SEED=n: repeat)
 	FAULT_FIGURES=1 $(pytest) tests/faults -v -m '' --database postgresql
 
-lint: .venv/tests ## style, types, migrations, Django's system checks
+lint: .venv/tests ## style, security, types, migrations, Django's system checks
 	$(python) -m ruff check .
+	$(python) -m bandit --quiet --configfile pyproject.toml --recursive .
 	$(python) -m mypy .
 	$(local) $(python) manage.py makemigrations --check --dry-run
 	$(local) $(python) manage.py check
@@ -43,25 +49,31 @@ bench-rfm bench-http: bench-%: .venv/bench ## one part of the benchmarks
 screenshots: .venv/tests ## screenshots of the admin
 	@exec $(python) -m tests.browser.screenshots
 
+lock: ## the locks, after a change of a requirements.txt (UPGRADE=1: with the newest versions)
+	@[ -x .venv/bin/uv ] || $(MAKE) .venv/tests  # not as a prerequisite: it would install the locks that are renewed here
+	$(lock) requirements.txt -o requirements.lock
+	$(lock) tests/requirements.txt -c requirements.lock -o tests/requirements.lock
+	$(lock) $(peer)/requirements.txt -c tests/requirements.lock -o $(peer)/requirements.lock
+
 .venv/bin/pip:
-	@for found in python3.11 python3 python ''; do \
-	  [ -n "$$found" ] || { echo 'make: Python 3.11 is needed and not found on PATH' >&2; exit 1; }; \
-	  $$found -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null && break; \
+	@for found in $${PYTHON:-$(pythons)} ''; do \
+	  [ -n "$$found" ] || { echo 'make: Python 3.11 or newer is needed and not found on PATH' >&2; exit 1; }; \
+	  $$found -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && break; \
 	done; $$found -m venv --clear .venv
 
-.venv/runs: requirements.txt | .venv/bin/pip
+.venv/runs: requirements.lock | .venv/bin/pip
 	@echo 'Installing $< into .venv'
-	@$(python) -m pip install --quiet --disable-pip-version-check -r $<
+	@$(python) $(locked) $<
 	@touch $@
 
-.venv/tests: tests/requirements.txt requirements.txt | .venv/bin/pip
+.venv/tests: tests/requirements.lock requirements.lock | .venv/bin/pip
 	@echo 'Installing $< into .venv'
-	@$(python) -m pip install --quiet --disable-pip-version-check -r $<
+	@$(python) $(locked) $<
 	@touch $@ .venv/runs
 
-.venv/bench: tests/benchmarks/peer/requirements.txt .venv/tests
+.venv/bench: $(peer)/requirements.lock .venv/tests
 	@echo 'Installing $< into .venv'
-	@$(python) -m pip install --quiet --disable-pip-version-check -r $<
+	@$(python) $(locked) $<
 	@touch $@
 
-.PHONY: help run test test-sqlite test-postgresql test-long faults lint bench bench-rfm bench-http screenshots
+.PHONY: help run test test-sqlite test-postgresql test-long faults lint lock bench bench-rfm bench-http screenshots

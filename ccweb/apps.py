@@ -11,9 +11,11 @@ class CcwebConfig(AppConfig):
     verbose_name = "CC Webapp"
 
     def ready(self) -> None:
-        """Register the system checks and what logs attempts to sign in; record which database a new one is."""
-        from ccweb import checks  # noqa: F401
+        """Register the checks, the log of sign-ins and the record of new databases; hide the secrets of devices."""
+        from ccweb import checks, network_checks  # noqa: F401
         from ccweb.admin import sign_ins  # noqa: F401
         from ccweb.api.restored import adopt_new
+        from ccweb.staff.second_factor import hide_devices
 
         post_migrate.connect(adopt_new, sender=apps.get_app_config("api"))
+        hide_devices()

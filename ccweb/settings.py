@@ -53,6 +53,8 @@ CONTENT_SECURITY_POLICY = {  # of pages; the one of JSON is in ccweb.api.middlew
     }
 }
 
+ADMIN_REQUIRE_OTP = env.flag("ADMIN_REQUIRE_OTP", not DEBUG)  # a second factor of staff
+OTP_TOTP_ISSUER = "CC Webapp"  # how authenticator apps name the account
 # Staff sessions are stored in the database, so that a loss of Redis ends no session.
 SESSION_COOKIE_NAME, CSRF_COOKIE_NAME = ("__Host-sid", "__Host-csrf") if HTTPS else ("sessionid", "csrftoken")
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
@@ -82,6 +84,9 @@ INSTALLED_APPS = [
     "drf_spectacular",
     "drf_spectacular_sidecar",
     "django_apscheduler",
+    "django_otp",
+    "django_otp.plugins.otp_totp",
+    "django_otp.plugins.otp_static",
     "ccweb",
     "ccweb.api",
     "actions",
@@ -101,6 +106,7 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "ccweb.staff.middleware.Authentication",
+    "ccweb.staff.middleware.SecondFactor",
     "ccweb.staff.middleware.Messages",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
@@ -160,7 +166,11 @@ CACHES = {
     "default": {
         "BACKEND": "django_redis.cache.RedisCache",
         "LOCATION": REDIS_URL,
-        "OPTIONS": {"CONNECTION_POOL_KWARGS": REDIS_OPTIONS},
+        "OPTIONS": {
+            "CONNECTION_POOL_KWARGS": REDIS_OPTIONS,
+            # The default unpickles what it reads: whoever can write to Redis could have us execute any code.
+            "SERIALIZER": "django_redis.serializers.json.JSONSerializer",
+        },
     }
 }
 

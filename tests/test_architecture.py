@@ -42,6 +42,7 @@ ONLY = {
     "django_redis": {"ccweb/health.py"},
     "apscheduler": {"segments/schedule/"},
 }
+EXECUTE_WHAT_THEY_READ = {"pickle", "marshal", "shelve", "dill", "cloudpickle", "joblib"}
 LONGEST_FILE, LONGEST_FUNCTION = 250, 40
 
 
@@ -126,6 +127,11 @@ def test_a_library_with_an_owner_is_imported_by_its_owner_only(library: str) -> 
     users = {str(path.relative_to(ROOT)) for path in CODE if any(i.split(".")[0] == library for i in imports(path))}
     strangers = {user for user in users if not any(user.startswith(owner) for owner in ONLY[library])}
     assert not strangers
+
+
+def test_nothing_is_pickled() -> None:
+    for path in CODE:
+        assert not {imported.partition(".")[0] for imported in imports(path)} & EXECUTE_WHAT_THEY_READ, path
 
 
 def test_every_command_has_a_test() -> None:

@@ -22,6 +22,11 @@ def log_refusal(request: HttpRequest, name: str) -> None:
     _log(logging.WARNING, "sign-in refused", known_name(name), request)
 
 
+def log_wrong_code(request: HttpRequest, name: str) -> None:
+    """The password was right, the code of the second factor was not."""
+    _log(logging.WARNING, "wrong second factor", name, request)
+
+
 def log_lock_out(request: HttpRequest, name: str) -> None:
     """There were too many attempts before; the password was not looked at."""
     _log(logging.WARNING, "sign-in locked out", known_name(name), request)

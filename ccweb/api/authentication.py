@@ -7,6 +7,7 @@ from collections.abc import MutableMapping
 from hashlib import sha256
 from typing import Any, NamedTuple
 
+from django.conf import settings
 from django.db import DatabaseError
 from django.http import HttpRequest
 from django.utils import timezone
@@ -161,4 +162,9 @@ class StaffSession(BaseAuthentication):
         """The user, or None when the request has no session of an active member of staff."""
         django_request: HttpRequest = request._request
         user = getattr(django_request, "user", None)
-        return (user, None) if user is not None and user.is_active and user.is_staff else None
+        return (user, None) if user is not None and is_signed_in_staff(user) else None
+
+
+def is_signed_in_staff(user: Any) -> bool:
+    """Whether a session's user may see what is for staff; with ADMIN_REQUIRE_OTP only after their second factor."""
+    return user.is_active and user.is_staff and (not settings.ADMIN_REQUIRE_OTP or user.is_verified())

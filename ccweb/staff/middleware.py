@@ -6,6 +6,7 @@ from django.contrib.auth.middleware import AuthenticationMiddleware
 from django.contrib.messages.middleware import MessageMiddleware
 from django.contrib.sessions.middleware import SessionMiddleware
 from django.http import HttpRequest
+from django_otp.middleware import OTPMiddleware
 
 from ccweb.api.routes import paths_of
 
@@ -29,6 +30,10 @@ class Sessions(OutsideTheApi, SessionMiddleware):
 
 class Authentication(OutsideTheApi, AuthenticationMiddleware):
     """Sets request.user."""
+
+
+class SecondFactor(OutsideTheApi, OTPMiddleware):
+    """Sets request.user.is_verified: whether the session has given its second factor."""
 
 
 class Messages(OutsideTheApi, MessageMiddleware):

@@ -9,8 +9,10 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, URLResolver, path
 
 from ccweb.admin.login import LimitedLogin
+from ccweb.api.authentication import is_signed_in_staff
 from ccweb.api.user_ids import MAX_USER_ID, typed_user_id
 from ccweb.staff.overview import overview
+from ccweb.staff.second_factor import awaits_second_factor, page_of_second_factor, second_factor, set_up
 from ccweb.staff.user_page import user_context
 
 
@@ -25,12 +27,33 @@ class StaffSite(admin.AdminSite):
     login_form = LimitedLogin
 
     def get_urls(self) -> list[URLPattern | URLResolver]:
-        """Add the user pages, before Django's catch-all."""
-        user_pages = [
+        """Add our pages, before Django's catch-all."""
+        pages = [
             path("users/", self.admin_view(self.find_user), name="find_user"),
             path("users/<user_id:user_id>/", self.admin_view(self.user), name="user"),
+            path("second-factor/", self.second_factor, name="second_factor"),
+            path("second-factor/set-up/", self.set_up_second_factor, name="set_up_second_factor"),
+            path("logout/", self.logout, name="logout"),  # Django's own is only for those who have the second factor
         ]
-        return [*user_pages, *super().get_urls()]
+        return [*pages, *super().get_urls()]
+
+    def has_permission(self, request: HttpRequest) -> bool:
+        """Whether the session may see any page of the admin."""
+        return is_signed_in_staff(request.user)
+
+    def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """The page that asks for the password; after it, for the second factor."""
+        if request.method == "GET" and awaits_second_factor(request):
+            return page_of_second_factor(request)
+        return super().login(request, extra_context)
+
+    def second_factor(self, request: HttpRequest) -> HttpResponse:
+        """The page that asks for the second factor."""
+        return second_factor(request, {**self.each_context(request), "title": "Second factor"})
+
+    def set_up_second_factor(self, request: HttpRequest) -> HttpResponse:
+        """The page that sets up an authenticator app."""
+        return set_up(request, {**self.each_context(request), "title": "Set up your second factor"})
 
     def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:
         """Add the overview above the list of tables."""

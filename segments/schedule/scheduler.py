@@ -14,11 +14,11 @@ import psycopg
 from apscheduler.executors.pool import ThreadPoolExecutor as JobExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
 from django.db import DatabaseError, close_old_connections
-from django_apscheduler.jobstores import DjangoJobStore
 
 from ccweb.api.restored import refuse_restored
 from ccweb.db.leader_election import PING_INTERVAL_SECONDS, Lead
 from segments.models import RfmRun
+from segments.schedule.job_store import JobRows, warn_of_unknown_rows
 from segments.schedule.jobs import (
     DAILY_HOUR,
     daily_is_missing,
@@ -30,8 +30,11 @@ from segments.schedule.jobs import (
 )
 
 logger = logging.getLogger(__name__)
-DAILY_JOB = "compute_rfm_and_update_segments"
-PRUNING_JOB = "prune_executions"
+# By id, under which executions are stored; and the hour (UTC) at which each job begins.
+JOBS: dict[str, tuple[Callable[[], None], int]] = {
+    "compute_rfm_and_update_segments": (run_daily, DAILY_HOUR),
+    "prune_executions": (prune_executions, DAILY_HOUR + 1),
+}
 MISFIRE_GRACE_TIME = timedelta(hours=12)  # a daily run up to this late is still made
 CATCH_UP_INTERVAL_SECONDS = 600.0  # between two checks for a daily run that was missed or failed
 
@@ -102,9 +105,9 @@ class Scheduler:
 
 
 def _registered_jobs() -> BackgroundScheduler:
-    """A started APScheduler with our jobs, under fixed ids, so that a restart replaces the stored ones."""
+    """A started APScheduler with JOBS."""
     jobs = BackgroundScheduler(
-        jobstores={"default": DjangoJobStore()},
+        jobstores={"default": JobRows()},
         executors={"default": JobExecutor(1)},
         job_defaults={
             "coalesce": True,
@@ -113,8 +116,9 @@ def _registered_jobs() -> BackgroundScheduler:
         },
         timezone="UTC",
     )
-    jobs.add_job(run_daily, "cron", hour=DAILY_HOUR, id=DAILY_JOB, replace_existing=True)
-    jobs.add_job(prune_executions, "cron", hour=DAILY_HOUR + 1, id=PRUNING_JOB, replace_existing=True)
+    for job_id, (work, hour) in JOBS.items():
+        jobs.add_job(work, "cron", hour=hour, id=job_id)
+    warn_of_unknown_rows(JOBS)
     jobs.start()
     return jobs
 

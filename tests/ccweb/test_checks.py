@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from rest_framework.authentication import SessionAuthentication
 from rest_framework.permissions import AllowAny
 from rest_framework.views import APIView
 
+from ccweb import env
 from tests.support.servers import Postgres, need
 
 ROOT = Path(__file__).parents[2]
@@ -99,6 +101,68 @@ def test_a_weak_secret_key_is_an_error_also_as_a_fallback(settings: Settings) ->
 def test_limits_in_a_process_s_own_memory_are_an_error(settings: Settings) -> None:
     settings.CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
     assert "ccweb.E007" in found("security")
+
+
+NETWORKS = [
+    (["10.0.0.0/8", "172.16.0.0/12", "192.0.2.7", "fc00::/7", "2001:db8::/32", "::1"], False),
+    (["0.0.0.0/0"], True),
+    (["::/0"], True),
+    (["10.0.0.1", "0.0.0.0/1", "128.0.0.0/1"], True),
+    (["2000::/3"], True),
+]
+
+
+@pytest.mark.parametrize(("networks", "wide"), NETWORKS)
+@pytest.mark.parametrize(("name", "number"), [("TRUSTED_PROXIES", "W011"), ("METRICS_ALLOWED", "W012")])
+def test_networks_that_hold_everybody_are_found(
+    name: str, number: str, networks: list[str], wide: bool, settings: Settings
+) -> None:
+    setattr(settings, name, [ip_network(network) for network in networks])
+    assert (f"ccweb.{number}" in found("security")) is wide
+
+
+@pytest.mark.parametrize(("hosts", "any_host"), [(["api.example.com"], False), (["api.example.com", "*"], True)])
+def test_allowing_every_host_is_found(hosts: list[str], any_host: bool, settings: Settings) -> None:
+    settings.ALLOWED_HOSTS = hosts
+    assert ("ccweb.W010" in found("security")) is any_host
+
+
+@pytest.mark.parametrize(
+    ("url", "plain"),
+    [
+        ("redis://redis.internal:6379/0", True),
+        ("redis://:password@10.0.0.5:6379/0", True),
+        ("rediss://redis.internal:6379/0", False),
+        ("redis://localhost:6379/0", False),
+        ("redis://127.0.0.1:6379/0", False),
+        ("redis://[::1]:6379/0", False),
+        ("unix:///run/redis.sock", False),
+    ],
+)
+def test_redis_across_a_network_without_tls_is_found(url: str, plain: bool, settings: Settings) -> None:
+    settings.REDIS_URL = url
+    assert ("ccweb.W013" in found("security")) is plain
+
+
+@pytest.mark.parametrize(
+    ("url", "plain"),
+    [
+        ("postgres://u:p@db.internal:5432/ccweb", True),
+        ("postgres://u:p@localhost,db.internal/ccweb", True),
+        ("postgres://u:p@db.internal/ccweb?sslmode=prefer", True),
+        ("postgres://u:p@db.internal/ccweb?sslmode=require", False),
+        ("postgres://u:p@db.internal/ccweb?sslmode=verify-full", False),
+        ("postgres://u:p@127.0.0.1/ccweb", False),
+        ("postgres://u:p@[::1]/ccweb", False),
+        ("sqlite:////srv/ccweb.sqlite3", False),
+    ],
+)
+def test_postgresql_across_a_network_without_tls_is_found(
+    url: str, plain: bool, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", url)
+    monkeypatch.setitem(settings.DATABASES, "default", env.database("DATABASE_URL", ""))
+    assert ("ccweb.W014" in found("security")) is plain
 
 
 @pytest.mark.django_db  # with the settings of either database

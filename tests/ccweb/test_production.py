@@ -2,11 +2,14 @@
 
 import os
 import re
+from base64 import b32decode
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from urllib.parse import urlencode, urlsplit
 
 import pytest
+from django_otp.oath import totp
 
 from tests.support.deployment import Answer, Stack
 from tests.support.os_processes import wait_for_a_minute_with
@@ -15,6 +18,7 @@ pytestmark = [pytest.mark.stack, pytest.mark.xdist_group("production")]
 STRONG = "a-key-of-more-than-fifty-characters-which-nobody-guesses-0123456789"
 TLS = {"X-Forwarded-Proto": "https"}
 MOST = 150
+PASSWORD = "a long enough password"
 
 
 @pytest.fixture(scope="module")
@@ -93,6 +97,38 @@ def test_pages_have_no_inline_script_or_style(production: Stack, key: dict[str, 
     assert not re.search(r"\s(on\w+|style)=", html)
     for address in re.findall(r'(?:src|href)="(/static/[^"]+)"', html):
         assert get(production, address, TLS).status == 200, address
+
+
+def test_the_first_sign_in_of_the_first_user_asks_for_a_second_factor(production: Stack) -> None:
+    production.environment["DJANGO_SUPERUSER_PASSWORD"] = PASSWORD
+    production.manage("createsuperuser", "--noinput", "--username", "boss", "--email", "boss@example.com")
+    login, cookies = "/admin/login/?next=/admin/", {}
+
+    def step(method: str, path: str, **fields: str) -> Answer:
+        headers = TLS | {
+            "Cookie": "; ".join(f"{name}={value}" for name, value in cookies.items()),
+            "Content-Type": "application/x-www-form-urlencoded",
+            "Referer": f"https://{production.web.address}{path}",
+        }
+        token = {"csrfmiddlewaretoken": cookies["__Host-csrf"]} if fields else {}
+        answer = production.call(method, path, urlencode(fields | token).encode() if fields else None, headers)
+        for cookie in answer.headers.get_all("Set-Cookie", []):
+            name, _, value = cookie.partition(";")[0].partition("=")
+            cookies[name] = value
+        return answer
+
+    step("GET", login)
+    page = step("POST", login, username="boss", password=PASSWORD)
+    visited = []
+    while page.status == 302:
+        visited.append(urlsplit(page.headers["Location"]).path)
+        page = step("GET", page.headers["Location"])
+    assert visited == ["/admin/", "/admin/login/", "/admin/second-factor/", "/admin/second-factor/set-up/"]
+    assert page.status == 200
+    secret = re.search('id="secret">(.+?)<', page.body.decode())[1].replace(" ", "")
+    done = step("POST", visited[-1], code=f"{totp(b32decode(secret)):06}")
+    assert b"Recovery codes" in done.body
+    assert step("GET", "/admin/").status == 200
 
 
 @pytest.mark.long  # a stress test; test_batched_requests.py and test_rate_limits.py ask the same every day
