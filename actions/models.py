@@ -15,6 +15,7 @@ from django.db.models.expressions import RawSQL
 from django.db.models.functions import Cast
 from django.utils import timezone
 
+from ccweb.api.event_ids import NO_EVENT, is_nil_or_max
 from ccweb.api.user_ids import MAX_USER_ID
 from ccweb.events.event_ids import new_event_id
 
@@ -69,6 +70,11 @@ class UserAction(models.Model):
         self.full_clean()
         with transaction.atomic():
             super().save(*args, force_insert=True, **{k: v for k, v in kwargs.items() if k == "using"})
+
+    def clean(self) -> None:
+        """Raise ValidationError for an event_id that identifies no event."""
+        if is_nil_or_max(str(self.event_id)):
+            raise ValidationError({"event_id": NO_EVENT})
 
 
 # A single statement, which PostgreSQL completes without its client: a relay that froze inside a transaction would keep

@@ -3,14 +3,14 @@
 import json
 import time
 from argparse import ArgumentTypeError
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError
 from django.utils import timezone
 
-from ccweb.api.instants import format_instant
+from ccweb.api.instants import format_instant, parse_typed_instant
 from segments.models import RfmPolicy, RfmRun
 from segments.rfm.batch import Outcome
 from segments.rfm.run_lock import BUSY_EXIT, Busy
@@ -22,10 +22,9 @@ FIGURES = ("users", "active", "changed", "lapsed", "groups")
 def instant(text: str) -> datetime:
     """An aware datetime from ISO 8601. A date is midnight UTC, a time without offset is UTC."""
     try:
-        parsed = datetime.fromisoformat(text)
+        return parse_typed_instant(text)
     except ValueError:
         raise ArgumentTypeError(f"{text!r} is not ISO 8601, such as 2026-01-31T02:00:00Z or 2026-01-31") from None
-    return parsed.astimezone(UTC) if parsed.tzinfo else parsed.replace(tzinfo=UTC)
 
 
 class Command(BaseCommand):
