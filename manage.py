@@ -7,12 +7,15 @@ import sys
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import execute_from_command_line
 
+from ccweb.closed_pipe import ends_quietly
+
 
 def main() -> None:
-    """Run one command; a malformed setting stops it with one clear line (exit code 1)."""
+    """Run one command; a malformed setting stops it with one clear line (exit code 1), a closed pipe quietly (141)."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "ccweb.settings")
     try:
-        execute_from_command_line(sys.argv)
+        with ends_quietly():
+            execute_from_command_line(sys.argv)
     except ImproperlyConfigured as error:
         sys.exit(f"ccweb: {error}")
 
