@@ -93,7 +93,7 @@ ACTIVE_POLICY = ActivePolicyCache()
 
 
 def recommend(user_id: int) -> Recommendation:
-    """The recommendation for a user now. A user without a segment counts as Low / Unknown."""
+    """The recommendation for a user now. Users without a segment are treated as Low / Unknown."""
     return run(recommend_steps([user_id]))[0]
 
 
