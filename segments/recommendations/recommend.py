@@ -129,5 +129,5 @@ def _read_streaks(user_ids: Sequence[int]) -> Steps[Sequence[Any]]:
 def _from_database(user_id: int, lookup: streaks.StreakLookup) -> tuple[CurrentSegment, int | None]:
     """The segment and streak (days) of a user whose streak Redis lacks."""
     segment, run_of_days = segment_with_streak(user_id)
-    streaks.write_back(user_id, lookup.note, run_of_days)
+    streaks.write_back(user_id, lookup, run_of_days)
     return segment, run_of_days.days if run_of_days else lookup.days
