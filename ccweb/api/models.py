@@ -65,6 +65,12 @@ class ApiKey(AbstractAPIKey):
     class Meta(AbstractAPIKey.Meta):
         db_table = "api_keys"
 
+    def clean(self) -> None:
+        """Raise ValidationError for a name that no line of a log or list can show."""
+        super().clean()
+        if self.name and not (self.name.isprintable() and self.name.strip()):
+            raise ValidationError({"name": "Printable characters are expected, and not only blanks."})
+
 
 def create_key(*, name: str, scopes: Iterable[str], expires: datetime | None = None) -> tuple[ApiKey, str]:
     """Create a key; returns its row and the key itself, which is not stored. Raises ValidationError."""

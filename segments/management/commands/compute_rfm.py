@@ -3,7 +3,7 @@
 import json
 import time
 from argparse import ArgumentTypeError
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
@@ -16,15 +16,19 @@ from segments.rfm.batch import Outcome
 from segments.rfm.run_lock import BUSY_EXIT, Busy
 from segments.rfm.runs import compute_rfm_and_update_segments, preview_rfm
 
+EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 FIGURES = ("users", "active", "changed", "lapsed", "groups")
 
 
 def instant(text: str) -> datetime:
     """An aware datetime from ISO 8601. A date is midnight UTC, a time without offset is UTC."""
     try:
-        return parse_typed_instant(text)
+        parsed = parse_typed_instant(text)
     except ValueError:
         raise ArgumentTypeError(f"{text!r} is not ISO 8601, such as 2026-01-31T02:00:00Z or 2026-01-31") from None
+    if parsed < EARLIEST:
+        raise ArgumentTypeError(f"{text!r} is before {EARLIEST.year}")
+    return parsed
 
 
 class Command(BaseCommand):

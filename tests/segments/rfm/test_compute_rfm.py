@@ -228,6 +228,11 @@ def test_another_as_of_is_refused_in_words(text: str) -> None:
         compute(as_of=text)
 
 
+def test_an_as_of_before_all_computers_is_refused() -> None:
+    with pytest.raises(CommandError, match="is before 1970"):
+        compute(as_of="0001-01-01")
+
+
 def test_an_unknown_policy_is_refused_in_words() -> None:
     with pytest.raises(CommandError, match="there is no RFM policy with revision 99"):
         compute("--policy=99")

@@ -1,6 +1,8 @@
-"""Commands whose output nobody reads any more, as with `| head -1`."""
+"""How commands end: when nobody reads their output, as with `| head -1`, and when the database or the disk fails."""
 
 import os
+import subprocess
+import sys
 import uuid
 from collections.abc import Iterator
 
@@ -8,13 +10,13 @@ import psycopg
 import pytest
 from django.core.management import get_commands
 
-from ccweb.closed_pipe import EXIT_CODE
-from tests.support.deployment import Stack
+from ccweb.command_line import UNREAD_EXIT
+from tests.support.deployment import ROOT, Stack
 from tests.support.manage_process import start
 from tests.support.pytest_plugin import CLOSED
 from tests.support.servers import create_database
 
-pytestmark = [pytest.mark.stack, pytest.mark.xdist_group("closed pipe")]
+pytestmark = [pytest.mark.stack, pytest.mark.xdist_group("command line")]
 ACTIONS = """INSERT INTO user_actions (event_id, user_id, action_type, value, action_timestamp, received_at)
     SELECT gen_random_uuid(), 7, 'login', 0, now(), now() FROM generate_series(1, 1000)"""
 PRINTING = {
@@ -52,21 +54,51 @@ def run_unread(stack: Stack, *arguments: str) -> tuple[int, str]:
 
 
 def test_an_export_that_is_cut_off_ends_quietly_and_not_as_a_success(stack: Stack) -> None:
-    assert run_unread(stack, "export_user", "7") == (EXIT_CODE, "")
+    assert run_unread(stack, "export_user", "7") == (UNREAD_EXIT, "")
 
 
 def test_a_closed_stderr_ends_it_too(stack: Stack) -> None:
     with start(stack, "no_such_command") as command:
         assert command.stderr is not None
         command.stderr.close()
-        assert command.wait(120) == EXIT_CODE
+        assert command.wait(120) == UNREAD_EXIT
+
+
+def shell(stack: Stack, command: str, **variables: str) -> tuple[int, str]:
+    """The exit code and stderr of a line of shell, in which $manage is the start of a command."""
+    environment = stack.environment | variables | {"manage": f"{sys.executable} manage.py"}
+    done = subprocess.run(["sh", "-c", command], cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    return done.returncode, done.stderr
+
+
+def test_without_a_database_it_says_so_in_one_line(stack: Stack) -> None:
+    code, err = shell(stack, "$manage explain_user 7", DATABASE_URL=f"postgres://x:y@{CLOSED}/z")
+    assert code == 1
+    assert err.startswith("ccweb: connection failed: ")
+    assert err.count("\n") == 1
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    ("command", "code", "said"),
+    [
+        ("$manage export_user 7 > /dev/full", 1, "ccweb: [Errno 28] No space left on device (--traceback shows where)"),
+        ("$manage export_user 7 >&-", 0, "export_user: "),
+        ("DATABASE_URL=sqlite:////no/such $manage explain_user 7", 1, "ccweb: unable to open database file"),
+        ("DATABASE_URL=sqlite:////no/such $manage explain_user 7 --traceback", 1, "Traceback"),
+        ("DEBUG=maybe $manage check", 1, "ccweb: environment variable DEBUG is malformed"),
+    ],
+)
+def test_what_is_wrong_around_it_is_said(stack: Stack, command: str, code: int, said: str) -> None:
+    found, err = shell(stack, command)
+    assert (found, err[: len(said)]) == (code, said)
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("name", PRINTING)
 def test_a_command_ends_quietly(stack: Stack, name: str) -> None:
     code, err = run_unread(stack, name, *PRINTING[name])
-    assert code == EXIT_CODE
+    assert code == UNREAD_EXIT
     assert "Traceback" not in err
     assert "BrokenPipe" not in err
 
@@ -74,4 +106,4 @@ def test_a_command_ends_quietly(stack: Stack, name: str) -> None:
 @pytest.mark.long
 @pytest.mark.parametrize("name", OURS)
 def test_the_help_of_every_command_ends_quietly(stack: Stack, name: str) -> None:
-    assert run_unread(stack, name, "--help") in [(0, ""), (EXIT_CODE, "")]
+    assert run_unread(stack, name, "--help") in [(0, ""), (UNREAD_EXIT, "")]
