@@ -4,17 +4,13 @@
 import os
 import sys
 
-from django.core.exceptions import ImproperlyConfigured
-from django.core.management import execute_from_command_line
+from ccweb.command_line import execute
 
 
 def main() -> None:
-    """Run one command; a malformed setting stops it with one clear line (exit code 1)."""
+    """Run one command."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "ccweb.settings")
-    try:
-        execute_from_command_line(sys.argv)
-    except ImproperlyConfigured as error:
-        sys.exit(f"ccweb: {error}")
+    execute(sys.argv)
 
 
 if __name__ == "__main__":

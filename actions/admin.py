@@ -4,6 +4,7 @@ from typing import Any
 
 from django.contrib import admin
 from django.http import HttpRequest
+from django.utils.translation import ngettext
 
 from actions.models import HourlyCount, OutboxMessage, OutboxQuerySet, UserAction
 from actions.relay.relay import resend
@@ -42,8 +43,11 @@ class OutboxMessageAdmin(ReadOnlyAdmin):
         ids = list(messages.quarantined().values_list("pk", flat=True))
         first = messages[0]  # read now: afterwards a filter of the list may no longer match
         count = resend(messages)
-        self.log_change(request, first, f"Re-sent {count} quarantined messages: {ids[:50]}.")
-        self.message_user(request, f"{count} messages are queued for the relay again.")
+        self.log_change(request, first, f"Re-sent quarantined messages: {ids[:50]}.")
+        text = ngettext(
+            "%d message is queued for the relay again.", "%d messages are queued for the relay again.", count
+        )
+        self.message_user(request, text % count)
 
     def has_resend_permission(self, request: HttpRequest) -> bool:
         """The change permission, which has no other use: messages are never edited."""

@@ -46,7 +46,7 @@ class RecommendationViewSet(StrictViewSet):
 
     @extend_schema(responses=RecommendationSerializer)
     def retrieve(self, request: Request, user_id: int) -> Response:
-        """200 for every user_id: a user without a segment counts as Low / Unknown."""
+        """200 for every user_id: users without a segment are treated as Low / Unknown."""
         return Response(recommend(user_id).as_json())
 
 

@@ -1,22 +1,18 @@
 """Validation of one CSV cell by the rules of the API: each function returns the canonical text or raises BadLine."""
 
 import re
-from datetime import UTC, datetime
 from decimal import Decimal
 from functools import lru_cache
 
 from django.utils import timezone
 
 from actions.models import ACTION_TYPE
-from ccweb.api.fields import DECIMAL_TEXT, UUID_TEXT
-from ccweb.api.instants import CLOCK_SKEW, format_instant
+from ccweb.api.event_ids import UUID_TEXT, is_nil_or_max
+from ccweb.api.fields import DECIMAL_TEXT
+from ccweb.api.instants import CLOCK_SKEW, format_instant, parse_typed_instant
 from ccweb.api.user_ids import MAX_USER_ID
 
 ACTION_TYPE_TEXT = re.compile(ACTION_TYPE)
-TIME_TEXT = re.compile(
-    r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
-    r"([T ][0-9]{2}:[0-9]{2}(:[0-9]{2}([.,][0-9]{1,9})?)?(Z|[+-][0-9]{2}(:?[0-9]{2})?)?)?"
-)
 
 
 class BadLine(Exception):
@@ -57,13 +53,9 @@ def action_type_of(text: str) -> str:
 def instant_of(text: str) -> str:
     """UTC as 2026-01-31T12:00:00.000000Z; a bare date is midnight UTC, a time without a zone is UTC."""
     try:
-        if not TIME_TEXT.fullmatch(text):
-            raise ValueError
-        instant = datetime.fromisoformat(text)
-        instant = instant.astimezone(UTC) if instant.tzinfo else instant.replace(tzinfo=UTC)
-    except (ValueError, OverflowError):
+        return format_instant(parse_typed_instant(text))
+    except ValueError:
         raise BadLine(f"time {quoted(text)} is not an ISO 8601 date or time") from None
-    return instant.isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def latest_instant() -> str:
@@ -79,7 +71,9 @@ def instant_until(latest: str, text: str) -> str:
 
 
 def event_id_of(text: str) -> str:
-    """A UUID with hyphens as 32 hexadecimal digits."""
+    """A UUID with hyphens as 32 hexadecimal digits, but not the Nil or the Max UUID."""
     if not UUID_TEXT.fullmatch(text):
         raise BadLine(f"event_id {quoted(text)} is not a UUID")
+    if is_nil_or_max(text):
+        raise BadLine(f"event_id {quoted(text)} identifies no event: leave the cell empty to have it derived")
     return text.replace("-", "").lower()

@@ -32,8 +32,11 @@ class LargeTableAdmin(admin.ModelAdmin):
     list_per_page = 100
 
     def get_search_results(self, request: HttpRequest, queryset: QuerySet, search_term: str) -> tuple[QuerySet, bool]:
-        """Search for an exact user_id in search_fields[0]: Django's search compares text, which uses no index."""
-        if not search_term:
+        """Search for an exact user_id in search_fields[0]: Django's search compares text, which uses no index.
+
+        A table without search_fields is listed whatever is searched for, as by Django.
+        """
+        if not (search_term and self.search_fields):
             return queryset, False
         user_id = typed_user_id(search_term)
         if user_id is None:

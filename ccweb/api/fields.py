@@ -13,6 +13,7 @@ from unicodedata import category
 from rest_framework.exceptions import ValidationError
 from rest_framework.fields import Field, empty
 
+from ccweb.api.event_ids import MAX_UUID, NIL_UUID, NO_EVENT, UUID_TEXT, is_nil_or_max
 from ccweb.api.instants import check_bounds, format_instant, parse_instant
 from ccweb.api.user_ids import MAX_USER_ID
 
@@ -23,7 +24,6 @@ DECIMAL_TEXT = re.compile(r"-?[0-9]{1,10}(\.[0-9]{1,2})?")
 # refuse characters that are newer than this Python's Unicode version, such as next year's emoji.
 UNPRINTABLE = frozenset({"Cc", "Cf", "Cs", "Co", "Zl", "Zp", "Zs"})
 PRINTABLE = r"^( |[^\p{C}\p{Z}])*$"
-UUID_TEXT = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
 class StrictField(Field):
@@ -169,14 +169,17 @@ class InstantField(StrictField):
 
 
 class EventIdField(StrictField):
-    """A UUID as text with hyphens; the cleaned value is text in lower case."""
+    """A UUID as text with hyphens, but not the Nil or the Max UUID; the cleaned value is text in lower case."""
 
-    openapi = {"type": "string", "format": "uuid"}
+    openapi = {"type": "string", "format": "uuid", "not": {"enum": [str(NIL_UUID), str(MAX_UUID)]}}
+    openapi_out = {"type": "string", "format": "uuid"}
 
     def clean(self, data: Any) -> str:
         """The UUID in its canonical form (RFC 9562)."""
         if type(data) is not str or not UUID_TEXT.fullmatch(data):
             raise ValidationError("A UUID such as 018f3c5e-7a10-7cc0-8000-000000000000 is expected.", code="format")
+        if is_nil_or_max(data):
+            raise ValidationError(NO_EVENT, code="format")
         return data.lower()
 
     def to_representation(self, value: uuid.UUID | str) -> str:

@@ -41,10 +41,13 @@ class ApiKeyManager(BaseAPIKeyManager.from_queryset(ApiKeyQuerySet)):  # type: i
 
     key_generator = KeyGenerator(secret_key_length=SECRET_CHARACTERS)
 
-    def assign_key(self, obj: "ApiKey") -> str:
-        """Assign a new key to the row and return it; it cannot be read again."""
-        key: str = super().assign_key(obj)
+    def assign_key(self, obj: "ApiKey", prefix: str = "") -> str:
+        """Assign a new key to the row and return it; it cannot be read again. The prefix is its public part."""
+        generator = self.key_generator
+        obj.prefix = prefix or generator.get_prefix()
         obj.id = obj.prefix  # the library puts the hash into the id, and so into URLs and logs of the admin
+        key = f"{obj.prefix}.{generator.get_secret_key()}"
+        obj.hashed_key = generator.hash(key)
         return key
 
 
@@ -61,6 +64,12 @@ class ApiKey(AbstractAPIKey):
 
     class Meta(AbstractAPIKey.Meta):
         db_table = "api_keys"
+
+    def clean(self) -> None:
+        """Raise ValidationError for a name that no line of a log or list can show."""
+        super().clean()
+        if self.name and not (self.name.isprintable() and self.name.strip()):
+            raise ValidationError({"name": "Printable characters are expected, and not only blanks."})
 
 
 def create_key(*, name: str, scopes: Iterable[str], expires: datetime | None = None) -> tuple[ApiKey, str]:

@@ -8,6 +8,7 @@ from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import connection, models, transaction
 from rest_framework.exceptions import ValidationError as InvalidInput
 
+from ccweb.api.event_ids import NO_EVENT, is_nil_or_max
 from ccweb.api.instants import check_bounds
 from ccweb.api.user_ids import MAX_USER_ID
 from ccweb.events.erasure import UserErased, erased_among, erased_among_many, hold_off_erasures
@@ -52,11 +53,13 @@ class RecordedEvent(models.Model):
             super().save(*args, force_insert=True, **{k: v for k, v in kwargs.items() if k == "using"})
 
     def clean(self) -> None:
-        """Raises ValidationError for an erased user, and for an instant that the API would refuse.
+        """Raises ValidationError for an erased user, and for an event_id or instant that the API would refuse.
 
         In a transaction, as in the admin's, the user stays as they are until its end.
         """
         errors: dict[str, str] = {}
+        if is_nil_or_max(str(self.event_id)):
+            errors["event_id"] = NO_EVENT
         if connection.in_atomic_block:
             hold_off_erasures(type(self))
         if self.user_id is not None and erased_among([self.user_id]):

@@ -7,6 +7,7 @@ from typing import Any
 from django.db.models import Count
 from django.utils import timezone
 from django.utils.dateparse import parse_date
+from django.utils.translation import ngettext
 
 from actions.models import HourlyCount, OutboxMessage
 from ccweb.db.leader_election import is_led
@@ -107,21 +108,29 @@ def parts() -> list[dict[str, Any]]:
     quarantined = OutboxMessage.objects.quarantined().count()
     has_leader = is_led("relay")
     return [
-        {"name": "Relay", "well": has_leader, "text": "running" if has_leader else "no relay leads"},
+        {"name": "Relay", "well": has_leader, "text": "Running" if has_leader else "No relay running"},
         {
             "name": "Outbox",
             "well": age < 60,
-            "text": f"{waiting} waiting, the oldest for {age:.0f} s" if waiting else "empty",
+            "text": f"{waiting} waiting, the oldest for {age:.0f} s" if waiting else "Empty",
         },
-        {"name": "Quarantine", "well": not quarantined, "text": f"{quarantined} message{'s'[: quarantined != 1]}"},
+        {
+            "name": "Quarantine",
+            "well": not quarantined,
+            "text": ngettext("%d message", "%d messages", quarantined) % quarantined,
+        },
         _part("Redis", state(ask_redis)),
         _part("Kafka", state(ask_kafka)),
     ]
 
 
 def _part(name: str, found: dict[str, Any]) -> dict[str, Any]:
-    text = f"{found['status']}, {found['ms']} ms" + (f" ({found['error']})" if "error" in found else "")
-    return {"name": name, "well": found["status"] == "ok", "text": text}
+    well = found["status"] == "ok"
+    return {
+        "name": name,
+        "well": well,
+        "text": f"Reachable, {found['ms']} ms" if well else f"Unreachable ({found['error']})",
+    }
 
 
 def _date(text: str | None) -> Any:

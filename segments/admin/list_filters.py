@@ -60,7 +60,7 @@ class LeavingFilter(SimpleListFilter):
 
     def lookups(self, request: HttpRequest, model_admin: ModelAdmin) -> Choices:
         """Every group but the last: no group is below it."""
-        return [(name, f"{name}s") for name in RfmPolicy.objects.active().scoring_groups()[:-1]]
+        return [(name, name) for name in RfmPolicy.objects.active().scoring_groups()[:-1]]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
         group = self.value()

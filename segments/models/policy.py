@@ -25,16 +25,16 @@ class RfmPolicy(Revision):
 
     kind = models.CharField(max_length=8, choices=Kind, default=Kind.FIXED)
     recency_cuts = models.JSONField(
-        default=list, blank=True, help_text="Four numbers of days at most, falling: [30, 30, 7, 7]. Empty for quantile."
+        default=list, blank=True, help_text="Four day limits, largest first: [30, 30, 7, 7]. Empty for quantile."
     )
     frequency_cuts = models.JSONField(
-        default=list, blank=True, help_text="Four numbers of actions at least, rising: [3, 3, 10, 10]."
+        default=list, blank=True, help_text="Four minimum numbers of actions, smallest first: [3, 3, 10, 10]."
     )
     monetary_cuts = models.JSONField(
-        default=list, blank=True, help_text='Four sums at least, rising, as text: ["20", "20", "100", "100"].'
+        default=list, blank=True, help_text='Four minimum sums, smallest first, as text: ["20", "20", "100", "100"].'
     )
     rules = models.JSONField(
-        help_text='Groups, best first, with their least scores: [{"name": "Whale", "recency": 4, "frequency": 4, '
+        help_text='Groups, best first, with their minimum scores: [{"name": "Whale", "recency": 4, "frequency": 4, '
         '"monetary": 4}, ...]. The first that matches counts; the last must match all (1, 1, 1).'
     )
 

@@ -103,13 +103,17 @@ class KillSwitch(models.Model):
     """A period in which the policy is overridden: until the release all users get this answer."""
 
     probability = models.DecimalField(
-        max_digits=5, decimal_places=4, default=Decimal("0.1000"), validators=PROBABILITY, help_text="For everybody."
+        max_digits=5,
+        decimal_places=4,
+        default=Decimal("0.1000"),
+        validators=PROBABILITY,
+        help_text="The answer for all users.",
     )
     time_window = models.CharField(max_length=WINDOW_LENGTH, default="any time")
     engaged = models.BooleanField(default=True, editable=False)
     engaged_at = models.DateTimeField(default=timezone.now, editable=False)
     engaged_by = models.CharField(max_length=150, editable=False)
-    note = models.CharField(max_length=300, blank=True, help_text="Why, for those who come after.")
+    note = models.CharField(max_length=300, blank=True, help_text="Reason (shown in the history).")
     released_at = models.DateTimeField(null=True, editable=False)
     released_by = models.CharField(max_length=150, blank=True, editable=False)
 
@@ -118,7 +122,7 @@ class KillSwitch(models.Model):
     class Meta:
         db_table = "recommendation_kill_switch"
         ordering = ["-id"]
-        verbose_name_plural = "kill switch"
+        verbose_name_plural = "kill switches"
         constraints = [
             models.UniqueConstraint(
                 fields=["engaged"], condition=models.Q(engaged=True), name="recommendation_kill_switch_once"

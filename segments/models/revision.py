@@ -43,7 +43,7 @@ class Revision(models.Model):
     active = models.BooleanField(default=False, editable=False)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     created_by = models.CharField(max_length=150, blank=True, editable=False, help_text="User name of the author.")
-    note = models.CharField(max_length=300, blank=True, help_text="Why this revision, for those who come after.")
+    note = models.CharField(max_length=300, blank=True, help_text="Reason (shown in the history).")
 
     class Meta:
         abstract = True

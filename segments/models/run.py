@@ -36,12 +36,12 @@ class RfmRun(models.Model):
     """One run: its request, the policy and cut points it used, and its result."""
 
     class Kind(models.TextChoices):
-        """What started the run."""
+        """What started the run: the clock (02:00 UTC), the start of the scheduler, a command, staff in the admin."""
 
-        DAILY = "daily", "Daily, 02:00 UTC"
-        STARTUP = "startup", "Shortly after the scheduler's start"
-        MANUAL = "manual", "By command"
-        REQUESTED = "requested", "Requested in the admin"
+        DAILY = "daily", "Daily"
+        STARTUP = "startup", "Start-up"
+        MANUAL = "manual", "Manual"
+        REQUESTED = "requested", "Requested"
 
     class Status(models.TextChoices):
         REQUESTED = "requested"
@@ -52,9 +52,11 @@ class RfmRun(models.Model):
     kind = models.CharField(max_length=9, choices=Kind)
     status = models.CharField(max_length=9, choices=Status, default=Status.RUNNING)
     as_of = models.DateTimeField(
-        null=True, blank=True, help_text="Later actions do not count (UTC). Empty until the start: that moment."
+        null=True, blank=True, help_text="UTC. Actions after this moment are ignored. Empty until the run starts."
     )
-    policy = models.ForeignKey(RfmPolicy, models.PROTECT, null=True, blank=True, help_text="Empty: the active one.")
+    policy = models.ForeignKey(
+        RfmPolicy, models.PROTECT, null=True, blank=True, help_text="The active policy if empty."
+    )
     cuts = models.JSONField(default=dict, help_text="The cut points used: recency, frequency, monetary.")
     requested_at = models.DateTimeField(default=timezone.now)
     requested_by = models.CharField(max_length=150, blank=True)

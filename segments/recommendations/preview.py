@@ -6,9 +6,11 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
+from django.utils.translation import ngettext
+
 from segments.models import RecommendationPolicy
 from segments.recommendations.population import EXAMPLES, Cohort, CohortKey, population
-from segments.rules.rewards import RewardRules
+from segments.rules.rewards import RewardRules, days_text
 
 
 @dataclass(frozen=True)
@@ -56,10 +58,11 @@ def reward_refusals(draft: RecommendationPolicy, cohorts: Mapping[CohortKey, Coh
 
 def _too_many(draft: RecommendationPolicy, total: Decimal, key: CohortKey, cohort: Cohort) -> str:
     answer = draft.reward_rules.answer(*key)
+    users = ngettext("%d user", "%d users", cohort.users) % cohort.users
     return (
         f"{total:.1f} rewards a day are to be expected from today's users, the invariant allows "
-        f"{min(draft.reward_limits)}. Most of them go to {cohort.users} users in group {key.group}, "
-        f"{key.risk_profile}, with a streak of {key.streak} days, who get {answer.probability} by "
+        f"{min(draft.reward_limits)}. Most of them go to {users} in group {key.group}, "
+        f"{key.risk_profile}, with a streak of {days_text(key.streak)}, who get {answer.probability} by "
         f"{f'rule {answer.rule}' if answer.rule else 'the default'}, such as user {cohort.examples[0]}."
     )
 

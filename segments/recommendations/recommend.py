@@ -93,7 +93,7 @@ ACTIVE_POLICY = ActivePolicyCache()
 
 
 def recommend(user_id: int) -> Recommendation:
-    """The recommendation for a user now. A user without a segment counts as Low / Unknown."""
+    """The recommendation for a user now. Users without a segment are treated as Low / Unknown."""
     return run(recommend_steps([user_id]))[0]
 
 
@@ -129,5 +129,5 @@ def _read_streaks(user_ids: Sequence[int]) -> Steps[Sequence[Any]]:
 def _from_database(user_id: int, lookup: streaks.StreakLookup) -> tuple[CurrentSegment, int | None]:
     """The segment and streak (days) of a user whose streak Redis lacks."""
     segment, run_of_days = segment_with_streak(user_id)
-    streaks.write_back(user_id, lookup.note, run_of_days)
+    streaks.write_back(user_id, lookup, run_of_days)
     return segment, run_of_days.days if run_of_days else lookup.days

@@ -18,7 +18,7 @@ WITH_RUN = """WITH {run} SELECT s.rfm_group, s.risk_profile, r.day, r.days FROM 
 
 
 class CurrentSegment(NamedTuple):
-    """Group and risk profile. A user without a segment counts as Low / Unknown."""
+    """Group and risk profile. Users without a segment are treated as Low / Unknown."""
 
     rfm_group: str
     risk_profile: str

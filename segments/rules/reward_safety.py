@@ -11,7 +11,7 @@ from decimal import Decimal
 from itertools import pairwise, product
 from typing import Any
 
-from segments.rules.rewards import MAX_STREAK, RewardRules
+from segments.rules.rewards import MAX_STREAK, RewardRules, days_text
 from segments.rules.risk_profiles import RiskProfile
 
 NEVER_LOWER, AT_MOST, REWARDS = "never_lower_for_a_better_group", "at_most", "expected_rewards_a_day"
@@ -29,9 +29,8 @@ class CounterExample:
     why: str
 
     def __str__(self) -> str:
-        days = "1 day" if self.streak == 1 else f"{self.streak} days"
         source = f"rule {self.rule}" if self.rule else "the default"
-        user = f"A user in group {self.group}, {self.risk_profile}, with a streak of {days}"
+        user = f"A user in group {self.group}, {self.risk_profile}, with a streak of {days_text(self.streak)}"
         return f"{user}, gets {self.probability:.4f} by {source}: {self.why}."
 
 

@@ -17,7 +17,8 @@ ANSWER_CACHE_SIZE = 4096
 UNKNOWN_STREAK = " (not known, so it counts as none)"
 
 
-def _days(number: int) -> str:
+def days_text(number: int) -> str:
+    """A number of days in words: 1 day, 2 days."""
     return f"{number} day{'' if number == 1 else 's'}"
 
 
@@ -50,9 +51,9 @@ class RewardRule:
         parts = [self.group or "any group", self.risk_profile or "any risk"]
         if self.streak_to is not None:
             first = f"{self.streak_from} to " if self.streak_from < self.streak_to else ""
-            parts.append(f"streak of {first}{_days(self.streak_to)}")
+            parts.append(f"streak of {first}{days_text(self.streak_to)}")
         elif self.streak_from:
-            parts.append(f"streak of {_days(self.streak_from)} or more")
+            parts.append(f"streak of {days_text(self.streak_from)} or more")
         return ", ".join(parts)
 
 
@@ -84,7 +85,7 @@ class RewardRules:
         number = self.matching(group, risk_profile, days)
         rule = self.rules[number - 1] if number else None
         source = f"from rule {number} ({rule})" if rule else f"by default (no rule is about {group}, {risk_profile})"
-        for_streak = f"for a streak of {_days(days)}"
+        for_streak = f"for a streak of {days_text(days)}"
         terms = [
             (self.base(number), source),
             (self.streak_step * days, for_streak + ("" if streak is not None else UNKNOWN_STREAK)),

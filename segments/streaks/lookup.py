@@ -22,11 +22,13 @@ class StreakLookup(NamedTuple):
 
     With `ask_database` Redis may be incomplete (it was emptied, or this user's streak could not be written): the streak
     from user_actions counts and is written back with `note`; `days` counts only when user_actions has no streak.
+    `repair` is the number of the pending repair, 0 for none.
     """
 
     days: int | None
     ask_database: bool = False
     note: bytes = b""
+    repair: int = 0
 
 
 def lookups(user_ids: Sequence[int], replies: Sequence[Any]) -> list[StreakLookup]:
@@ -45,19 +47,25 @@ def _lookup(user_id: int, streak: bytes | None, note: bytes | None, complete: in
     ours = _parse_note(note)
     is_ours = streak is None or (note is not None and streak == b"%d" % ours.days)
     days = 0 if streak is None or is_ours else _parse(user_id, streak)
-    if user_id in PENDING_REPAIRS or (is_ours and not complete):
-        return StreakLookup(days, ask_database=True, note=note or b"")
+    repair = PENDING_REPAIRS.number(user_id)
+    if repair or (is_ours and not complete):
+        return StreakLookup(days, ask_database=True, note=note or b"", repair=repair)
     if streak is not None and is_ours and ours.last >= today() - 1:
         days = ours.days
     return StreakLookup(days)
 
 
-def write_back(user_id: int, note: bytes, run: Run | None) -> None:
-    """Write the streak from the database to Redis, unless the note has changed since it was read."""
+def write_back(user_id: int, lookup: StreakLookup, run: Run | None) -> None:
+    """Write the streak from the database to Redis, unless the note has changed since the lookup read it.
+
+    A pending repair is done with that, unless the write was left out or the repair became necessary again meanwhile.
+    """
     try:
-        if run or note:
-            store.write_if_unchanged({user_id: note}, {user_id: run} if run else {})
-        PENDING_REPAIRS.discard(user_id)
+        changed = None
+        if run or lookup.note:
+            changed = store.write_if_unchanged({user_id: lookup.note}, {user_id: run} if run else {})
+        if lookup.repair and not changed:
+            PENDING_REPAIRS.discard(user_id, lookup.repair)
     except (DependencyUnavailable, CommandRefused) as error:
         PENDING_REPAIRS.add([user_id], error)
 

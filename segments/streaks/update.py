@@ -5,6 +5,7 @@ import threading
 from collections.abc import Collection, Iterable
 from datetime import UTC, datetime
 from functools import partial
+from itertools import islice
 from typing import Any
 
 from django.db import DatabaseError
@@ -78,31 +79,34 @@ class PendingRepairs:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._user_ids: set[int] = set()
+        self._user_ids: dict[int, int] = {}  # to the number of the call that added the user last
+        self._calls = 0
         self._all_users = False
-
-    def __contains__(self, user_id: int) -> bool:
-        return user_id in self._user_ids
 
     def __bool__(self) -> bool:
         return self._all_users or bool(self._user_ids)
+
+    def number(self, user_id: int) -> int:
+        """Which call to `add` has made the repair necessary; 0 when none is pending."""
+        return self._user_ids.get(user_id, 0)
 
     def add(self, user_ids: Iterable[int], error: Exception | None = None) -> None:
         """Add users. The error is logged only when no repair was pending before."""
         if error and not self:
             logger.error("streaks could not be written and will be repaired: %s", error)
         with self._lock:
-            self._user_ids.update(user_ids)
+            self._calls += 1
+            self._user_ids.update(dict.fromkeys(user_ids, self._calls))
             if len(self._user_ids) > self.MAX_USERS:
                 self._user_ids.clear()
                 self._all_users = True
             PENDING.set(len(self._user_ids))
 
-    def discard(self, user_id: int) -> None:
-        """Remove a user whose streak a lookup has just written."""
-        if user_id in self._user_ids:
-            with self._lock:
-                self._user_ids.discard(user_id)
+    def discard(self, user_id: int, number: int | None = None) -> None:
+        """Remove a user whose streak was written, unless added again since `number`, before the database was read."""
+        with self._lock:
+            if number is None or number == self._user_ids.get(user_id):
+                self._user_ids.pop(user_id, None)
                 PENDING.set(len(self._user_ids))
 
     def clear(self) -> None:
@@ -113,17 +117,21 @@ class PendingRepairs:
             PENDING.set(0)
 
     def repair_some(self) -> None:
-        """Write the streaks of up to CHUNK users. Raises one of FAILURES; then these users are pending again."""
+        """Write the streaks of up to CHUNK users. Raises one of FAILURES; then these users are still pending."""
         if self._all_users:
-            store.mark_incomplete()
-            self._all_users = False
+            self._mark_incomplete()
         with self._lock:
-            some = [self._user_ids.pop() for _ in range(min(CHUNK, len(self._user_ids)))]
-            PENDING.set(len(self._user_ids))
+            some = dict(islice(self._user_ids.items(), CHUNK))
+        recompute(some)
+        for user_id, number in some.items():
+            self.discard(user_id, number)
+
+    def _mark_incomplete(self) -> None:
+        self._all_users = False  # first: too many users may be added again before Redis answers
         try:
-            recompute(some)
+            store.mark_incomplete()
         except FAILURES:
-            self.add(some)
+            self._all_users = True
             raise
 
 

@@ -9,6 +9,7 @@ from django.db import OperationalError, connection
 from rest_framework.request import Request
 
 from actions.models import OutboxMessage, UserAction
+from ccweb.api.event_ids import MAX_UUID, NIL_UUID
 from ccweb.events.erasure import mark_erased
 from tests.support.api_client import faults, post
 
@@ -53,6 +54,14 @@ def test_an_invalid_item_does_not_affect_the_others() -> None:
     assert (body["accepted"], body["duplicates"], body["refused"]) == (2, 1, 4)
     assert body["items"][1]["errors"][0]["pointer"] == "/user_id"
     assert sorted(UserAction.objects.values_list("user_id", flat=True)) == [1, 2, 5]
+
+
+def test_purchases_of_a_client_that_never_sets_event_id_are_refused_one_by_one() -> None:
+    items = [action(1), action(2, event_id=str(NIL_UUID)), action(3, event_id=str(MAX_UUID).upper())]
+    body = post("actions", items).json()
+    assert [item["status"] for item in body["items"]] == ["accepted", "invalid", "invalid"]
+    assert {item["errors"][0]["pointer"] for item in body["items"][1:]} == {"/event_id"}
+    assert "identify no event" in body["items"][1]["errors"][0]["detail"]
 
 
 def test_a_list_that_holds_an_action_twice_stores_it_once() -> None:

@@ -9,6 +9,7 @@ import pytest
 from django.utils import timezone
 
 from actions.models import OutboxMessage, UserAction
+from ccweb.api.event_ids import MAX_UUID, NIL_UUID
 from ccweb.events.erasure import mark_erased
 from tests.support.api_client import faults, get, post
 
@@ -118,10 +119,16 @@ INVALID = [
     ({"action_timestamp": "0001-01-01T00:00:00+14:00"}, {"/action_timestamp": "format"}),
     ({"action_timestamp": "9999-12-31T23:59:59-14:00"}, {"/action_timestamp": "format"}),
     ({"action_timestamp": "2016-12-31T23:59:60Z"}, {"/action_timestamp": "format"}),
+    ({"action_timestamp": "2026-01-01T00:00:00+05:75"}, {"/action_timestamp": "format"}),
+    ({"action_timestamp": "2026-01-01T00:00:00+24:00"}, {"/action_timestamp": "format"}),
+    ({"action_timestamp": "2026-01-01T24:00:00Z"}, {"/action_timestamp": "format"}),
+    ({"action_timestamp": "2026-01-01T24:00Z"}, {"/action_timestamp": "format"}),
     ({"action_timestamp": 1700000000}, {"/action_timestamp": "format"}),
     ({"event_id": "zz"}, {"/event_id": "format"}),
     ({"event_id": 5}, {"/event_id": "format"}),
     ({"event_id": None}, {"/event_id": "format"}),
+    ({"event_id": str(NIL_UUID)}, {"/event_id": "format"}),
+    ({"event_id": str(MAX_UUID).upper()}, {"/event_id": "format"}),
     ({"is_admin": True}, {"/is_admin": "unknown"}),
     ({"a/b~c": 1}, {"/a~1b~0c": "unknown"}),
     ({"user_id": "1", "is_admin": True}, {"/user_id": "type", "/is_admin": "unknown"}),

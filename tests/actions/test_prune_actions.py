@@ -48,5 +48,11 @@ def test_days_within_the_rfm_window_are_rejected() -> None:
     assert UserAction.objects.count() == 1
 
 
+@pytest.mark.parametrize("days", [-1, 800_000, 10**17])
+def test_days_that_no_calendar_has_are_rejected(days: int) -> None:
+    with pytest.raises(CommandError, match="expected a whole number from 1 to 36500"):
+        prune(days)
+
+
 def test_an_empty_table_is_no_error() -> None:
     assert prune(400) == "prune_actions: 0 actions older than 400 days deleted"

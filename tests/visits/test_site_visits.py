@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
+from ccweb.api.event_ids import MAX_UUID, NIL_UUID
 from ccweb.events.erasure import mark_erased
 from tests.support.api_client import faults, get, post
 from visits.models import SiteVisit
@@ -56,6 +57,9 @@ def test_a_visit_of_an_erased_user_is_rejected() -> None:
         ({"user_id": 7, "source": "a\u200bb"}, {"/source": "format"}),
         ({"user_id": 7, "source": 5}, {"/source": "type"}),
         ({"user_id": 7, "source": "ad", "id": 5}, {"/id": "unknown"}),
+        ({"user_id": 7, "source": "ad", "event_id": str(NIL_UUID)}, {"/event_id": "format"}),
+        ({"user_id": 7, "source": "ad", "event_id": str(MAX_UUID)}, {"/event_id": "format"}),
+        ({"user_id": 7, "source": "ad", "visit_timestamp": "2026-01-01T00:00+05:75"}, {"/visit_timestamp": "format"}),
         ({"user_id": 7, "source": "ad", "visit_timestamp": "2016-01-01T00:00:00Z"}, {"/visit_timestamp": "old"}),
     ],
 )

@@ -10,6 +10,7 @@ from typing import Any
 from django.core.management.base import BaseCommand
 
 from actions.kafka.consumer import print_messages
+from ccweb.api.arguments import printable
 
 
 def positive_int(text: str) -> int:
@@ -31,7 +32,9 @@ class Command(BaseCommand):
             "--from-beginning", action="store_true", help="print all messages, also those committed before"
         )
         parser.add_argument("--limit", type=positive_int, help="exit after this many messages")
-        parser.add_argument("--group", default="ccweb-console", help="the consumer group (default: %(default)s)")
+        parser.add_argument(
+            "--group", type=printable, default="ccweb-console", help="the consumer group (default: %(default)s)"
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         """SIGTERM, Ctrl-C and a closed pipe end it with exit code 0; only JSON is written to stdout."""

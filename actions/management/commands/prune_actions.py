@@ -7,6 +7,7 @@ from django.core.management.base import BaseCommand, CommandError
 from tqdm import tqdm
 
 from actions.pruning import LEAST_DAYS, prune_actions
+from ccweb.api.arguments import MAX_DAYS, whole_number
 
 
 class Command(BaseCommand):
@@ -17,7 +18,7 @@ class Command(BaseCommand):
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--older-than", type=int, required=True, metavar="DAYS")
+        parser.add_argument("--older-than", type=whole_number(1, MAX_DAYS), required=True, metavar="DAYS")
 
     def handle(self, *, older_than: int, **options: Any) -> None:
         deleted = 0

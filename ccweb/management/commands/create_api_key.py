@@ -7,6 +7,7 @@ from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
+from ccweb.api.arguments import MAX_DAYS, whole_number
 from ccweb.api.models import SCOPES, create_key
 
 
@@ -18,7 +19,9 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("name", help="the client that uses the key, at most 50 characters")
         parser.add_argument("--scope", nargs="+", action="extend", required=True, choices=SCOPES, metavar="S")
-        parser.add_argument("--days", type=int, help="validity in days; without a limit if not given")
+        parser.add_argument(
+            "--days", type=whole_number(1, MAX_DAYS), help="validity in days; without a limit if not given"
+        )
 
     def handle(self, *args: Any, name: str, scope: list[str], days: int | None, **options: Any) -> None:
         expires = timezone.now() + timedelta(days=days) if days is not None else None

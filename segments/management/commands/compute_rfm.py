@@ -10,22 +10,25 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError
 from django.utils import timezone
 
-from ccweb.api.instants import format_instant
+from ccweb.api.instants import format_instant, parse_typed_instant
 from segments.models import RfmPolicy, RfmRun
 from segments.rfm.batch import Outcome
 from segments.rfm.run_lock import BUSY_EXIT, Busy
 from segments.rfm.runs import compute_rfm_and_update_segments, preview_rfm
 
+EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 FIGURES = ("users", "active", "changed", "lapsed", "groups")
 
 
 def instant(text: str) -> datetime:
     """An aware datetime from ISO 8601. A date is midnight UTC, a time without offset is UTC."""
     try:
-        parsed = datetime.fromisoformat(text)
+        parsed = parse_typed_instant(text)
     except ValueError:
         raise ArgumentTypeError(f"{text!r} is not ISO 8601, such as 2026-01-31T02:00:00Z or 2026-01-31") from None
-    return parsed.astimezone(UTC) if parsed.tzinfo else parsed.replace(tzinfo=UTC)
+    if parsed < EARLIEST:
+        raise ArgumentTypeError(f"{text!r} is before {EARLIEST.year}")
+    return parsed
 
 
 class Command(BaseCommand):

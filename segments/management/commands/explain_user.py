@@ -6,6 +6,7 @@ from django.core.management.base import BaseCommand, CommandParser
 
 from ccweb.api.user_ids import user_id_argument
 from segments.recommendations.recommend import recommend
+from segments.rules.rewards import days_text
 
 
 class Command(BaseCommand):
@@ -19,7 +20,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         """Print the inputs, the reason, and the answer as the summary line."""
         answer = recommend(options["user_id"]).as_json()
-        streak = "the streak is not known" if answer["degraded"] else f"a streak of {answer['streak_count']} days"
+        streak = "streak unknown" if answer["degraded"] else f"a streak of {days_text(answer['streak_count'])}"
         self.stdout.write(f"user {answer['user_id']}: {answer['rfm_group']}, {answer['risk_profile']}, {streak}")
         self.stdout.write(f"probability: {answer['reason']}")
         self.stdout.write(

@@ -1,22 +1,17 @@
 """manage.py forecast_exits: print the users who leave a group in the next days."""
 
 import json
-from argparse import ArgumentTypeError
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
 from ccweb.admin.csv_export import csv_lines
+from ccweb.api.arguments import whole_number
 from segments.forecasts.exits import Exit, Forecast, UnknownGroup
 from segments.forecasts.outlook import BATCHES
 
-
-def number_of_days(text: str) -> int:
-    """A whole number of days, up to the day at which all actions of now have left the window."""
-    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= BATCHES):
-        raise ArgumentTypeError(f"expected a whole number from 1 to {BATCHES}; later no user is left in the group")
-    return int(text)
+number_of_days = whole_number(1, BATCHES, "; later no user is left in the group")
 
 
 class Command(BaseCommand):

@@ -20,6 +20,7 @@ from django.utils import timezone
 
 from actions.csv_import.derived_event_ids import NAMESPACE
 from actions.models import OutboxMessage, UserAction
+from ccweb.api.event_ids import MAX_UUID, NIL_UUID
 from ccweb.events.erasure import mark_erased
 from tests.support.os_processes import wait_for
 
@@ -130,6 +131,10 @@ def test_equal_lines_far_apart_get_different_event_ids(write: Write) -> None:
         ("7,2026-02-30,1,bet", "time '2026-02-30' is not an ISO 8601 date"),
         ("7,31.01.2026,1,bet", "time '31.01.2026' is not an ISO 8601 date"),
         ("7,,1,bet", "time '' is not an ISO 8601 date"),
+        ("7,2026-01-31T01:00+05:75,1,bet", "time '2026-01-31T01:00+05:75' is not an ISO 8601 date"),
+        ("7,2026-01-31 24:00,1,bet", "time '2026-01-31 24:00' is not an ISO 8601 date"),
+        ("7,2026-01-31 12:00:60,1,bet", "time '2026-01-31 12:00:60' is not an ISO 8601 date"),
+        ("7,0001-01-01T00:00+01,1,bet", "time '0001-01-01T00:00+01' is not an ISO 8601 date"),
         ("7,2999-01-01,1,bet", "time '2999-01-01' is in the future"),
         ("7,2026-01-31,1.005,bet", "value '1.005' is not a number"),
         ("7,2026-01-31,1e3,bet", "value '1e3' is not a number"),
@@ -192,6 +197,14 @@ def test_a_stored_event_id_with_other_content_is_a_bad_line(write: Write) -> Non
     out, err = load(write(f"{header}8,2026-01-31,1,bet,{event_id}\n7,2026-01-31,1.00,bet,{event_id}\n"))
     assert out == "import_actions: 2 lines read, 0 stored, 1 already there, 1 bad"
     assert err == "line 2: another action with this event_id is stored"
+
+
+@pytest.mark.parametrize("event_id", [NIL_UUID, str(MAX_UUID).upper()])
+def test_an_event_id_that_a_client_did_not_set_makes_a_bad_line(write: Write, event_id: object) -> None:
+    line = f"7,2026-01-31,1,bet,{event_id}\n"
+    out, err = load(write(f"{HEADER.strip()},event_id\n1,2026-01-31,1,bet,\n{line}{line}"))
+    assert out == "import_actions: 3 lines read, 1 stored, 0 already there, 2 bad"
+    assert "identifies no event" in err
 
 
 @pytest.mark.parametrize("options", [(), ("--publish",)])

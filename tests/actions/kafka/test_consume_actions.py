@@ -128,6 +128,12 @@ def test_an_invalid_limit_ends_it_with_status_2(stack: Stack) -> None:
     assert "expected a whole number of at least 1" in err
 
 
+@pytest.mark.parametrize("group", ["", " ", "\udcff"])
+def test_a_group_that_the_client_library_would_crash_on_is_rejected(group: str) -> None:
+    with pytest.raises(CommandError, match="expected printable text"):
+        call_command("consume_actions", f"--group={group}")
+
+
 @pytest.mark.parametrize("limit", ["-1", "many"])
 def test_an_invalid_limit_is_rejected(limit: str) -> None:
     with pytest.raises(CommandError, match="expected a whole number of at least 1"):

@@ -150,7 +150,7 @@ def test_a_wrong_code_lets_nobody_in(code: str, caplog: pytest.LogCaptureFixture
     assert give(client, code).status_code == 200
     assert not sees_the_admin(client)
     if len(code) in range(1, 21):
-        assert "a wrong second factor of boss from 127.0.0.1" in caplog.text
+        assert "wrong second factor: boss from 127.0.0.1" in caplog.text
 
 
 def test_after_wrong_codes_even_the_right_one_has_to_wait(clock: time_machine.Traveller) -> None:

@@ -197,7 +197,17 @@ def test_create_api_key_prints_a_key_that_works_and_nothing_else_on_stdout() -> 
 
 @pytest.mark.parametrize(
     "arguments",
-    [["shop"], ["shop", "--scope"], ["shop", "--scope", "root"], ["shop", "--scope", "actions:read", "--days", "-1"]],
+    [
+        ["shop"],
+        ["shop", "--scope"],
+        ["shop", "--scope", "root"],
+        ["shop", "--scope", "actions:read", "--days", "-1"],
+        ["shop", "--scope", "actions:read", "--days", "4000000"],
+        ["", "--scope", "actions:read"],
+        ["  ", "--scope", "actions:read"],
+        ["two\nlines", "--scope", "actions:read"],
+        ["\udcff", "--scope", "actions:read"],
+    ],
 )
 def test_create_api_key_refuses_what_makes_no_sense(arguments: list[str]) -> None:
     with pytest.raises(CommandError):

@@ -5,12 +5,14 @@ import os
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 
 import psycopg
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ccweb.api.event_ids import MAX_UUID, NIL_UUID
 from tests.support.deployment import Stack
 from tests.support.pytest_plugin import CLOSED
 from tests.support.raw_http import Answer, exchange, request
@@ -19,6 +21,8 @@ from tests.support.servers import create_database
 pytestmark = [pytest.mark.stack, pytest.mark.xdist_group("raw requests")]
 GOOD = b'{"user_id": 7, "action_type": "login"}'
 ID = str(uuid.uuid4())
+TODAY = datetime.now(UTC).date()
+YESTERDAY = TODAY - timedelta(days=1)
 
 
 def field(name: str, value: str) -> bytes:
@@ -85,6 +89,10 @@ BODIES = {
     "40 0001+14:00": (field("action_timestamp", '"0001-01-01T00:00:00+14:00"'), 400),
     "40 9999-14:00": (field("action_timestamp", '"9999-12-31T23:59:59-14:00"'), 400),
     "40 a leap second": (field("action_timestamp", '"2016-12-31T23:59:60Z"'), 400),
+    "40 the offset +05:75": (field("action_timestamp", f'"{TODAY}T01:00:00+05:75"'), 400),
+    "40 the offset +24:00": (field("action_timestamp", f'"{TODAY}T01:00:00+24:00"'), 400),
+    "40 24:00": (field("action_timestamp", f'"{YESTERDAY}T24:00:00Z"'), 400),
+    "40 second 60": (field("action_timestamp", f'"{YESTERDAY}T12:00:60Z"'), 400),
     "40 an epoch integer": (field("action_timestamp", "1700000000"), 400),
     "41 ten years ago": (field("action_timestamp", '"2016-01-01T00:00:00Z"'), 400),
     "42 value NaN": (field("value", '"NaN"'), 400),
@@ -97,6 +105,9 @@ BODIES = {
     "43 event_id 2^200": (field("event_id", str(2**200)), 400),
     "43 event_id -1": (field("event_id", "-1"), 400),
     "43 event_id a list": (field("event_id", "[]"), 400),
+    "43 event_id Nil": (field("event_id", f'"{NIL_UUID}"'), 400),
+    "43 event_id Max": (field("event_id", f'"{MAX_UUID}"'), 400),
+    "43 event_id Max in capitals": (field("event_id", f'"{str(MAX_UUID).upper()}"'), 400),
 }
 HEADERS = {
     "27 chunked": (

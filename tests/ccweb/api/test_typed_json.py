@@ -1,6 +1,7 @@
 """Typed JSON: whatever msgspec accepts, the strict parser and the serializer accept with the same result."""
 
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -17,7 +18,9 @@ EVENT_ID = "018F3C5E-7A10-7cc0-8000-000000000000"
 DECODER = typed_decoder(ActionSerializer)
 NAMES = st.sampled_from(["user_id", "action_type", "value", "action_timestamp", "event_id", "note", "", "user_id "])
 TEXTS = st.sampled_from(
-    ["purchase", "x" * 64, "x" * 65, "1.50", "-0", "1e3", EVENT_ID, EVENT_ID.lower(), "é", "a\\u0041", "\ud800", "\0"]
+    ["00000000-0000-0000-0000-000000000000", "FFFFFFFF-ffff-ffff-ffff-ffffffffffff"]
+    + [f"{datetime.now(UTC):%Y-%m-%d}T{rest}" for rest in ("10:00:00+05:75", "24:00Z", "10:00:60Z", "00:00+24:00")]
+    + ["purchase", "x" * 64, "x" * 65, "1.50", "-0", "1e3", EVENT_ID, EVENT_ID.lower(), "é", "a\\u0041", "\ud800", "\0"]
     + ["2026-11-27T10:00:00Z", "2026-11-27T10:00:00,5+01:00", "2026-02-30T10:00:00Z", "0001-01-01T00:00:00+23:59"]
 )
 NUMBERS = st.sampled_from(

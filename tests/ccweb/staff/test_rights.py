@@ -9,6 +9,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from actions.models import OutboxMessage, UserAction
+from ccweb.api.event_ids import NIL_UUID
 from segments.models import RfmRun, UserSegment
 
 pytestmark = pytest.mark.django_db
@@ -110,16 +111,35 @@ def test_who_may_resend_a_quarantined_message(role: str) -> None:
     assert LogEntry.objects.exists() == (role == "operator")
 
 
+REFUND = {
+    "user_id": "7",
+    "action_type": "refund",
+    "value": "-5.00",
+    "event_id": "018f3c5e-7a10-7cc0-8000-00000000000a",
+    "action_timestamp_0": "2026-01-31",
+    "action_timestamp_1": "12:00:00",
+}
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"event_id": str(NIL_UUID)}, "event_id"),
+        ({"event_id": "f" * 32}, "event_id"),
+        ({"action_timestamp_1": "24:00:00"}, "action_timestamp"),
+        ({"action_timestamp_1": "12:00:60"}, "action_timestamp"),
+        ({"action_timestamp_1": "12:00:00+05:75"}, "action_timestamp"),
+    ],
+)
+def test_an_action_that_the_api_would_refuse_is_an_error_of_the_form(change: dict, field: str) -> None:
+    answer = sign_in("operator").post(reverse("admin:actions_useraction_add"), REFUND | change)
+    assert list(answer.context["adminform"].form.errors) == [field]
+    assert not UserAction.objects.exists()
+
+
 def test_an_operators_action_is_stored_published_and_traced() -> None:
     client = sign_in("operator")
-    at = {"action_timestamp_0": "2026-01-31", "action_timestamp_1": "12:00:00"}
-    form = {
-        "user_id": "7",
-        "action_type": "refund",
-        "value": "-5.00",
-        "event_id": "018f3c5e-7a10-7cc0-8000-00000000000a",
-    }
-    assert client.post(reverse("admin:actions_useraction_add"), form | at).status_code == 302
+    assert client.post(reverse("admin:actions_useraction_add"), REFUND).status_code == 302
     assert UserAction.objects.get().action_type == "refund"
     assert OutboxMessage.objects.get().key == "7"
     assert LogEntry.objects.get().user.username == "operator"

@@ -210,10 +210,27 @@ def test_as_of_is_iso_8601(text: str, meant: datetime) -> None:
     assert RfmRun.objects.get().as_of == meant
 
 
-@pytest.mark.parametrize("text", ["yesterday", "2026-13-01", "02:00", ""])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "yesterday",
+        "2026-13-01",
+        "02:00",
+        "",
+        "2026-W01-1",
+        "2026-03-01T24:00",
+        "2026-03-01T02:00:60",
+        "2026-03-01T02:00+05:75",
+    ],
+)
 def test_another_as_of_is_refused_in_words(text: str) -> None:
     with pytest.raises(CommandError, match="is not ISO 8601"):
         compute(as_of=text)
+
+
+def test_an_as_of_before_all_computers_is_refused() -> None:
+    with pytest.raises(CommandError, match="is before 1970"):
+        compute(as_of="0001-01-01")
 
 
 def test_an_unknown_policy_is_refused_in_words() -> None:
