@@ -4,19 +4,23 @@
 settings of the database server that lose commits.
 """
 
+import time
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from typing import Any
 
 from django.apps import AppConfig
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
 from django.db import connections
+from django.db.backends.base.base import BaseDatabaseWrapper
 from django.urls import URLPattern
 from rest_framework.authentication import SessionAuthentication
 from rest_framework.renderers import BrowsableAPIRenderer
 
 from ccweb.api.permissions import HasScope, IsKnown, needed_scope
 from ccweb.api.routes import routes
+from ccweb.request import deadline
 
 Apps = Sequence[AppConfig] | None
 PUBLIC = ("home", "favicon", "api", "healthz", "readyz", "metrics")  # /metrics checks the client address itself
@@ -121,22 +125,45 @@ def _loses(setting: str, event: str, number: str) -> CheckMessage:
 
 
 @register(Tags.database)
-def check_direct_connection(
-    app_configs: Apps, databases: Sequence[str] | None = None, **kwargs: Any
-) -> list[CheckMessage]:
-    """W003: through a pooler such as PgBouncer session locks are not kept, so there may be two relays.
+def check_poolers(app_configs: Apps, databases: Sequence[str] | None = None, **kwargs: Any) -> list[CheckMessage]:
+    """W003: a pooler such as PgBouncer where none is expected: session locks are not kept, so there may be two relays.
 
-    A pooler sends its own process id on connection, not that of the server process that executes the query.
+    W004: behind a pooler a request cannot set the timeouts of its session, so the pooler or the role has to.
     """
     messages: list[CheckMessage] = []
     for alias in _postgresql(databases):
-        with connections[alias].cursor() as cursor:
-            cursor.execute("SELECT pg_backend_pid()")
-            server_pid = cursor.fetchone()[0]
-        if connections[alias].connection.info.backend_pid != server_pid:
-            hint = "relay_actions and run_scheduler need a DATABASE_URL that connects to PostgreSQL directly."
-            messages.append(Warning("DATABASE_URL connects to a connection pooler.", hint=hint, id="ccweb.W003"))
+        messages += _direct(connections[alias])
+        if settings.DATABASE_OF_REQUESTS:
+            until = deadline.until(time.monotonic() + deadline.DEADLINE_SECONDS)
+            with until, closing(connections[alias].copy()) as of_requests:
+                messages += _of_requests(of_requests)
     return messages
+
+
+def _direct(connection: BaseDatabaseWrapper) -> Iterator[CheckMessage]:
+    if _leads_to_pooler(connection):
+        name = "DATABASE_DIRECT_URL" if settings.DATABASE_OF_REQUESTS else "DATABASE_URL"
+        hint = "DATABASE_POOLED=1 is for DATABASE_URL; DATABASE_DIRECT_URL has to lead to PostgreSQL directly."
+        yield Warning(f"{name} connects to a connection pooler.", hint=hint, id="ccweb.W003")
+
+
+def _of_requests(connection: BaseDatabaseWrapper) -> Iterator[CheckMessage]:
+    if not settings.DATABASE_POOLED:
+        if _leads_to_pooler(connection):
+            yield Warning("DATABASE_URL connects to a connection pooler.", hint="DATABASE_POOLED=1", id="ccweb.W003")
+        return
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT '0' IN (current_setting('statement_timeout'), current_setting('lock_timeout'))")
+        if cursor.fetchone()[0]:
+            hint = "Set statement_timeout and lock_timeout by the pooler's connect_query, see deploy/pgbouncer.ini."
+            yield Warning("Statements of requests have no timeout.", hint=hint, id="ccweb.W004")
+
+
+def _leads_to_pooler(connection: BaseDatabaseWrapper) -> bool:
+    """A pooler sends its own process id on connection, not that of the server process that executes the query."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_backend_pid()")
+        return bool(connection.connection.info.backend_pid != cursor.fetchone()[0])
 
 
 def _postgresql(databases: Sequence[str] | None) -> list[str]:

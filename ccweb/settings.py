@@ -139,20 +139,38 @@ POSTGRESQL: dict[str, Any] = {
     "connect_timeout": 3,
     "tcp_user_timeout": 3000,
     "keepalives_idle": 5,
+    "target_session_attrs": "primary",  # of several hosts, or of a name that still leads to a standby after a failover
     "server_side_binding": True,
     "prepare_threshold": 3,
 }
-DATABASE = env.database("DATABASE_URL", f"sqlite:///{BASE_DIR / 'var' / 'db.sqlite3'}")
+# A pooler in transaction mode gives each transaction another session, so nothing is prepared for a later one. PgBouncer
+# reports for ever whether its first server was a standby, so that it is not asked.
+POOLED: dict[str, Any] = POSTGRESQL | {"prepare_threshold": None, "target_session_attrs": "any"}
+# Requests use DATABASE_URL. All else, commands and the threads of the web process, uses DATABASE_DIRECT_URL.
+EMBEDDED_DATABASE = f"sqlite:///{BASE_DIR / 'var' / 'db.sqlite3'}"
+DATABASE = env.database("DATABASE_URL", EMBEDDED_DATABASE)
+DIRECT = env.database("DATABASE_DIRECT_URL", env.text("DATABASE_URL", EMBEDDED_DATABASE))
+DATABASE_POOLED = env.flag("DATABASE_POOLED", False)
 IS_POSTGRESQL = DATABASE["ENGINE"].endswith("postgresql")
+if (DATABASE_POOLED and not env.text("DATABASE_DIRECT_URL")) or DIRECT["ENGINE"] != DATABASE["ENGINE"]:
+    raise ImproperlyConfigured(
+        "environment variable DATABASE_DIRECT_URL must lead to the database of DATABASE_URL without a pooler; "
+        "it is required with DATABASE_POOLED=1"
+    )
 DATABASES = {
-    "default": DATABASE
+    "default": DIRECT
     | {
-        "OPTIONS": (POSTGRESQL if IS_POSTGRESQL else SQLITE) | DATABASE.get("OPTIONS", {}),
+        "OPTIONS": (POSTGRESQL if IS_POSTGRESQL else SQLITE) | DIRECT.get("OPTIONS", {}),
         "CONN_MAX_AGE": None if IS_POSTGRESQL else 0,
         "CONN_HEALTH_CHECKS": True,
         **({"ENGINE": "ccweb.db.postgresql"} if IS_POSTGRESQL else {}),  # Django's backend with deadlines
     }
 }
+DATABASE_OF_REQUESTS: dict[str, Any] = {}  # what differs in them, see ccweb.db.postgresql
+if DIRECT != DATABASE:
+    DATABASE_OF_REQUESTS = DATABASE | {
+        "OPTIONS": (POOLED if DATABASE_POOLED else POSTGRESQL) | DATABASE.get("OPTIONS", {})
+    }
 SILENCED_SYSTEM_CHECKS = ["models.W040"]  # SQLite ignores INCLUDE columns, which does no harm
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 

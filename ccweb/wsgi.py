@@ -15,8 +15,11 @@ from django.conf import settings  # noqa: E402
 from django.core.exceptions import ImproperlyConfigured  # noqa: E402
 from django.core.wsgi import get_wsgi_application  # noqa: E402
 
+from ccweb.redis.client import refuse_cluster  # noqa: E402
+
 try:
     application = get_wsgi_application()
+    refuse_cluster()
 except ImproperlyConfigured as error:
     worker.give_up(f"ccweb: {error}")
 

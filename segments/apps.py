@@ -17,7 +17,7 @@ class SegmentsConfig(AppConfig):
         from ccweb.redis import client
         from segments import receivers, streaks  # noqa: F401
 
-        client.ON_CONNECT.append(client.OnConnect(streaks.CHECK_RESTART, streaks.check_restart))
+        client.ON_CONNECT.append(streaks.check_restart)
         post_migrate.connect(restore_first_revisions, sender=self)
 
 

@@ -170,7 +170,7 @@ class LocalCounters:
     def _warn(self, now: float) -> None:
         if now >= self._warned_until:
             logger.warning(
-                "Redis does not answer: each process counts rate limits alone, so more requests may pass than allowed"
+                "Redis does not count: each process counts rate limits alone, so more requests may pass than allowed"
             )
             self._warned_until = now + 60
 

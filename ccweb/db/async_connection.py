@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import psycopg
+from django.conf import settings
 from django.db import DEFAULT_DB_ALIAS, connections
 from psycopg import errors
 
-from ccweb.db.postgresql.base import CONNECT_SECONDS, SET_TIMEOUTS, TOO_LATE, direct_parameters, has_input
+from ccweb.db.postgresql.base import SET_TIMEOUTS, TOO_LATE, has_input, psycopg_parameters
 from ccweb.db.statements import Row, as_text, numbered
 from ccweb.request import deadline
 
@@ -59,10 +60,11 @@ class AsyncDatabase:
             return self._cursor
         await self.close()
         try:
-            async with asyncio.timeout(min(deadline.time_left(), CONNECT_SECONDS)):
-                connection = await AsyncDeadlineConnection.connect(**direct_parameters(), autocommit=True)
+            async with asyncio.timeout(min(deadline.time_left(), deadline.DEADLINE_SECONDS)):  # of several hosts
+                connection = await AsyncDeadlineConnection.connect(**psycopg_parameters(), autocommit=True)
         except TimeoutError:
             raise psycopg.OperationalError("PostgreSQL does not accept connections in time") from None
-        await connection.execute(SET_TIMEOUTS)
+        if not settings.DATABASE_POOLED:
+            await connection.execute(SET_TIMEOUTS)
         self._cursor = psycopg.AsyncRawCursor(connection)
         return self._cursor

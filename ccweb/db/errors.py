@@ -3,7 +3,7 @@
 import logging
 import time
 
-from django.db import InterfaceError, OperationalError, connection
+from django.db import InterfaceError, OperationalError
 
 logger = logging.getLogger(__name__)
 READ_ONLY = "25006"  # SQLSTATE read_only_sql_transaction
@@ -18,8 +18,6 @@ def database_is_away(error: BaseException | None) -> bool:
 
 def log_database_error(error: BaseException | None) -> None:
     """Log the error, each kind once in LOG_INTERVAL_SECONDS: in an outage every request fails with it."""
-    if sqlstate(error) == READ_ONLY:
-        connection.close_at = 0.0  # Django closes it after the request; a new one may reach the new primary
     kind, now = sqlstate(error) or type(error).__name__, time.monotonic()
     if now - _logged_at.get(kind, -LOG_INTERVAL_SECONDS) >= LOG_INTERVAL_SECONDS:
         _logged_at[kind] = now

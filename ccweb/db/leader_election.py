@@ -1,9 +1,9 @@
 """Leader election: at most one leader per name among all processes of a deployment.
 
-On PostgreSQL leadership is a session advisory lock on a dedicated direct connection. The server ends that session when
-it has been idle for SESSION_TIMEOUT_SECONDS, so a suspended holder loses leadership although its socket stays open.
-This does not work through a pooler in transaction mode. On SQLite it is a file lock beside the database, which a
-suspended holder keeps.
+On PostgreSQL leadership is a session advisory lock on a dedicated connection to the primary, never through a pooler
+(DATABASE_DIRECT_URL): a standby would grant the lock too, as long as it is in recovery. The server ends that session
+when it has been idle for SESSION_TIMEOUT_SECONDS, so a suspended holder loses leadership although its socket stays
+open. On SQLite it is a file lock beside the database, which a suspended holder keeps.
 """
 
 import logging
@@ -16,7 +16,7 @@ import psycopg
 from django.db import connection
 
 from ccweb.db.file_lock import FileLock
-from ccweb.db.postgresql.base import direct_parameters
+from ccweb.db.postgresql.base import psycopg_parameters
 
 PING_INTERVAL_SECONDS = 0.5  # between two queries that keep the session alive
 SESSION_TIMEOUT_SECONDS = 1.5  # after which PostgreSQL ends the session of a silent holder
@@ -123,8 +123,12 @@ def is_led(name: str) -> bool:
 
 
 def connect() -> psycopg.Connection:
-    """A direct connection to Django's database, which the server ends after SESSION_TIMEOUT_SECONDS without a query."""
+    """A connection to the primary, which the server ends after SESSION_TIMEOUT_SECONDS without a query.
+
+    Raises OperationalError when no host of the URL is a primary, such as a standby in recovery.
+    """
     timeouts = {"connect_timeout": 3, "keepalives_idle": 1, "keepalives_interval": 1, "keepalives_count": 2}
-    session = psycopg.connect(**direct_parameters() | timeouts | {"tcp_user_timeout": 2000}, autocommit=True)
+    parameters = psycopg_parameters() | timeouts | {"tcp_user_timeout": 2000, "target_session_attrs": "primary"}
+    session = psycopg.connect(**parameters, autocommit=True)
     session.execute("SELECT set_config('idle_session_timeout', %s, false)", [f"{SESSION_TIMEOUT_SECONDS * 1000:.0f}"])
     return session

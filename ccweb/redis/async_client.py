@@ -5,6 +5,7 @@ Its asynchronous pipelines are not used: they take four times the CPU of the con
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import redis
@@ -17,7 +18,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import ResponseError
 
 from ccweb.redis.circuit_breaker import REDIS
-from ccweb.redis.client import ON_CONNECT, Call, Words, unknown_scripts
+from ccweb.redis.client import ON_CONNECT, Call, Words, is_elsewhere, unknown_scripts
 
 GRACE_SECONDS = 0.01  # after a timeout, for what has arrived while the loop was busy
 
@@ -53,6 +54,8 @@ class AsyncRedis:
             whole = await self._send([calls[place].words(whole=True) for place in missing])
             for place, reply in zip(missing, whole, strict=True):
                 replies[place] = reply
+        if is_elsewhere(replies):
+            await self.close()
         return replies
 
     async def _send(self, commands: Sequence[Words]) -> list[Any]:
@@ -84,9 +87,12 @@ class AsyncRedis:
         connection: AbstractConnection = pool.connection_class(**pool.connection_kwargs | {"socket_timeout": None})
         async with asyncio.timeout(self._timeout + pool.connection_kwargs["socket_connect_timeout"]):
             await connection.connect()  # type: ignore[no-untyped-call]
-            for call, check in ON_CONNECT:
-                await connection.send_command(*call.words(whole=True))
-                check(await _read(connection))
+            for begin in ON_CONNECT:
+                steps, reply = begin(), None
+                with suppress(StopIteration):
+                    while True:
+                        await connection.send_command(*steps.send(reply))
+                        reply = await _read(connection)
         return connection
 
 

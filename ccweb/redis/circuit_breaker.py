@@ -54,7 +54,7 @@ class Breaker:
             yield
         except self.errors as error:
             self._failed(error)
-            raise DependencyUnavailable(f"{self.name} does not answer: {error}") from error
+            raise DependencyUnavailable(f"{self.name} is unavailable: {error}") from error
         if self._failures:  # read without the lock, which a call without earlier errors need not take
             self._succeeded()
 
@@ -80,7 +80,7 @@ class Breaker:
             opens = self._failures >= self.threshold or isinstance(error, self.timeouts)
             if opens and self._probe_at is None:
                 logger.error(
-                    "%s does not answer (%s): circuit breaker open, one probe every %g s", self.name, error, self.pause
+                    "%s is unavailable (%s): circuit breaker open, one probe every %g s", self.name, error, self.pause
                 )
             if opens:
                 self._probe_at = time.monotonic() + self.pause
@@ -88,7 +88,7 @@ class Breaker:
     def _succeeded(self) -> None:
         with self._lock:
             if self._probe_at is not None:
-                logger.warning("%s answers again", self.name)
+                logger.warning("%s is available again", self.name)
             self._failures, self._probe_at = 0, None
 
 

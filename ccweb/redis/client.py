@@ -1,30 +1,24 @@
 """Commands and Lua scripts, several in one round trip: one attempt, short timeouts, a circuit breaker."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import suppress
 from functools import cache
 from hashlib import sha1
 from typing import Any, NamedTuple
 
 import redis
 from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
 from redis.connection import AbstractConnection
-from redis.exceptions import NoScriptError, ResponseError
+from redis.exceptions import ClusterDownError, NoScriptError, ReadOnlyError, ResponseError
 
 from ccweb.redis.circuit_breaker import REDIS, Breaker
 
 Words = Sequence[Any]
-
-
-class OnConnect(NamedTuple):
-    """A script that runs on each new connection, and the function that gets its reply or error."""
-
-    call: "Call"
-    check: Callable[[Any], None]
-
-
-# An app appends to it in AppConfig.ready().
-ON_CONNECT: list[OnConnect] = []
+# What is done on each new connection: yields commands, and gets the reply or ResponseError of each. An app appends to
+# it in AppConfig.ready().
+ON_CONNECT: list[Callable[[], Generator[Words, Any, None]]] = []
 
 
 class CommandRefused(Exception):
@@ -40,7 +34,7 @@ class Call(NamedTuple):
 
     def words(self, *, whole: bool = False) -> Words:
         """The command: EVALSHA with the script's digest, or EVAL with the script itself if `whole`."""
-        head = ("EVAL", self.script) if whole else ("EVALSHA", _sha(self.script))
+        head = ("EVAL", self.script) if whole else ("EVALSHA", digest(self.script))
         return (*head, len(self.names), *self.names, *self.arguments)
 
 
@@ -84,6 +78,16 @@ def unknown_scripts(replies: Sequence[Any]) -> list[int]:
     return [place for place, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
 
 
+def is_elsewhere(replies: Sequence[Any]) -> bool:
+    """Whether the server refuses because another one has to answer, as after a failover that made it a replica.
+
+    The connection is to be closed: a new one may reach the new master. While a server loads its data redis-py raises
+    ConnectionError, which closes the connection anyway.
+    """
+    refused = [reply for reply in replies if isinstance(reply, ResponseError)]
+    return any(isinstance(error, ReadOnlyError | ClusterDownError) or "-READONLY" in str(error) for error in refused)
+
+
 def value_of(reply: Any) -> Any:
     """The value of a reply; raises CommandRefused for an error."""
     # Outside the breaker's guard: a server that refuses a command is available, so the breaker stays closed.
@@ -92,25 +96,55 @@ def value_of(reply: Any) -> Any:
     return reply
 
 
+def refuse_cluster() -> None:
+    """Raises ImproperlyConfigured when REDIS_URL leads to a Redis Cluster or a Sentinel; not when it is unavailable.
+
+    Our scripts use the keys of many users at once, which a cluster keeps in different places.
+    """
+    pool = redis.ConnectionPool.from_url(settings.REDIS_URL, **settings.REDIS_OPTIONS)
+    connection = pool.connection_class(**pool.connection_kwargs | {"db": 0})  # a cluster refuses all others
+    try:
+        connection.connect()
+        connection.send_command("HELLO", 3)
+        mode = connection.read_response()[b"mode"].decode()
+    except (redis.RedisError, OSError):
+        return  # optional, and its first use logs the error
+    finally:
+        connection.disconnect()
+    if mode != "standalone":
+        expected = "expected a single server, or a proxy of the current master"
+        raise ImproperlyConfigured(f"environment variable REDIS_URL leads to a Redis in {mode} mode: {expected}")
+
+
 def _send(server: redis.Redis, commands: Sequence[Words]) -> list[Any]:
     """The replies to commands that are sent in one write, ResponseErrors among them."""
     pipeline = server.pipeline(transaction=False)
     for words in commands:
         pipeline.execute_command(*words)  # type: ignore[no-untyped-call]
     replies: list[Any] = pipeline.execute(raise_on_error=False)
+    if is_elsewhere(replies):
+        server.connection_pool.disconnect(inuse_connections=False)
     return replies
 
 
 def _on_connect(connection: AbstractConnection) -> None:
     connection.on_connect()  # type: ignore[no-untyped-call]
-    for call, check in ON_CONNECT:
-        connection.send_command(*call.words(whole=True))  # type: ignore[no-untyped-call]
-        try:
-            check(connection.read_response())
-        except ResponseError as error:
-            check(error)
+    for begin in ON_CONNECT:
+        steps, reply = begin(), None
+        with suppress(StopIteration):
+            while True:
+                connection.send_command(*steps.send(reply))  # type: ignore[no-untyped-call]
+                reply = _read(connection)
+
+
+def _read(connection: AbstractConnection) -> Any:
+    try:
+        return connection.read_response()
+    except ResponseError as error:
+        return error
 
 
 @cache
-def _sha(script: str) -> str:
+def digest(script: str) -> str:
+    """The name of a script in EVALSHA."""
     return sha1(script.encode(), usedforsecurity=False).hexdigest()

@@ -12,14 +12,13 @@ repair_thread.py  the thread of a web process that writes what an outage left pe
 from segments.streaks.from_actions import Run
 from segments.streaks.lookup import StreakLookup, lookups, read_many, write_back
 from segments.streaks.rebuild import RebuildFailed, rebuild
-from segments.streaks.redis_connection import CHECK_RESTART, CommandRefused, check_restart
+from segments.streaks.redis_connection import CommandRefused, check_restart
 from segments.streaks.store import delete, is_complete, read_call
 from segments.streaks.update import recompute, update_steps
 
 __all__ = [
     "StreakLookup",
     "RebuildFailed",
-    "CHECK_RESTART",
     "CommandRefused",
     "Run",
     "check_restart",

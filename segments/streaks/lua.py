@@ -144,20 +144,18 @@ end
 return found
 """
 
-# KEYS: the completeness mark. A server that was restarted or replaced may have lost writes: the mark is deleted.
-CHECK = """
-local mark = redis.call('GET', KEYS[1])
-if not mark then return 0 end
-local server = string.match(redis.call('INFO', 'server'), 'run_id:(%w+)')
-if mark == server then return 1 end
-redis.call('DEL', KEYS[1])
-return -1
+# A server that knows this script by its digest has not been restarted or replaced since the script ran there.
+SINCE = "return '%s'"
+
+# KEYS: the completeness mark. ARGV: its value. A server that was restarted or replaced may have lost writes.
+DELETE_MARK = """
+return redis.call('GET', KEYS[1]) == ARGV[1] and redis.call('DEL', KEYS[1]) or 0
 """
 
 # KEYS: the completeness mark, the lock of the rebuild. ARGV: the lock's token. A missing lock: Redis lost data.
 MARK_COMPLETE = """
 if redis.call('GET', KEYS[2]) ~= ARGV[1] then return 0 end
-redis.call('SET', KEYS[1], string.match(redis.call('INFO', 'server'), 'run_id:(%w+)'))
+redis.call('SET', KEYS[1], ARGV[1])
 redis.call('DEL', KEYS[2])
 return 1
 """

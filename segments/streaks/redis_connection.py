@@ -1,25 +1,25 @@
 """Redis commands of the streaks, and the check on each new connection whether the server was restarted."""
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
 from django.conf import settings
-from redis.exceptions import ResponseError
+from redis.exceptions import NoScriptError, ResponseError
 
 from ccweb.redis import client
 from ccweb.redis.circuit_breaker import REDIS, Breaker
-from ccweb.redis.client import Call
+from ccweb.redis.client import Call, Words, digest
 from ccweb.redis.client import CommandRefused as CommandRefused
-from segments.streaks.lua import CHECK
+from segments.streaks.lua import DELETE_MARK, SINCE
 
 logger = logging.getLogger(__name__)
 BACKGROUND_TIMEOUT_SECONDS = 5.0
 BACKGROUND = Breaker("redis in the background", errors=REDIS.errors, pause=1.0)
 _in_background: ContextVar[bool] = ContextVar("in_background", default=False)
-COMPLETE = "ccweb:streaks:complete"  # exists while Redis holds all streaks; its value is the server's run_id
+COMPLETE = "ccweb:streaks:complete"  # exists while Redis holds all streaks; its value is the token of the rebuild
 
 
 @contextmanager
@@ -48,13 +48,18 @@ def _options() -> dict[str, Any]:
     return {}
 
 
-# Deletes the completeness mark if this is not the server for which it was set.
-CHECK_RESTART = Call(CHECK, [COMPLETE])
+def check_restart() -> Generator[Words, Any, None]:
+    """On a new connection: delete the mark of completeness if the server was restarted or replaced since it was set.
 
-
-def check_restart(reply: Any) -> None:
-    """Log what CHECK_RESTART found on a new connection; `reply` is a ResponseError when it was refused."""
-    if isinstance(reply, ResponseError):
-        logger.warning("cannot check whether Redis was restarted, run rebuild_streaks after a restart: %s", reply)
-    elif reply == -1:
-        logger.warning("Redis was restarted or replaced: the streaks are read from the database until they are rebuilt")
+    The rebuild has run a script that holds the mark's value, and servers keep scripts in memory only. Unlike INFO,
+    which managed services and ACLs refuse, this needs no command that the streaks do not use anyway.
+    """
+    mark = yield "GET", COMPLETE
+    is_set = isinstance(mark, bytes)
+    found = (yield "EVALSHA", digest(SINCE % mark.decode(errors="replace")), 0) if is_set else mark
+    if isinstance(found, NoScriptError):
+        found = yield Call(DELETE_MARK, [COMPLETE], [mark]).words(whole=True)
+        if found == 1:
+            logger.warning("Redis was restarted or replaced: streaks are read from the database until they are rebuilt")
+    if isinstance(found, ResponseError):
+        logger.warning("cannot check whether Redis was restarted, run rebuild_streaks after a restart: %s", found)

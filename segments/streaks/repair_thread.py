@@ -43,7 +43,7 @@ def step() -> None:
 def _rebuild() -> None:
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:
-            cursor.execute("SET statement_timeout = 0")  # web processes set one for requests
+            cursor.execute("SET statement_timeout = 0")  # the role may have one for requests
     rebuild()
 
 

@@ -1,6 +1,6 @@
 """The streaks in Redis: the functions that send commands.
 
-Each raises DependencyUnavailable when Redis does not answer and CommandRefused when it replies with an error (it is out
+Each raises DependencyUnavailable when Redis is unavailable and CommandRefused when it replies with an error (it is out
 of memory, it is a replica). Neither is retried here.
 """
 
@@ -109,6 +109,7 @@ def hold_rebuild(token: str) -> bool:
 
 def complete_rebuild(token: str) -> bool:
     """Mark the streaks complete; False when Redis lost data since the lock was taken."""
+    run_script(lua.SINCE % token, [], [])  # before the mark: check_restart deletes a mark without it
     return bool(run_script(lua.MARK_COMPLETE, [COMPLETE, REBUILDING], [token]))
 
 

@@ -1,13 +1,9 @@
 """manage.py check: the errors it finds, and none in a correct deployment."""
 
-import contextlib
 import os
 import re
-import socket
 import subprocess
 import sys
-import threading
-from collections.abc import Callable, Iterator
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
@@ -22,6 +18,7 @@ from rest_framework.permissions import AllowAny
 from rest_framework.views import APIView
 
 from ccweb import env
+from tests.support.pgbouncer import PgBouncer
 from tests.support.servers import Postgres, need
 
 ROOT = Path(__file__).parents[2]
@@ -171,38 +168,8 @@ def test_a_production_environment_has_no_warnings() -> None:
     assert done.returncode == 0, done.stderr
 
 
-@contextlib.contextmanager
-def pooler(port: int) -> Iterator[int]:
-    """A port that leads to PostgreSQL but greets, as PgBouncer does, with a process id of its own."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-
-        def serve() -> None:
-            client, _ = listener.accept()
-            with client, socket.create_connection(("127.0.0.1", port)) as server:
-                client.sendall(server_says_no_tls(client, server))
-                threading.Thread(target=carry, args=(client, server), daemon=True).start()
-                carry(server, client, lambda data: GREETING.sub(lambda m: m[1] + b"\0\0\0\7", data))
-
-        threading.Thread(target=serve, daemon=True).start()
-        yield listener.getsockname()[1]
-
-
-GREETING = re.compile(rb"(K\0\0\0\x0c).{4}", re.DOTALL)  # BackendKeyData: the process id comes first
-
-
-def server_says_no_tls(client: socket.socket, server: socket.socket) -> bytes:
-    server.sendall(client.recv(1000))
-    return server.recv(1000)
-
-
-def carry(source: socket.socket, target: socket.socket, change: Callable[[bytes], bytes] = lambda data: data) -> None:
-    with contextlib.suppress(OSError):
-        while data := source.recv(65536):
-            target.sendall(change(data))
-
-
-def warnings_of(url: str) -> set[str]:
-    done = manage("check", "--database", "default", DATABASE_URL=url, **PRODUCTION)
+def warnings_of(url: str, **variables: str) -> set[str]:
+    done = manage("check", "--database", "default", DATABASE_URL=url, **PRODUCTION | variables)
     return set(re.findall(r"ccweb\.[WE][0-9]{3}", done.stderr))
 
 
@@ -211,11 +178,25 @@ def test_a_server_that_loses_what_it_acknowledged_is_found() -> None:
         assert warnings_of(careless.url) == {"ccweb.W001", "ccweb.W002"}
 
 
-def test_a_pooler_in_front_of_the_server_is_found() -> None:
-    with need(Postgres) as server:
+def test_a_pooler_is_found_where_none_is_expected_and_so_are_requests_without_timeouts_behind_one() -> None:
+    with need(Postgres) as server, need(lambda: PgBouncer(server.port)) as pooler:
+        url, direct = pooler.url("postgres"), {"DATABASE_DIRECT_URL": server.url}
         assert warnings_of(server.url) == set()
-        with pooler(server.port) as port:
-            assert warnings_of(f"postgres://postgres@127.0.0.1:{port}/postgres") == {"ccweb.W003"}
+        assert warnings_of(url) == {"ccweb.W003"}
+        assert warnings_of(url, **direct) == {"ccweb.W003"}
+        assert warnings_of(url, **direct, DATABASE_POOLED="1") == set()
+        assert warnings_of(url, DATABASE_DIRECT_URL=url, DATABASE_POOLED="1") == {"ccweb.W003"}
+        without_timeouts = server.url.replace("127.0.0.1", "localhost")
+        assert warnings_of(without_timeouts, **direct, DATABASE_POOLED="1") == {"ccweb.W004"}
+
+
+@pytest.mark.parametrize("url", ["", "sqlite:///elsewhere.sqlite3"])
+def test_a_pooler_without_a_way_around_it_stops_the_start_with_one_line(url: str) -> None:
+    pooled = {"DATABASE_POOLED": "1", "DATABASE_URL": "postgres://u:secret@pooler/db", "DATABASE_DIRECT_URL": url}
+    done = manage("check", **PRODUCTION | pooled)
+    assert done.returncode == 1
+    assert done.stderr.startswith("ccweb: environment variable DATABASE_DIRECT_URL must lead to the database of ")
+    assert (done.stderr.count("\n"), "secret" in done.stderr) == (1, False)
 
 
 def test_a_missing_secret_key_stops_the_start_with_one_line() -> None:

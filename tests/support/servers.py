@@ -196,9 +196,15 @@ class Postgres(Service):
         self._data = self.folder / "data"
         if os.geteuid() == 0:
             shutil.chown(self.folder, "postgres", "postgres")
-        initdb = [self._bin / "initdb", "--no-sync", "--auth=trust", "--username=postgres"]
-        initdb += ["--encoding=UTF8", "--locale=C.UTF-8", "--pgdata", self._data]
-        run([*self._prefix(), *map(str, initdb)], self._environment())
+        self._create()
+
+    def _create(self) -> None:
+        options = ["--no-sync", "--auth=trust", "--username=postgres", "--encoding=UTF8", "--locale=C.UTF-8"]
+        self._run("initdb", *options)
+
+    def _run(self, program: str, *options: str) -> None:
+        """Run one of PostgreSQL's programs on the data."""
+        run([*self._prefix(), str(self._bin / program), "--pgdata", str(self._data), *options], self._environment())
 
     @property
     def url(self) -> str:
@@ -237,6 +243,23 @@ class Postgres(Service):
         except psycopg.OperationalError:
             return False
         return True
+
+
+class Standby(Postgres):
+    """A streaming replica of a PostgreSQL server, in recovery until `promote()`."""
+
+    def __init__(self, primary: Postgres) -> None:
+        self._primary = primary
+        super().__init__(primary.settings)
+
+    def promote(self) -> None:
+        """Make it a primary, as a failover does; connections to it stay open."""
+        self._run("pg_ctl", "promote", "--wait")
+
+    def _create(self) -> None:
+        host, port = self._primary.address.split(":")
+        source = ["--host", host, "--port", port, "--username=postgres"]
+        self._run("pg_basebackup", *source, "--write-recovery-conf", "--checkpoint=fast", "--no-sync")
 
 
 class Redis(Service):

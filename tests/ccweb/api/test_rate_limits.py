@@ -148,7 +148,7 @@ def test_without_redis_each_process_counts_alone_and_says_so(
     answers = [call(f"127.1.0.{len(fault)}") for _ in range(8)]
     assert [answer.status_code for answer in answers] == [404] * 5 + [429] * 3
     assert {answer["RateLimit-Local"] for answer in answers} == {"?1"}
-    assert re.search("redis does not answer .*circuit breaker open", caplog.text)
+    assert re.search("redis is unavailable .*circuit breaker open", caplog.text)
 
 
 @pytest.mark.usefixtures("small_limits")
