@@ -8,7 +8,7 @@ from typing import TextIO
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
 
-from actions.kafka.config import CONSUMER, client
+from actions.kafka.config import CONSUMER, client, topic_in_kafka
 from actions.models import TOPIC
 
 COMMIT_EVERY = 500  # messages between two commits, at most
@@ -75,13 +75,13 @@ class Reader:
     """Reads a topic as a member of a consumer group; a broker or topic that does not exist yet is waited for."""
 
     def __init__(self, *, topic: str, group: str, from_beginning: bool, on_error: Callable[[str], None]) -> None:
-        """`on_error` is called with the text of each error of the Kafka client."""
+        """`topic` is a name of ours, without KAFKA_TOPIC_PREFIX. `on_error` is called with the text of each error."""
         self._on_error = on_error
         self._rewind_on_assign = from_beginning
         self._consumer = Consumer(
             client(**CONSUMER) | {"group.id": group, "error_cb": lambda error: on_error(error.str())}
         )
-        self._consumer.subscribe([topic], on_assign=self._assign)
+        self._consumer.subscribe([topic_in_kafka(topic)], on_assign=self._assign)
 
     def read(self, seconds: float) -> bytes | None:
         """The value of the next message, or None when none arrives within `seconds`."""

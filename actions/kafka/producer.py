@@ -17,7 +17,7 @@ from confluent_kafka import KafkaError, KafkaException, Producer
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
 from django.conf import settings
 
-from actions.kafka.config import PRODUCER, TRANSACTIONAL_ID, TRANSACTIONS, client
+from actions.kafka.config import PRODUCER, client, topic_in_kafka, transactional_id
 from actions.models import Message
 
 CALL_TIMEOUT_SECONDS = 0.4  # no call blocks for longer, so that `heartbeat` is called often enough
@@ -72,7 +72,10 @@ class TransactionalProducer:
         self._heartbeat = heartbeat
         self._topics: set[str] = set()
         self._last_error: deque[KafkaError] = deque(maxlen=1)  # of the client, empty or one
-        self._producer = self._new_producer(**TRANSACTIONS)
+        self._transactional_id = transactional_id()
+        self._producer = self._new_producer(
+            **{"transactional.id": self._transactional_id, "transaction.timeout.ms": 60_000}
+        )
         self.fenced = self._init_transactions()
         if not self.fenced:
             self._producer = self._new_producer()
@@ -114,9 +117,10 @@ class TransactionalProducer:
 
         Raises RecordRejected for an invalid name.
         """
+        self._topics.add(topic)
+        topic = topic_in_kafka(topic)
         if not TOPIC_NAME.fullmatch(topic):  # the client would report it as a topic that does not exist yet
             raise RecordRejected(f"{topic!r} is not a valid topic name")
-        self._topics.add(topic)
         try:
             cluster = self._producer.list_topics(timeout=CALL_TIMEOUT_SECONDS)
             # The embedded broker has no controller: it creates a topic when a client asks for it.
@@ -146,7 +150,7 @@ class TransactionalProducer:
             try:
                 headers = [(name, value.encode()) for name, value in message.headers.items()]
                 self._producer.produce(
-                    message.topic,
+                    topic_in_kafka(message.topic),
                     message.payload.encode(),
                     message.key.encode(),
                     headers=headers,
@@ -180,7 +184,7 @@ class TransactionalProducer:
                 raise self._to_exception([problem])
             elif time.monotonic() - begun > START_TIMEOUT_SECONDS:
                 raise NotDelivered(f"no Kafka broker answers at {settings.KAFKA_BROKER}")
-        logger.warning(NO_TRANSACTIONS, problem.str(), TRANSACTIONAL_ID)
+        logger.warning(NO_TRANSACTIONS, problem.str(), self._transactional_id)
         return False
 
     def _reachable(self) -> bool:
