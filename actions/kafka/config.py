@@ -29,6 +29,7 @@ CONSUMER = {
 }
 # Delivery at least once, in order and by one relay depends on these, so KAFKA_OPTIONS may not name them.
 FIXED = {
+    *("logger", "batch.size"),  # the relay finds the size that Kafka takes
     *("bootstrap.servers", "metadata.broker.list", "transactional.id", "group.id"),
     *("enable.idempotence", "acks", "request.required.acks", "delivery.report.only.error"),
     *("auto.offset.reset", "enable.auto.commit", "enable.auto.offset.store", "isolation.level"),
@@ -79,7 +80,12 @@ def check_settings() -> None:
     try:
         Producer(client(**PRODUCER) | {"bootstrap.servers": ""})
     except KafkaException as error:
-        raise ImproperlyConfigured(f"the KAFKA_ variables are not valid: {_redacted(error.args[0].str())}") from None
+        problem = error.args[0].str()
+    except TypeError as error:  # the name of a callback of the Python client
+        problem = str(error)
+    else:
+        return
+    raise ImproperlyConfigured(f"the KAFKA_ variables are not valid: {_redacted(problem)}")
 
 
 def _contradictions(chosen: dict[str, Any]) -> Iterator[str]:

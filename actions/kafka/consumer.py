@@ -1,6 +1,7 @@
 """A Kafka consumer for the console: reads the topic as any consumer group does and prints its messages."""
 
 import json
+import re
 import threading
 import time
 from collections.abc import Callable
@@ -61,13 +62,13 @@ class ErrorReporter:
 
     def __init__(self, report: Callable[[str], None]) -> None:
         self._report = report
-        self._reported: dict[str, float] = {}  # text to time.monotonic()
+        self._reported: dict[str, float] = {}  # text without numbers to time.monotonic()
 
     def report(self, error: str) -> None:
         """Report an error text of the Kafka client, unless it was reported in the last REPORT_INTERVAL_SECONDS."""
-        now = time.monotonic()
-        if now - self._reported.get(error, -REPORT_INTERVAL_SECONDS) >= REPORT_INTERVAL_SECONDS:
-            self._reported[error] = now
+        kind, now = re.sub("[0-9]+", "", error), time.monotonic()  # it holds the milliseconds of the attempt
+        if now - self._reported.get(kind, -REPORT_INTERVAL_SECONDS) >= REPORT_INTERVAL_SECONDS:
+            self._reported[kind] = now
             self._report(f"waiting for Kafka: {error}")
 
 

@@ -8,9 +8,10 @@ from django.db.models import Count
 from django.utils import timezone
 from django.utils.dateparse import parse_date
 
+from actions.kafka.probe import ask_kafka
 from actions.models import HourlyCount, OutboxMessage
 from ccweb.db.leader_election import is_led
-from ccweb.health import ask_kafka, ask_redis, state
+from ccweb.health import ask_redis, state
 from ccweb.staff.charts import HEIGHT, WIDTH, bars, shade, stacked_areas
 from segments.models import RfmPolicy, RfmRun
 from segments.rfm.transitions import transition_matrix
@@ -115,12 +116,14 @@ def parts() -> list[dict[str, Any]]:
         },
         {"name": "Quarantine", "well": not quarantined, "text": f"{quarantined} message{'s'[: quarantined != 1]}"},
         _part("Redis", state(ask_redis)),
-        _part("Kafka", state(ask_kafka)),
+        _part("Kafka", state(ask_kafka, in_full=True)),
     ]
 
 
 def _part(name: str, found: dict[str, Any]) -> dict[str, Any]:
-    text = f"{found['status']}, {found['ms']} ms" + (f" ({found['error']})" if "error" in found else "")
+    text = f"{found['status']}, {found['ms']} ms"
+    if "error" in found:
+        text += f" ({': '.join(found[name] for name in ('error', 'detail') if name in found)})"
     return {"name": name, "well": found["status"] == "ok", "text": text}
 
 
