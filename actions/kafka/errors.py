@@ -82,10 +82,13 @@ ACL = {
     KafkaError.GROUP_AUTHORIZATION_FAILED,
     KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
 }
-# librdkafka reports the refusal of our certificate, and TLS with a listener that has none, as transport errors.
-RULES: tuple[tuple[type[Exception], Callable[[KafkaError], bool]], ...] = (
+Rules = tuple[tuple[type[Exception], Callable[[KafkaError], bool]], ...]
+OF_RECORDS: Rules = (
     (RecordTooLarge, lambda error: error.code() in TOO_LARGE),
     (RecordRejected, lambda error: error.code() in REJECTED),
+)
+# librdkafka reports the refusal of our certificate, and TLS with a listener that has none, as transport errors.
+OF_CLUSTER: Rules = (
     (LoginRefused, lambda error: error.code() in LOGIN),
     (NotAuthorized, lambda error: error.code() in ACL),
     (CertificateRefused, lambda error: error.code() == KafkaError._SSL or "SSL routines" in error.str()),
@@ -94,10 +97,27 @@ RULES: tuple[tuple[type[Exception], Callable[[KafkaError], bool]], ...] = (
 )
 
 
+def to_exception(
+    errors: Sequence[KafkaError], otherwise: type[Exception] = NotDelivered, rules: Rules = OF_RECORDS + OF_CLUSTER
+) -> Exception:
+    """The exception for these errors: of the first rule that applies to one of them, else of the class `otherwise`."""
+    found = [(kind, error) for kind, applies in rules for error in errors if applies(error)]
+    kind, decisive = found[0] if found else (otherwise, errors[0] if errors else None)
+    told = dict.fromkeys(f"{error.name()}: {error.str()}" for error in (decisive, *errors[-1:]) if error)
+    text = "; ".join(told)
+    if issubclass(kind, NotDelivered):
+        text = f"{kind.summary}, at {settings.KAFKA_BROKER}" + (f": {text}" if text else "")
+    return kind(text)
+
+
 class Complaints:
     """What a client of Kafka says on its own, for its `error_cb`: its calls only tell that time is up."""
 
     def __init__(self) -> None:
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget what was said, because a broker has answered."""
         self.last: list[KafkaError] = []  # empty or one
         self.all_brokers_down = False
 
@@ -107,13 +127,7 @@ class Complaints:
         else:
             self.last = [error]
 
-
-def to_exception(errors: Sequence[KafkaError], otherwise: type[Exception] = NotDelivered) -> Exception:
-    """The exception for these errors: of the first rule that applies to one of them, else of the class `otherwise`."""
-    found = [(kind, error) for kind, applies in RULES for error in errors if applies(error)]
-    kind, decisive = found[0] if found else (otherwise, errors[0] if errors else None)
-    told = dict.fromkeys(f"{error.name()}: {error.str()}" for error in (decisive, *errors[-1:]) if error)
-    text = "; ".join(told)
-    if issubclass(kind, NotDelivered):
-        text = f"{kind.summary}, at {settings.KAFKA_BROKER}" + (f": {text}" if text else "")
-    return kind(text)
+    def explain(self, *errors: KafkaError) -> Exception:
+        """The exception for a call that no broker has answered; the connection may have been closed without a word."""
+        closed = self.all_brokers_down and not self.last
+        return to_exception([*errors, *self.last], ConnectionClosed if closed else NoBrokerAnswers, OF_CLUSTER)

@@ -7,11 +7,11 @@ from typing import Any
 from confluent_kafka import KafkaError, KafkaException, Producer
 
 from actions.kafka.config import client, topic_in_kafka
-from actions.kafka.errors import Complaints, ConnectionClosed, NoBrokerAnswers, to_exception
+from actions.kafka.errors import Complaints, to_exception
 from actions.models import TOPIC
 
 ATTEMPT_SECONDS = (0.05, 0.05, 0.1, 0.25)  # less than the 0.5 s of /readyz
-LEAST_ATTEMPTS = 2  # a name may have two addresses, of which the first refuses
+LEAST_ATTEMPTS = 3  # also when all were down: a name may have two addresses, and they may be back
 USABLE = {KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.LEADER_NOT_AVAILABLE}  # the relay creates the topic
 QUIET = {"allow.auto.create.topics": False, "topic.metadata.refresh.interval.ms": -1}
 
@@ -38,9 +38,8 @@ class Probe:
         self._client = Producer(client(**QUIET) | {"error_cb": self._complaints})
 
     def ask(self) -> None:
+        """Return when a broker has answered; raises NotDelivered."""
         topic = topic_in_kafka(TOPIC)
-        self._client.poll(0)
-        self._complaints.all_brokers_down = False
         for number, seconds in enumerate(ATTEMPT_SECONDS, 1):
             try:
                 error = self._client.list_topics(topic, timeout=seconds).topics[topic].error
@@ -49,9 +48,8 @@ class Probe:
                 if self._complaints.all_brokers_down and number >= LEAST_ATTEMPTS:
                     break
             else:
-                self._complaints.last = []
+                self._complaints.clear()
                 if error and error.code() not in USABLE:
                     raise to_exception([error])
                 return
-        silent = ConnectionClosed if self._complaints.all_brokers_down else NoBrokerAnswers
-        raise to_exception(self._complaints.last, NoBrokerAnswers if self._complaints.last else silent)
+        raise self._complaints.explain()

@@ -10,6 +10,7 @@ import re
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import wait
+from contextlib import suppress
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Producer
@@ -17,7 +18,7 @@ from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-def
 from django.conf import settings
 
 from actions.kafka.config import PRODUCER, client, topic_in_kafka, transactional_id
-from actions.kafka.errors import Complaints, NoBrokerAnswers, NotDelivered, RecordRejected, Refused, to_exception
+from actions.kafka.errors import Complaints, NotDelivered, RecordRejected, Refused, to_exception
 from actions.models import Message
 
 FLUSH_SECONDS = 0.1  # between two looks whether a message has failed
@@ -168,7 +169,7 @@ class TransactionalProducer:
                 if not problem.retriable() or time.monotonic() - answered > START_TIMEOUT_SECONDS:
                     break
             else:
-                found = to_exception([problem, *self._complaints.last], NoBrokerAnswers)
+                found = self._complaints.explain(problem)
                 late = time.monotonic() - begun > START_TIMEOUT_SECONDS
                 if late or isinstance(found, Refused) or not problem.retriable():
                     raise found
@@ -176,7 +177,8 @@ class TransactionalProducer:
         return False
 
     def _reachable(self) -> bool:
-        self._producer.poll(0)  # calls error_cb
+        with suppress(KafkaException):  # a fatal error, which init_transactions has raised, too
+            self._producer.poll(0)  # calls error_cb
         try:
             return bool(self._producer.list_topics(timeout=CALL_TIMEOUT_SECONDS).brokers)
         except KafkaException:
