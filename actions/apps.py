@@ -7,4 +7,8 @@ class ActionsConfig(AppConfig):
     name = "actions"
 
     def ready(self) -> None:
+        """Connect the receivers; settings of Kafka that can never work stop the start."""
         from actions import receivers  # noqa: F401
+        from actions.kafka.config import check_settings
+
+        check_settings()

@@ -12,6 +12,10 @@ import environ
 from django.core.exceptions import ImproperlyConfigured
 
 HOST = re.compile(r"\*|\.?[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*|\[[0-9A-Fa-f:.]+\]")
+ADDRESS = re.compile(r"([^\s,:\[\]]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}")
+KAFKA_PROTOCOLS = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
+KAFKA_MECHANISMS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER")
+OPTION = r"\s*([a-z0-9._-]+)=((?:\\[\\,]|[^\\,])*)"
 TRUE, FALSE = {"1", "true", "yes", "on"}, {"0", "false", "no", "off"}
 
 
@@ -56,9 +60,9 @@ def whole(name: str, default: int, *, least: int = 0, most: int = 2**31 - 1) -> 
 
 
 def one_of(name: str, default: str, choices: Collection[str]) -> str:
-    """One of the choices, which are in upper case; the value may be in any case."""
+    """One of the choices, which are in upper case; the value may be in any case. The default need not be a choice."""
     value = text(name, default).upper()
-    return value if value in choices else _refuse(name, f"one of {', '.join(choices)}")
+    return value if value in (default, *choices) else _refuse(name, f"one of {', '.join(choices)}")
 
 
 def hosts(name: str, default: str) -> list[str]:
@@ -90,11 +94,35 @@ def url(name: str, default: str, *schemes: str) -> str:
 
 
 def addresses(name: str, default: str) -> str:
-    """host:port[,host:port], the format of Kafka clients."""
+    """host:port[,host:port], the format of Kafka clients; an IPv6 address stands in brackets."""
     value = text(name, default)
-    if not re.fullmatch(r"[^\s,:]+:[0-9]{1,5}(,[^\s,:]+:[0-9]{1,5})*", value):
-        _refuse(name, "host:port, or several separated by commas")
+    if not all(ADDRESS.fullmatch(part) for part in value.split(",")):
+        _refuse(name, "host:port or [IPv6]:port, or several separated by commas")
     return value
+
+
+def topic_prefix(name: str) -> str:
+    """The beginning of the names of Kafka topics, may be empty."""
+    value = text(name)
+    if not re.fullmatch(r"[A-Za-z0-9._-]{0,100}", value):
+        _refuse(name, "at most 100 letters, digits, dots, underscores and hyphens")
+    return value
+
+
+def file(name: str) -> str:
+    """The path of a file that this process can read, or empty."""
+    value = text(name)
+    if value and not (Path(value).is_file() and os.access(value, os.R_OK)):
+        _refuse(name, "the path of a file that this process can read")
+    return value
+
+
+def options(name: str) -> dict[str, str]:
+    r"""`name=value,name=value` as a dict. A comma or a backslash inside a value is written as `\,` or `\\`."""
+    value = text(name)
+    if value and not re.fullmatch(rf"{OPTION}(,{OPTION})*", value):
+        _refuse(name, r"name=value, or several separated by commas (a comma inside a value is written as \,)")
+    return {option: re.sub(r"\\(.)", r"\1", written) for option, written in re.findall(OPTION, value)}
 
 
 def database(name: str, default: str) -> dict[str, Any]:

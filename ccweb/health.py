@@ -1,22 +1,19 @@
 """/healthz (liveness) and /readyz (readiness), with one function for each dependency."""
 
-import socket
-import struct
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from django.conf import settings
 from django.db import connection
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django_redis import get_redis_connection
 
+from actions.kafka.errors import NotDelivered
+from actions.kafka.probe import ask_kafka
 from ccweb.request.deadline import within
 
 CAP_SECONDS = 0.5  # limit of each check
-# An ApiVersions request of Kafka, version 0, correlation id 1, no client id: brokers answer it even before a login.
-API_VERSIONS = struct.pack(">ihhih", 10, 18, 0, 1, -1)
 
 State = dict[str, Any]
 
@@ -40,14 +37,19 @@ def readyz(request: HttpRequest) -> HttpResponse:
     return JsonResponse({"status": overall, **states}, status=status, headers={"Cache-Control": "no-store"})
 
 
-def state(ask: Callable[[], None]) -> State:
-    """{status, ms} and, on failure, the class of the error: its text may contain hosts and users."""
+def state(ask: Callable[[], None], *, in_full: bool = False) -> State:
+    """{status, ms} and, on failure, the class of the error: its text may contain hosts and users.
+
+    Of Kafka also `detail`, which contains none, or `in_full` what the client complains of: for staff.
+    """
     begun = time.perf_counter()
     try:
         ask()
         found = {"status": "ok"}
     except Exception as error:  # noqa: BLE001 - every error is reported in the answer
         found = {"status": "away", "error": type(error).__name__}
+        if isinstance(error, NotDelivered):
+            found["detail"] = str(error) if in_full else error.summary
     return found | {"ms": round((time.perf_counter() - begun) * 1000, 1)}
 
 
@@ -61,27 +63,3 @@ def ask_database() -> None:
 def ask_redis() -> None:
     """PING; raises RedisError. The client's own timeouts are shorter than CAP_SECONDS."""
     get_redis_connection().ping()
-
-
-def ask_kafka() -> None:
-    """Send ApiVersions to the brokers of KAFKA_BROKER until one answers; raises the last OSError.
-
-    It uses a plain socket, because Kafka's client would keep threads and connections.
-    """
-    deadline = time.monotonic() + CAP_SECONDS
-    addresses = settings.KAFKA_BROKER.split(",")
-    for left in range(len(addresses), 0, -1):
-        try:
-            return _ask_broker(addresses[-left], (deadline - time.monotonic()) / left)
-        except OSError:
-            if left == 1:
-                raise
-    return None
-
-
-def _ask_broker(address: str, seconds: float) -> None:
-    host, _, port = address.rpartition(":")
-    with socket.create_connection((host, int(port)), timeout=seconds) as broker:
-        broker.sendall(API_VERSIONS)
-        if not broker.recv(1):
-            raise ConnectionResetError(f"{address} closed the connection")

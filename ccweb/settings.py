@@ -197,6 +197,17 @@ CACHES = {
 KAFKA_BROKER = env.addresses("KAFKA_BROKER", RUNNING.get("kafka_broker", "127.0.0.1:9092"))
 KAFKA_PARTITIONS = env.whole("KAFKA_PARTITIONS", 3, least=1, most=10_000)
 KAFKA_REPLICATION = env.whole("KAFKA_REPLICATION", 1, least=1, most=100)
+KAFKA_TOPIC_PREFIX = env.topic_prefix("KAFKA_TOPIC_PREFIX")
+KAFKA_SECURITY = {  # properties of librdkafka; actions.kafka.config checks that they fit together
+    "security.protocol": env.one_of("KAFKA_SECURITY_PROTOCOL", "PLAINTEXT", env.KAFKA_PROTOCOLS),
+    "sasl.mechanism": env.one_of("KAFKA_SASL_MECHANISM", "", env.KAFKA_MECHANISMS),
+    "sasl.username": env.text("KAFKA_SASL_USERNAME"),
+    "sasl.password": env.text("KAFKA_SASL_PASSWORD"),
+    "ssl.ca.location": env.file("KAFKA_SSL_CA"),
+    "ssl.certificate.location": env.file("KAFKA_SSL_CERT"),
+    "ssl.key.location": env.file("KAFKA_SSL_KEY"),
+}
+KAFKA_OPTIONS = env.options("KAFKA_OPTIONS")
 RELAY_IN_WEB = env.flag("RELAY_IN_WEB", True)
 
 # --- make run -----------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """A Kafka consumer for the console: reads the topic as any consumer group does and prints its messages."""
 
 import json
+import re
 import threading
 import time
 from collections.abc import Callable
@@ -8,7 +9,7 @@ from typing import TextIO
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
 
-from actions.kafka.config import CONSUMER, client
+from actions.kafka.config import CONSUMER, client, topic_in_kafka
 from actions.models import TOPIC
 
 COMMIT_EVERY = 500  # messages between two commits, at most
@@ -61,13 +62,13 @@ class ErrorReporter:
 
     def __init__(self, report: Callable[[str], None]) -> None:
         self._report = report
-        self._reported: dict[str, float] = {}  # text to time.monotonic()
+        self._reported: dict[str, float] = {}  # text without numbers to time.monotonic()
 
     def report(self, error: str) -> None:
         """Report an error text of the Kafka client, unless it was reported in the last REPORT_INTERVAL_SECONDS."""
-        now = time.monotonic()
-        if now - self._reported.get(error, -REPORT_INTERVAL_SECONDS) >= REPORT_INTERVAL_SECONDS:
-            self._reported[error] = now
+        kind, now = re.sub("[0-9]+", "", error), time.monotonic()  # it holds the milliseconds of the attempt
+        if now - self._reported.get(kind, -REPORT_INTERVAL_SECONDS) >= REPORT_INTERVAL_SECONDS:
+            self._reported[kind] = now
             self._report(f"waiting for Kafka: {error}")
 
 
@@ -75,13 +76,13 @@ class Reader:
     """Reads a topic as a member of a consumer group; a broker or topic that does not exist yet is waited for."""
 
     def __init__(self, *, topic: str, group: str, from_beginning: bool, on_error: Callable[[str], None]) -> None:
-        """`on_error` is called with the text of each error of the Kafka client."""
+        """`topic` is a name of ours, without KAFKA_TOPIC_PREFIX. `on_error` is called with the text of each error."""
         self._on_error = on_error
         self._rewind_on_assign = from_beginning
         self._consumer = Consumer(
             client(**CONSUMER) | {"group.id": group, "error_cb": lambda error: on_error(error.str())}
         )
-        self._consumer.subscribe([topic], on_assign=self._assign)
+        self._consumer.subscribe([topic_in_kafka(topic)], on_assign=self._assign)
 
     def read(self, seconds: float) -> bytes | None:
         """The value of the next message, or None when none arrives within `seconds`."""

@@ -1,7 +1,6 @@
 """Reads a whole topic once: from its beginning to the end that it has when the reading begins."""
 
 import time
-from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from typing import NamedTuple, TypeVar, cast
@@ -9,7 +8,8 @@ from typing import NamedTuple, TypeVar, cast
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka import Message as KafkaMessage
 
-from actions.kafka.config import CONSUMER, client
+from actions.kafka.config import CONSUMER, client, topic_in_kafka
+from actions.kafka.errors import Complaints
 
 CALL_TIMEOUT_SECONDS = 0.4  # no call blocks for longer, so that `heartbeat` is called often enough
 SILENCE_SECONDS = 30.0  # without an answer of Kafka: then the reading fails
@@ -51,9 +51,9 @@ class TopicReader:
     """
 
     def __init__(self, topic: str, heartbeat: Callable[[], None] = lambda: None) -> None:
-        self._topic, self._heartbeat = topic, heartbeat
-        self._last_error: deque[KafkaError] = deque(maxlen=1)  # of the client, empty or one
-        settings = {"group.id": "ccweb-reader", "enable.partition.eof": True, "error_cb": self._last_error.append}
+        self._topic, self._heartbeat = topic_in_kafka(topic), heartbeat
+        self._complaints = Complaints()
+        settings = {"group.id": "ccweb-reader", "enable.partition.eof": True, "error_cb": self._complaints}
         self._consumer = Consumer(client(**CONSUMER) | settings)
         try:
             self._ranges = {partition: self._range(partition) for partition in self._partitions()}
@@ -122,4 +122,4 @@ class TopicReader:
             self._consumer.poll(PAUSE_SECONDS)  # has the client report its errors
 
     def _why(self) -> str:
-        return "".join(f": {error.str()}" for error in self._last_error)
+        return "".join(f": {error.str()}" for error in self._complaints.last)

@@ -7,13 +7,16 @@ with at most one batch of duplicates per crash. Messages do not expire; one that
 import logging
 import threading
 import time
+from bisect import bisect_right
 from collections.abc import Sequence
+from itertools import accumulate
 
 import psycopg
 from django.db import DatabaseError, close_old_connections
 from prometheus_client import Counter
 
-from actions.kafka.producer import NotAuthorized, NotDelivered, RecordRejected, TransactionalProducer
+from actions.kafka.errors import NotDelivered, RecordRejected, RecordTooLarge, Refused
+from actions.kafka.producer import BATCH_BYTES, TransactionalProducer
 from actions.kafka.topic_reader import TopicUnreadable
 from actions.models import RECEIPTS, TOPIC, Message, OutboxMessage, OutboxQuerySet
 from actions.relay.listener import POLL_INTERVAL_SECONDS, listener_for
@@ -23,6 +26,7 @@ from ccweb.api.restored import RestoredDatabase, refuse_restored
 from ccweb.db.leader_election import Lead
 
 BATCH = 200
+TRANSACTION_BYTES = 8_000_000  # of a batch, unless one message is larger
 ELECTION_INTERVAL_SECONDS = 0.25  # between two attempts to become the leader
 STOP_TIMEOUT_SECONDS = 8.0  # for the current batch, when the relay is told to stop
 LOG_INTERVAL_SECONDS = 60.0  # between two log lines about the same type of error
@@ -48,6 +52,7 @@ class Relay:
         self._listener = listener_for(self.lead)
         self._producer: TransactionalProducer | None = None
         self._term = 0  # the term of leadership of the producer
+        self._batch_bytes = BATCH_BYTES  # of a batch to a partition, lowered when Kafka refuses one for its size
         self._cursor = OutboxCursor()
         self._confirmed: list[int] = []  # ids that Kafka has confirmed and that are still in the outbox
         self._stop_by = 0.0  # time.monotonic() at which a stopping relay gives up its batch
@@ -64,12 +69,9 @@ class Relay:
             return 0
         self._ready_producer()
         self._delete_confirmed()
-        batch = self._cursor.batch(BATCH)
-        try:
-            if batch:
-                self._publish(batch)
-        except RecordRejected:
-            self._publish_one_by_one(batch)
+        batch = _first_bytes(self._cursor.batch(BATCH))
+        if batch:
+            self._publish_or_halve(batch)
         return len(batch)
 
     def run(self, *, until_empty: bool = False) -> None:
@@ -96,7 +98,7 @@ class Relay:
             except Exception as error:  # noqa: BLE001 - logged and counted: no error ends the relay
                 self._log_error(error)
                 self.stop.wait(pause)
-                pause = min(pause * 2, 5.0 if isinstance(error, NotAuthorized | DatabaseError) else 1.0)
+                pause = min(pause * 2, 5.0 if isinstance(error, Refused | DatabaseError) else 1.0)
         self.close()
 
     def close(self) -> None:
@@ -128,8 +130,9 @@ class Relay:
         """The producer of this term of leadership; creating it fences those of earlier leaders."""
         if self._term != self.lead.terms:
             self._drop_producer()
+            self._batch_bytes = BATCH_BYTES
         if self._producer is None:
-            producer = TransactionalProducer(self._heartbeat)
+            producer = TransactionalProducer(self._heartbeat, batch_bytes=self._batch_bytes)
             for topic in (TOPIC, RECEIPTS):
                 producer.create_topic(topic)
             refuse_set_back(self._heartbeat)
@@ -141,19 +144,26 @@ class Relay:
             self._ready_producer().publish(batch)
         except BaseException as error:
             if self._producer and (self._producer.fenced or not isinstance(error, RecordRejected)):
-                self._drop_producer()  # the next producer aborts the open transaction
+                self._drop_producer()  # the next producer aborts the open transaction and counts messages anew
             raise
         self._confirmed = [message.pk for message in batch]
         self._delete_confirmed()
         self.delivered += len(batch)
         DELIVERED.inc(len(batch))
 
-    def _publish_one_by_one(self, batch: Sequence[Message]) -> None:
-        for message in batch:
-            try:
-                self._publish([message])
-            except RecordRejected as error:
-                self._quarantine(message, str(error))
+    def _publish_or_halve(self, batch: Sequence[Message]) -> None:
+        """Publish a batch; one that Kafka rejects in halves, and of those again, down to the rejected message."""
+        try:
+            self._publish(batch)
+        except RecordRejected as error:
+            middle = len(batch) // 2
+            if not middle:
+                self._quarantine(batch[0], str(error))
+                return
+            if isinstance(error, RecordTooLarge):
+                self._batch_bytes = min(self._batch_bytes, sum(map(_size, batch)) // 2)
+            self._publish_or_halve(batch[:middle])
+            self._publish_or_halve(batch[middle:])
 
     def _quarantine(self, message: Message, reason: str) -> None:
         if OutboxMessage.objects.quarantine(message.pk, reason):
@@ -194,10 +204,21 @@ class Relay:
         self._logged[kind] = now
         text = "the relay is blocked (%s: %s); no message is lost, it retries"
         if isinstance(error, NotDelivered | TopicUnreadable | DatabaseError | psycopg.Error):
-            level = logging.ERROR if isinstance(error, NotAuthorized) else logging.WARNING
+            level = logging.ERROR if isinstance(error, Refused) else logging.WARNING
             logger.log(level, text, kind, str(error).strip())
         else:
             logger.error(text, kind, error, exc_info=error)
+
+
+def _size(message: Message) -> int:
+    """About the bytes of a message in Kafka, without headers and framing."""
+    return len(message.payload) + len(message.key)
+
+
+def _first_bytes(batch: Sequence[Message]) -> Sequence[Message]:
+    """The first messages of a batch, at most TRANSACTION_BYTES, but at least one."""
+    totals = list(accumulate(map(_size, batch)))
+    return batch[: max(bisect_right(totals, TRANSACTION_BYTES), 1)]
 
 
 def resend(messages: OutboxQuerySet) -> int:

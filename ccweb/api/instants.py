@@ -35,6 +35,7 @@ def check_bounds(instant: datetime) -> None:
     if instant < now - timedelta(days=settings.MAX_ACTION_AGE_DAYS):
         raise ValidationError(f"It is older than {settings.MAX_ACTION_AGE_DAYS} days.", code="old")
 
+
 def parse_typed_instant(text: str) -> datetime:
     """An instant from a file or a command line, in UTC: a bare date is midnight, a time without a zone is UTC.
 

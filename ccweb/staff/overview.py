@@ -9,9 +9,10 @@ from django.utils import timezone
 from django.utils.dateparse import parse_date
 from django.utils.translation import ngettext
 
+from actions.kafka.probe import ask_kafka
 from actions.models import HourlyCount, OutboxMessage
 from ccweb.db.leader_election import is_led
-from ccweb.health import ask_kafka, ask_redis, state
+from ccweb.health import ask_redis, state
 from ccweb.staff.charts import HEIGHT, WIDTH, bars, shade, stacked_areas
 from segments.models import RfmPolicy, RfmRun
 from segments.rfm.transitions import transition_matrix
@@ -120,17 +121,14 @@ def parts() -> list[dict[str, Any]]:
             "text": ngettext("%d message", "%d messages", quarantined) % quarantined,
         },
         _part("Redis", state(ask_redis)),
-        _part("Kafka", state(ask_kafka)),
+        _part("Kafka", state(ask_kafka, in_full=True)),
     ]
 
 
 def _part(name: str, found: dict[str, Any]) -> dict[str, Any]:
     well = found["status"] == "ok"
-    return {
-        "name": name,
-        "well": well,
-        "text": f"Reachable, {found['ms']} ms" if well else f"Unreachable ({found['error']})",
-    }
+    why = ": ".join(found[name] for name in ("error", "detail") if name in found)
+    return {"name": name, "well": well, "text": f"Reachable, {found['ms']} ms" if well else f"Unreachable ({why})"}
 
 
 def _date(text: str | None) -> Any:

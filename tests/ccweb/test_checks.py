@@ -205,6 +205,13 @@ def test_a_missing_secret_key_stops_the_start_with_one_line() -> None:
     assert done.stderr == "ccweb: environment variable SECRET_KEY is missing: with DEBUG off it must be set\n"
 
 
+def test_settings_of_kafka_that_can_never_work_stop_the_start_with_one_line() -> None:
+    done = manage("check", **PRODUCTION | {"KAFKA_SASL_PASSWORD": "s3cret"})
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert done.stderr.startswith("ccweb: a login is set (KAFKA_SASL_...), but KAFKA_SECURITY_PROTOCOL is PLAINTEXT")
+    assert "s3cret" not in done.stderr
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
@@ -218,6 +225,10 @@ def test_a_missing_secret_key_stops_the_start_with_one_line() -> None:
         ("DATABASE_URL", "mysql://localhost/ccweb"),
         ("REDIS_URL", "localhost:6379"),
         ("KAFKA_BROKER", "localhost"),
+        ("KAFKA_TOPIC_PREFIX", "two words"),
+        ("KAFKA_SECURITY_PROTOCOL", "TLS"),
+        ("KAFKA_SSL_KEY", "/no/such/key.pem"),
+        ("KAFKA_OPTIONS", "s3cret"),
         ("RELAY_IN_WEB", "two"),
         ("MAX_ACTION_AGE_DAYS", "-1"),
         ("LOG_LEVEL", "LOUD"),

@@ -300,11 +300,19 @@ class Kafka(Service):
         super().__init__(settings)
         self._controller_port = free_port()
         self._properties = self.folder / "server.properties"
-        lines = (f"{key}={value}\n" for key, value in self._configuration().items())
-        self._properties.write_text("".join(lines))
+        self._write_properties()
         cluster = "c" + secrets.token_urlsafe(16)[1:]  # an id that begins with - would be parsed as an option
         command = self._jvm("kafka.tools.StorageTool", "format", "--standalone", "-t", cluster, "-c")
         run([*command, str(self._properties)], self._environment())
+
+    def move(self, port: int) -> None:
+        """Use another port from the next start on, as a broker that fails over has another address."""
+        self.port = port
+        self._write_properties()
+
+    def _write_properties(self) -> None:
+        lines = (f"{key}={value}\n" for key, value in self._configuration().items())
+        self._properties.write_text("".join(lines))
 
     def _configuration(self) -> dict[str, str]:
         broker, controller = f"PLAINTEXT://{self.address}", f"CONTROLLER://127.0.0.1:{self._controller_port}"

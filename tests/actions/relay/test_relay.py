@@ -12,7 +12,8 @@ from django.db import connection, connections
 from django.test.utils import CaptureQueriesContext
 from pytest_django import Settings
 
-from actions.kafka.producer import NotDelivered, TransactionalProducer
+from actions.kafka.errors import NotDelivered
+from actions.kafka.producer import TransactionalProducer
 from actions.models import TOPIC, HourlyCount, Message, OutboxMessage
 from actions.relay.relay import BATCH, Relay, resend
 from ccweb.db import leader_election

@@ -8,7 +8,7 @@ import pytest
 from django.db import connections
 from pytest_django import Settings
 
-from actions.kafka.producer import NotAuthorized
+from actions.kafka.errors import NotAuthorized
 from actions.models import OutboxMessage
 from actions.relay.relay import Relay
 from ccweb.db import leader_election
