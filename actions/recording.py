@@ -5,7 +5,7 @@ from collections.abc import Generator, Iterable, Iterator, Sequence
 from datetime import datetime
 from decimal import Decimal
 from functools import cache, partial
-from itertools import repeat
+from itertools import groupby, repeat
 
 from django.db import connection, transaction
 from django.utils import timezone
@@ -59,14 +59,15 @@ def _send(actions: Sequence[Event]) -> Steps[None]:
 
 
 def _defaults(now: datetime, origins: Iterable[Origin]) -> Iterator[Event]:
-    for sender in origins:
-        yield {
+    for sender, its_actions in groupby(origins):
+        of_request = {
             "value": ZERO,
             "action_timestamp": now,
             "received_at": now,
             "origin": sender,
             "recorded_by": sender.key or None,
         }
+        yield from (of_request for _ in its_actions)
 
 
 def _insert(actions: Sequence[Event], *, fresh: bool) -> Steps[dict[str, int]]:
