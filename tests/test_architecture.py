@@ -44,6 +44,7 @@ ONLY = {
 }
 EXECUTE_WHAT_THEY_READ = {"pickle", "marshal", "shelve", "dill", "cloudpickle", "joblib"}
 LONGEST_FILE, LONGEST_FUNCTION = 250, 40
+LONGEST_SETTINGS = 350  # one file, to be read from top to bottom
 
 
 def sources(*folders: str) -> list[Path]:

@@ -118,16 +118,21 @@ class Complaints:
 
     def clear(self) -> None:
         """Forget what was said, because a broker has answered."""
-        self.last: list[KafkaError] = []  # empty or one
+        self._last: dict[int, KafkaError] = {}  # by code: of several brokers one may be down and one refuse the login
         self.all_brokers_down = False
 
     def __call__(self, error: KafkaError) -> None:
         if error.code() == KafkaError._ALL_BROKERS_DOWN:
             self.all_brokers_down = True  # which says nothing about the reason
         else:
-            self.last = [error]
+            self._last.pop(error.code(), None)
+            self._last[error.code()] = error
+
+    def all(self) -> list[KafkaError]:
+        """The last one of each kind, the most recent last."""
+        return list(self._last.values())
 
     def explain(self, *errors: KafkaError) -> Exception:
         """The exception for a call that no broker has answered; the connection may have been closed without a word."""
-        closed = self.all_brokers_down and not self.last
-        return to_exception([*errors, *self.last], ConnectionClosed if closed else NoBrokerAnswers, OF_CLUSTER)
+        closed = self.all_brokers_down and not self._last
+        return to_exception([*errors, *self.all()], ConnectionClosed if closed else NoBrokerAnswers, OF_CLUSTER)

@@ -71,6 +71,7 @@ class TransactionalProducer:
             if self.fenced:
                 self._abort()
             raise
+        self._complaints.clear()
 
     def create_topic(self, topic: str) -> None:
         """Create the topic with KAFKA_PARTITIONS and KAFKA_REPLICATION unless it exists; logs a warning on failure.
@@ -128,7 +129,7 @@ class TransactionalProducer:
                 raise
             failures.insert(0, cause.args[0])
         if failures:
-            raise to_exception([*failures, *self._complaints.last])
+            raise to_exception([*failures, *self._complaints.all()])
 
     def _new_producer(self, **more: Any) -> Producer:
         own = {"batch.size": self._batch_bytes, "error_cb": self._complaints}

@@ -45,6 +45,12 @@ def test_a_name_that_does_not_resolve_is_named(settings: Settings) -> None:
         ask_kafka()
 
 
+def test_what_one_of_several_brokers_complains_of_is_not_hidden_by_another(settings: Settings) -> None:
+    settings.KAFKA_BROKER = f"no-such-host.invalid:9092,{CLOSED}"
+    with pytest.raises(NameNotResolved):
+        ask_kafka()
+
+
 def test_a_broker_that_is_silent_is_given_up_after_half_a_second(settings: Settings) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         settings.KAFKA_BROKER = f"127.0.0.1:{silent.getsockname()[1]}"

@@ -60,10 +60,12 @@ def choose(kafka: SecuredKafka, settings: Settings) -> Choose:
         security = {"security.protocol": "SASL_SSL", "sasl.mechanism": mechanism} | login | trust
         ways[mechanism] = kafka.address_of("SASL_SSL"), security
 
-    def choose(way: str, *, listener: str = "", prefix: str = "", **different: str) -> None:
+    def choose(way: str, *, listener: str = "", host: str = "", prefix: str = "", **different: str) -> None:
         settings.KAFKA_BROKER, security = ways[way]
         if listener:
             settings.KAFKA_BROKER = kafka.address_of(listener)
+        if host:
+            settings.KAFKA_BROKER = settings.KAFKA_BROKER.replace("127.0.0.1", host)
         settings.KAFKA_SECURITY = dict(security) | {name.replace("_", "."): value for name, value in different.items()}
         settings.KAFKA_TOPIC_PREFIX = prefix
         check_settings()
@@ -116,6 +118,7 @@ REFUSED = [
     ("PLAIN", {"sasl_mechanism": "SCRAM-SHA-256"}, LoginRefused, "supported mechanisms: PLAIN,SCRAM-SHA-512"),
     ("PLAIN", {"ssl_ca_location": "other"}, CertificateRefused, "certificate verify failed"),
     ("SSL", {"ssl_ca_location": "other"}, CertificateRefused, "certificate verify failed"),
+    ("SSL", {"host": "localhost", "broker_address_family": "v4"}, CertificateRefused, "certificate verify failed"),
     ("SSL", {"ssl_certificate_location": "", "ssl_key_location": ""}, CertificateRefused, "alert"),
     ("SSL", {"ssl_certificate_location": "other", "ssl_key_location": "other"}, CertificateRefused, "alert"),
     ("PLAINTEXT", {"listener": "SASL_PLAINTEXT"}, ConnectionClosed, ""),
