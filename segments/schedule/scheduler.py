@@ -11,9 +11,10 @@ from datetime import timedelta
 from time import monotonic
 
 import psycopg
+from apscheduler.events import EVENT_JOB_ERROR, EVENT_JOB_EXECUTED, EVENT_JOB_SUBMITTED
 from apscheduler.executors.pool import ThreadPoolExecutor as JobExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
-from django.db import DatabaseError, close_old_connections
+from django.db import DatabaseError, close_old_connections, connection
 
 from ccweb.api.restored import refuse_restored
 from ccweb.db.leader_election import PING_INTERVAL_SECONDS, Lead
@@ -120,6 +121,8 @@ def _registered_jobs() -> BackgroundScheduler:
         jobs.add_job(work, "cron", hour=hour, id=job_id)
     warn_of_unknown_rows(JOBS)
     jobs.start()
+    # After the listeners of the store, which write the execution: else each thread keeps a connection that is idle.
+    jobs.add_listener(lambda event: connection.close(), EVENT_JOB_SUBMITTED | EVENT_JOB_EXECUTED | EVENT_JOB_ERROR)
     return jobs
 
 
