@@ -131,6 +131,7 @@ HEADERS = {
     "56 TRACE": (request(method="TRACE"), 405),
     "56 FOO": (request(method="FOO"), 405),
     "56 an override": (request(method="GET", extra="X-HTTP-Method-Override: DELETE\r\n"), 200),
+    "56 a cookie that is not ASCII": (request(method="GET", extra="Cookie: theme=caf\xe9\r\n"), 200),
     "57 a trailing slash": (request(GOOD, path="/api/actions/"), 404),
     "58 Accept: application/xml": (request(GOOD, extra="Accept: application/xml\r\n"), 406),
     "58 ?format=api": (request(method="GET", path="/api/actions?format=api"), 400),
