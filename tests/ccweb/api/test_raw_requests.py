@@ -116,6 +116,8 @@ HEADERS = {
     ),
     "30 charset=foo": (request(GOOD, content_type="application/json; charset=foo"), 415),
     "31 text/plain": (request(GOOD, content_type="text/plain"), 415),
+    "31 any type": (request(GOOD, content_type="*/*"), 415),
+    "31 any application": (request(GOOD, content_type="application/*"), 415),
     "31 no Content-Type": (request(GOOD, content_type=None), 415),
     "32 a form": (request(b"user_id=7&action_type=a", content_type="application/x-www-form-urlencoded"), 415),
     "32 multipart": (request(b"--x--", content_type="multipart/form-data; boundary=x"), 415),
