@@ -6,5 +6,5 @@ from actions.views import ActionViewSet
 
 urlpatterns = [
     path("actions", ActionViewSet.as_view({"get": "list", "post": "create"}), name="actions"),
-    path("actions/<uuid:event_id>", ActionViewSet.as_view({"get": "retrieve"}), name="action"),
+    path("actions/<event_id>", ActionViewSet.as_view({"get": "retrieve"}), name="action"),
 ]

@@ -34,6 +34,8 @@ class QuickNegotiation(DefaultContentNegotiation):
     def select_parser(self, request: Request, parsers: Any) -> Any:
         if request.content_type == parsers[0].media_type:
             return parsers[0]
+        if "*" in request.content_type:  # DRF would take */* for JSON
+            return None
         return super().select_parser(request, parsers)
 
     def select_renderer(self, request: Request, renderers: Any, format_suffix: str | None = None) -> Any:

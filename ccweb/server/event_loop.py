@@ -181,13 +181,16 @@ class Exchange:
         self.origin = Origin(request_id_of(sent("x-request-id", "")), traceparent_of(sent("traceparent", "")))
 
     def all_headers(self) -> Mapping[str, str]:
-        """The headers as a WSGI environment has them: values of equal names joined, unreadable ones marked."""
+        """The headers as a WSGI environment has them: values of equal names joined, unreadable ones marked.
+
+        Unreadable cookies are left out: Django would fail to decode the mark, and other sites of the domain set them.
+        """
         if self.is_plain:
             return self.headers
         joined: dict[str, str] = {}
         for name, value in self.scope.headers.items():
             joined[name] = f"{joined[name]}{'; ' if name == 'cookie' else ','}{value}" if name in joined else value
-        return dict.fromkeys(self.scope.headers.keys(), UNREADABLE) | joined
+        return dict.fromkeys(set(self.scope.headers.keys()) - {"cookie"}, UNREADABLE) | joined
 
     def refuse(self, refusal: Problem) -> None:
         """Answer with a problem instead of Django."""

@@ -156,7 +156,13 @@ def test_a_posted_action_can_be_read() -> None:
     assert get("actions").json() == {"next": None, "previous": None, "results": [body]}
 
 
-def test_an_unknown_event_id_is_404() -> None:
-    answer = get(f"actions/{ID}")
+def test_an_event_id_in_capitals_is_the_same_one() -> None:
+    body = post("actions", {"user_id": 7, "action_type": "login", "event_id": ID.upper()}).json()
+    assert get(f"actions/{ID.upper()}").json() == get(f"actions/{ID}").json() == body
+
+
+@pytest.mark.parametrize("event_id", [ID, "x", "7", "%00", "%FF", "a" * 500, "..;", f"{ID}0"])
+def test_an_unknown_event_id_is_404(event_id: str) -> None:
+    answer = get(f"actions/{event_id}")
     assert answer.status_code == 404
     assert answer["Content-Type"] == "application/problem+json"
