@@ -182,7 +182,8 @@ def test_the_tree_in_the_documentation_is_the_one_on_disk() -> None:
 
 def test_files_and_functions_stay_short() -> None:
     for path in CODE:
-        assert len(path.read_text().splitlines()) <= LONGEST_FILE, path
+        longest = LONGEST_SETTINGS if path.name == "settings.py" else LONGEST_FILE
+        assert len(path.read_text().splitlines()) <= longest, path
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.FunctionDef):
                 assert (node.end_lineno or 0) - node.lineno < LONGEST_FUNCTION, f"{path}: {node.name}"
