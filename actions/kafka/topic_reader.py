@@ -122,4 +122,4 @@ class TopicReader:
             self._consumer.poll(PAUSE_SECONDS)  # has the client report its errors
 
     def _why(self) -> str:
-        return "".join(f": {error.str()}" for error in self._complaints.last)
+        return "".join(f": {error.str()}" for error in self._complaints.all())
