@@ -1,5 +1,6 @@
 # Every target works from a clean checkout: it creates .venv itself, with the first Python of 3.11 or newer.
 MAKEFLAGS += --no-print-directory
+export DEBUG ?= 1
 
 python := .venv/bin/python
 pytest := $(python) -m pytest

@@ -5,11 +5,13 @@ import os
 import sys
 
 from ccweb.command_line import execute
+from ccweb.embedded.run_state import join_running
 
 
 def main() -> None:
     """Run one command."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "ccweb.settings")
+    join_running()
     execute(sys.argv)
 
 

@@ -125,11 +125,12 @@ def options(name: str) -> dict[str, str]:
     return {option: re.sub(r"\\(.)", r"\1", written) for option, written in re.findall(OPTION, value)}
 
 
-def database(name: str, default: str) -> dict[str, Any]:
-    """DATABASE_URL as Django's settings; PostgreSQL and SQLite only."""
-    url(name, default, "postgres", "postgresql", "sqlite")
+def database(name: str, default: Path) -> dict[str, Any]:
+    """DATABASE_URL as Django's settings; PostgreSQL and SQLite only. `default` is the file of an SQLite database."""
+    if not text(name):  # not by way of a URL: the path may hold characters that mean something in one
+        return {"ENGINE": "django.db.backends.sqlite3", "NAME": str(default)}
     try:
-        return dict(environ.Env.db_url_config(text(name, default)))
+        return dict(environ.Env.db_url_config(url(name, "", "postgres", "postgresql", "sqlite")))
     except (ValueError, ImproperlyConfigured):
         _refuse(name, "a database URL such as postgres://user:password@host:5432/name")
 

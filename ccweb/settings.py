@@ -15,8 +15,8 @@ EMBEDDED_SECRET_KEY = "embedded-key-that-only-serves-loopback-in-debug"  # noqa:
 RUNNING = env.load_local_files(BASE_DIR)  # addresses and ports of what `make run` started
 
 # --- Security -----------------------------------------------------------------------------------
-# On by default for development on one machine; only clients on loopback are answered then.
-DEBUG = env.flag("DEBUG", True)
+# For development on one machine: `make run` and `make test` turn it on, and only clients on loopback are answered then.
+DEBUG = env.flag("DEBUG", False)
 API_IS_OPEN = DEBUG  # to loopback clients, without a key; see ccweb.api.middleware.LoopbackOnly
 SECRET_KEY = env.text("SECRET_KEY", EMBEDDED_SECRET_KEY if DEBUG else "")
 SECRET_KEY_FALLBACKS = env.names("SECRET_KEY_FALLBACKS")  # old keys, as long as sessions signed with them are valid
@@ -24,7 +24,9 @@ if not SECRET_KEY:
     raise ImproperlyConfigured("environment variable SECRET_KEY is missing: with DEBUG off it must be set")
 # The key of the digests of erased users: after a change, earlier erasures are no longer recognised.
 ERASURE_KEY = env.text("ERASURE_KEY", SECRET_KEY)
-ALLOWED_HOSTS = env.hosts("ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]" if DEBUG else "")
+ALLOWED_HOSTS = env.hosts("ALLOWED_HOSTS", "")
+if DEBUG:
+    ALLOWED_HOSTS = ["localhost", "127.0.0.1", "[::1]"]  # any other name leads through a proxy, or is a rebound one
 TRUSTED_PROXIES = env.networks("TRUSTED_PROXIES")  # besides loopback
 METRICS_ALLOWED = env.networks("METRICS_ALLOWED")  # besides loopback
 METRICS_HOST = env.text("METRICS_HOST", "127.0.0.1")  # where the relay and the scheduler serve /metrics and /healthz,
@@ -39,9 +41,13 @@ THROTTLE_ADDRESS = env.per_minute("THROTTLE_ADDRESS", 1200)
 HTTPS = not DEBUG
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 SECURE_SSL_REDIRECT = HTTPS
-SECURE_REDIRECT_EXEMPT = ["^(healthz|readyz|metrics)$"]  # requested by probes in the same network, without TLS
+SECURE_REDIRECT_EXEMPT = [
+    "^(healthz|readyz|metrics)$",  # requested by probes in the same network, without TLS
+    "^api(/|$)",  # refused instead (ccweb.api.middleware.RequestGuard): a POST that follows a redirect becomes a GET
+]
 SECURE_HSTS_SECONDS = 365 * 24 * 3600 if HTTPS else 0
-SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = HTTPS
+SECURE_HSTS_INCLUDE_SUBDOMAINS = env.flag("SECURE_HSTS_INCLUDE_SUBDOMAINS", False)
+SECURE_HSTS_PRELOAD = env.flag("SECURE_HSTS_PRELOAD", False)
 CONTENT_SECURITY_POLICY = {  # of pages; the one of JSON is in ccweb.api.middleware
     "DIRECTIVES": {
         "default-src": ["'self'"],
@@ -62,6 +68,7 @@ SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Strict"
 SESSION_COOKIE_AGE = 8 * 3600
 SESSION_EXPIRE_AT_BROWSER_CLOSE = True
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
+FILE_UPLOAD_HANDLERS: list[str] = []  # no form takes a file, so no request writes one
 PASSWORD_HASHERS = ["ccweb.admin.passwords.Argon2", "django.contrib.auth.hashers.PBKDF2PasswordHasher"]
 AUTH_PASSWORD_VALIDATORS: list[dict[str, Any]] = [
     {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
@@ -96,15 +103,16 @@ INSTALLED_APPS = [
 ]
 MIDDLEWARE = [
     "ccweb.server.request_log.RequestLog",  # first, so that it sees every answer
+    "ccweb.api.middleware.BodyGuard",
+    "ccweb.api.middleware.LoopbackOnly",  # before ClientAddress, which uses up X-Forwarded-For
     "ccweb.request.client_address.ClientAddress",  # before all that read the client address
-    "ccweb.api.middleware.LoopbackOnly",
     "django.middleware.security.SecurityMiddleware",
     "ccweb.api.middleware.ContentPolicy",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "ccweb.api.rate_limits.Limits",
     "ccweb.api.middleware.RequestGuard",
     "ccweb.staff.middleware.Sessions",
-    "django.middleware.common.CommonMiddleware",
+    "ccweb.api.middleware.HostGuard",
     "django.middleware.csrf.CsrfViewMiddleware",
     "ccweb.staff.middleware.Authentication",
     "ccweb.staff.middleware.SecondFactor",
@@ -147,9 +155,9 @@ POSTGRESQL: dict[str, Any] = {
 # reports for ever whether its first server was a standby, so that it is not asked.
 POOLED: dict[str, Any] = POSTGRESQL | {"prepare_threshold": None, "target_session_attrs": "any"}
 # Requests use DATABASE_URL. All else, commands and the threads of the web process, uses DATABASE_DIRECT_URL.
-EMBEDDED_DATABASE = f"sqlite:///{BASE_DIR / 'var' / 'db.sqlite3'}"
+EMBEDDED_DATABASE = BASE_DIR / "var" / "db.sqlite3"
 DATABASE = env.database("DATABASE_URL", EMBEDDED_DATABASE)
-DIRECT = env.database("DATABASE_DIRECT_URL", env.text("DATABASE_URL", EMBEDDED_DATABASE))
+DIRECT = env.database("DATABASE_DIRECT_URL", EMBEDDED_DATABASE) if env.text("DATABASE_DIRECT_URL") else DATABASE
 DATABASE_POOLED = env.flag("DATABASE_POOLED", False)
 IS_POSTGRESQL = DATABASE["ENGINE"].endswith("postgresql")
 if (DATABASE_POOLED and not env.text("DATABASE_DIRECT_URL")) or DIRECT["ENGINE"] != DATABASE["ENGINE"]:
@@ -171,7 +179,11 @@ if DIRECT != DATABASE:
     DATABASE_OF_REQUESTS = DATABASE | {
         "OPTIONS": (POOLED if DATABASE_POOLED else POSTGRESQL) | DATABASE.get("OPTIONS", {})
     }
-SILENCED_SYSTEM_CHECKS = ["models.W040"]  # SQLite ignores INCLUDE columns, which does no harm
+SILENCED_SYSTEM_CHECKS = [
+    "models.W040",  # SQLite ignores INCLUDE columns, which does no harm
+    "security.W005",  # HSTS for subdomains and preload lists binds the whole domain: its owner's decision,
+    "security.W021",  # SECURE_HSTS_INCLUDE_SUBDOMAINS and SECURE_HSTS_PRELOAD
+]
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # --- Redis: optional; short timeouts, no retries by the client (the default took 4 s a call) -----

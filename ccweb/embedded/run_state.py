@@ -2,12 +2,14 @@
 
 import fcntl
 import json
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
+VAR = Path(__file__).parents[2] / "var"
 STOP_TIMEOUT_SECONDS = 15  # the longest time that a stopping `up` takes
 
 
@@ -21,6 +23,19 @@ def only_one(folder: Path) -> Iterator[None]:
             where = f" at {running['url']}, process {running['pid']}" if running else ""
             raise RuntimeError(f"the system runs already{where}; stop it first (Ctrl-C in its terminal)")
         yield
+
+
+def join_running(folder: Path = VAR) -> None:
+    """Let this process be a command of the `up` that runs here: with its DEBUG, unless the environment has another.
+
+    What an `up` that was killed left behind does not count, and the web server does not ask: neither a stale file nor
+    an evaluation beside it must turn DEBUG on in production.
+    """
+    if os.environ.get("CCWEB_IGNORE_LOCAL") or not read_run_file(folder).get("debug"):
+        return
+    with suppress(OSError), (folder / "up.lock").open() as lock:
+        if not _locked(lock):
+            os.environ["DEBUG"] = os.environ.get("DEBUG") or "1"
 
 
 def _locked(file: IO[str]) -> bool:

@@ -17,6 +17,8 @@ from pathlib import Path
 from string import Template
 from types import FrameType
 
+from django.conf import settings
+
 from ccweb.embedded.run_state import within, write_run_file
 from ccweb.server.worker import end_with
 
@@ -175,7 +177,8 @@ class Supervisor:
 
     def _write_run_file(self) -> None:
         addresses = {"url": self.url, "redis_url": self.redis_url, "kafka_broker": self.kafka_broker}
-        write_run_file(self.folder, {"pid": os.getpid(), **addresses, "processes": self._pids()})
+        state = {"pid": os.getpid(), "debug": settings.DEBUG, **addresses, "processes": self._pids()}
+        write_run_file(self.folder, state)
 
 
 def _ignore_stop_signals() -> None:

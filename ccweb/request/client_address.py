@@ -1,5 +1,10 @@
-"""The client address of a request; forwarded headers are trusted from loopback and TRUSTED_PROXIES only."""
+"""The client address of a request; forwarded headers are trusted from loopback and TRUSTED_PROXIES only.
 
+The peer of a Unix socket has no address: REMOTE_ADDR is empty. The permissions of the socket's file say who may be one,
+so it counts as loopback, except with DEBUG, where nobody has thought about them.
+"""
+
+import re
 from collections.abc import Callable, Iterable, MutableMapping
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
@@ -12,6 +17,12 @@ Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 LONGEST = 64  # characters, with brackets, port and blanks
 UNKNOWN = "unknown"  # the proxy sent something that is not an address: never loopback, never allowed
+LOOPBACK = "127.0.0.1"
+# The headers of proxies, load balancers, content delivery networks and tunnels, in lower case.
+OF_PROXIES = re.compile(
+    r"forwarded|via|(true-)?client-ip|cdn-loop|x-forwarded|x-varnish|x-request-start|(proxy|cf|fastly|fly|akamai)-.*|"
+    r"x-(forwarded|original|real|client|cluster|remote|proxyuser|amzn?|appengine|arr|azure|cloud|envoy|goog|vercel)-.*"
+)
 
 
 def parse(text: str) -> Address | None:
@@ -57,9 +68,19 @@ class ClientAddress:
         return self.get_response(request)
 
 
+def sign_of_a_proxy(header_names: Iterable[str], protocol: str) -> str:
+    """What shows that a request did not come straight from its client, as part of a sentence; empty when nothing does.
+
+    Header names are in lower case. HTTP/1.0 is what nginx speaks, and adds no header, unless it is told otherwise.
+    """
+    if found := next(filter(OF_PROXIES.fullmatch, header_names), ""):
+        return f"it has the header {found.title()}"
+    return "it is in HTTP/1.0" if protocol == "HTTP/1.0" else ""
+
+
 def resolve_client(meta: MutableMapping[str, Any]) -> None:
     """Set REMOTE_ADDR and remove forwarded headers in a WSGI environment, as ClientAddress describes."""
-    peer = meta.get("REMOTE_ADDR", "")
+    peer = meta.get("REMOTE_ADDR", "") or ("" if settings.API_IS_OPEN else LOOPBACK)
     forwarded_for = meta.pop("HTTP_X_FORWARDED_FOR", "")
     if not _is_trusted(peer):
         meta.pop("HTTP_X_FORWARDED_PROTO", None)

@@ -13,9 +13,10 @@ from ccweb.server.fast_route import FastRoute
 
 JSON = "application/json"
 LIMITS = "ccweb.api.rate_limits.Limits"
-# They count and log, or look for files.
+# They count and log, refuse, or look for files.
 NOT_RUN = {
     "ccweb.server.request_log.RequestLog",
+    "ccweb.api.middleware.LoopbackOnly",
     LIMITS,
     "whitenoise.middleware.WhiteNoiseMiddleware",
 }

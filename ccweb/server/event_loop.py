@@ -15,6 +15,7 @@ from functools import partial
 from http import HTTPStatus
 from typing import Any
 
+from django.conf import settings
 from django.core.handlers.wsgi import WSGIHandler
 from django.db import connection
 from prometheus_client import Gauge
@@ -24,14 +25,14 @@ from ccweb.api.problems import PROBLEM_JSON, RETRY_AFTER_SECONDS, UNFORESEEN, Pr
 from ccweb.api.renderers import as_json
 from ccweb.api.routes import paths_of
 from ccweb.request import deadline
-from ccweb.request.client_address import client_address
+from ccweb.request.client_address import client_address, sign_of_a_proxy
 from ccweb.request.origin import Origin, origin
 from ccweb.request.request_id import request_id_of
 from ccweb.request.traceparent import traceparent_of
 from ccweb.server import fast_path, request_body, worker
 from ccweb.server.batching import Batcher, TooLate, Work
 from ccweb.server.common_headers import JSON
-from ccweb.server.django_threads import DjangoThreads, HttpAnswer, environ_of, peer_of
+from ccweb.server.django_threads import DjangoThreads, HttpAnswer, environ_of, peer_of, protocol_of
 from ccweb.server.fast_route import FastAnswer, FastRequest, FastRoute, NotEligible, PendingRequest
 from ccweb.server.performer import Performer
 from ccweb.server.request_log import log_request
@@ -111,9 +112,10 @@ class EventLoop:
         except Exception:
             logger.exception("unexpected error in the event loop")
             exchange.refuse(FAILED)
+        await request_body.discard(protocol, exchange.headers)
 
     async def _answer(self, exchange: "Exchange") -> None:
-        if exchange.method in ("GET", "HEAD") and exchange.path in paths_of("healthz"):
+        if exchange.path in paths_of("healthz") and exchange.has_nothing_to_refuse():
             exchange.route = "healthz"
             exchange.send_json(FastAnswer(HTTPStatus.OK, ALIVE))
             return
@@ -132,6 +134,8 @@ class EventLoop:
         """False when Django has to answer; then nothing has changed."""
         found = self._fast_path.route_for(exchange.method, exchange.path)
         if found is None or not exchange.is_plain or len(body) != request_body.length_of(exchange.headers):
+            return False
+        if settings.API_IS_OPEN and sign_of_a_proxy(exchange.headers, protocol_of(exchange.scope)):
             return False
         route, variables = found
         scope = exchange.scope
@@ -179,6 +183,10 @@ class Exchange:
         self.is_plain = len(items) == len(self.headers) == len(scope.headers)
         sent = self.headers.get
         self.origin = Origin(request_id_of(sent("x-request-id", "")), traceparent_of(sent("traceparent", "")))
+
+    def has_nothing_to_refuse(self) -> bool:
+        """Whether it only asks, without a body that would have to be refused."""
+        return self.method in ("GET", "HEAD") and request_body.has_none(self.headers)
 
     def all_headers(self) -> Mapping[str, str]:
         """The headers as a WSGI environment has them: values of equal names joined, unreadable ones marked.

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from granian.rsgi import ProtocolClosed, ProtocolError  # type: ignore[attr-defined]
@@ -9,8 +10,8 @@ from granian.rsgi import ProtocolClosed, ProtocolError  # type: ignore[attr-defi
 from ccweb.api.parsers import MAX_LIST_BYTES
 
 BODY_TIMEOUT_SECONDS = 5.0  # from the end of the headers to the last byte
-# A body that is too large is still read up to this size: most clients read the 413 only after sending everything.
-MAX_DISCARDED_BYTES = 16 * 1024 * 1024
+# Most clients read the 413 only after sending everything: so much of a body that is too large is read for them.
+MAX_DISCARDED_BYTES = 64 * 1024 * 1024
 
 
 class LateBody(Exception):
@@ -23,24 +24,40 @@ def length_of(headers: Mapping[str, str]) -> int:
     return int(text) if text.isascii() and text.isdigit() else 0
 
 
-async def receive(protocol: Any, headers: Mapping[str, str]) -> bytes:
-    """The body; empty if it is larger than MAX_LIST_BYTES. Raises LateBody.
+def has_none(headers: Mapping[str, str]) -> bool:
+    """Whether no body is announced."""
+    return headers.get("content-length", "0") == "0" and "transfer-encoding" not in headers
 
-    It is empty, and so shorter than announced, when the client has closed its side. A client that waits for permission
-    to send (Expect: 100-continue) is not asked to send what is too large.
+
+async def receive(protocol: Any, headers: Mapping[str, str]) -> bytes:
+    """The body; empty if it is larger than MAX_LIST_BYTES: that is not read. Raises LateBody.
+
+    It is empty, and so shorter than announced, when the client has closed its side.
     """
-    length = length_of(headers)
-    if not 0 < length <= MAX_DISCARDED_BYTES or (length > MAX_LIST_BYTES and "expect" in headers):
+    if not 0 < length_of(headers) <= MAX_LIST_BYTES:
         return b""
     try:
         async with asyncio.timeout(BODY_TIMEOUT_SECONDS):
-            if length <= MAX_LIST_BYTES:
-                body: bytes = await protocol()  # not by chunks: each would be another turn of the server's threads
-                return body
-            async for _ in protocol:
-                pass
-            return b""
+            body: bytes = await protocol()  # not by chunks: each would be another turn of the server's threads
+            return body
     except TimeoutError:
         raise LateBody from None
     except (ProtocolClosed, ProtocolError):
         return b""
+
+
+async def discard(protocol: Any, headers: Mapping[str, str]) -> None:
+    """After the answer, read what the client sends of a body that was not read; up to a time and a size.
+
+    A client that waits for permission to send (Expect: 100-continue) sends nothing once it has the answer.
+    """
+    was_read = length_of(headers) <= MAX_LIST_BYTES and "transfer-encoding" not in headers
+    if was_read or "expect" in headers:
+        return
+    left = MAX_DISCARDED_BYTES
+    with suppress(TimeoutError, ProtocolClosed, ProtocolError):
+        async with asyncio.timeout(BODY_TIMEOUT_SECONDS):
+            async for chunk in protocol:
+                left -= len(chunk)
+                if left < 0:
+                    return

@@ -27,8 +27,8 @@ def share_metrics() -> None:
     """
     if "prometheus_client" in sys.modules or os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
         return  # the development server, which has one process; or the operator has set a folder
-    home = Path(tempfile.gettempdir(), f"ccweb-metrics-{os.getuid()}")
     try:
+        home = Path(tempfile.gettempdir(), f"ccweb-metrics-{os.getuid()}")  # fails where no folder can be written to
         home.mkdir(mode=0o700, exist_ok=True)
         if home.is_symlink() or home.stat().st_uid != os.getuid():
             raise PermissionError(f"{home} belongs to another user")

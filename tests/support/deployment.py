@@ -3,6 +3,7 @@
 import http.client
 import json
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -31,14 +32,33 @@ class Answer(NamedTuple):
         return json.loads(self.body)
 
 
+class UnixConnection(http.client.HTTPConnection):
+    """A connection to a Unix socket; its Host header is 127.0.0.1."""
+
+    def __init__(self, path: str, timeout: float) -> None:
+        super().__init__("127.0.0.1", timeout=timeout)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self._path)
+
+
 class Program(Service):
-    """A process type of the Procfile: web, relay or scheduler."""
+    """A process type of the Procfile: web, relay or scheduler. With GRANIAN_UDS the web process has no port."""
 
     def __init__(self, name: str, environment: Mapping[str, str]) -> None:
         self.name = name
         super().__init__()
         self.working_folder = ROOT
         self._variables = dict(environment)
+
+    @property
+    def address(self) -> str:
+        """host:port, or unix:/path."""
+        path = self._variables.get("GRANIAN_UDS")
+        return f"unix:{path}" if path else super().address
 
     def _environment(self) -> dict[str, str]:
         return super()._environment() | self._variables | {"PORT": str(self.port)}
@@ -136,7 +156,8 @@ def call(
     timeout: float = 30,
 ) -> Answer:
     """One HTTP request on a new connection; raises OSError or http.client.HTTPException."""
-    connection = http.client.HTTPConnection(address, timeout=timeout)
+    host, _, socket_path = address.partition("unix:")
+    connection = UnixConnection(socket_path, timeout) if socket_path else http.client.HTTPConnection(host, timeout=timeout)
     raw = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
     json_type = {} if body is None else {"Content-Type": "application/json"}
     try:

@@ -1,4 +1,4 @@
-"""nginx in front of a web process, configured by deploy/nginx.conf."""
+"""nginx in front of web processes, configured by deploy/nginx.conf."""
 
 import shutil
 from pathlib import Path
@@ -8,18 +8,25 @@ from tests.support.programs import Missing
 from tests.support.servers import Service
 
 CONFIGURATION = Path(__file__).parents[2] / "deploy/nginx.conf"
+SERVER = "server web:8000 max_fails=0;"
 
 
 class Nginx(Service):
-    """A proxy of one web process on another port of 127.0.0.1; its files lie in its folder."""
+    """A proxy on another port of 127.0.0.1; its files lie in its folder.
+
+    `upstreams` are addresses (host:port) or Unix sockets (unix:/path). With `tls` the web processes are told that
+    clients came by HTTPS, as if this nginx had a certificate.
+    """
 
     name = "nginx"
 
-    def __init__(self, upstream: str) -> None:
+    def __init__(self, *upstreams: str, tls: bool = False) -> None:
         if shutil.which("nginx") is None:
             raise Missing("nginx is not installed: apt-get install nginx-light")
         super().__init__()
-        text = CONFIGURATION.read_text().replace("web:8000", upstream).replace("8080", self.address)
+        servers = "".join(SERVER.replace("web:8000", upstream) for upstream in upstreams)
+        text = CONFIGURATION.read_text().replace(SERVER, servers).replace("8080", self.address)
+        text = text.replace("$scheme", "https") if tls else text
         self._configuration = self.folder / "nginx.conf"
         head = f"daemon off;\npid {self.folder}/pid;\nerror_log stderr;\n"
         self._configuration.write_text(head + text.replace("/tmp/", f"{self.folder}/"))  # noqa: S108

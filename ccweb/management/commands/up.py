@@ -47,7 +47,9 @@ class Command(BaseCommand):
         if os.environ.get("MAKELEVEL"):  # under make: a killed `make run` leaves no process
             end_with(os.getppid(), signal.SIGTERM)
         folder = settings.BASE_DIR / "var"
-        (folder / "log").mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, exist_ok=True)
+        folder.chmod(0o700)  # also one that an earlier release made: the database and a password are in it
+        (folder / "log").mkdir(exist_ok=True)
         try:
             with only_one(folder):
                 self._run(folder)
