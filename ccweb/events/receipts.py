@@ -1,7 +1,7 @@
 """Receipts of erasures outside the database: in the topic `erasures` and in files, to be replayed after a restore.
 
-One JSON object per receipt: {"token", "erased_at", "counts", "key_id", "deployment"}. The token is a keyed digest of the
-user_id, so a receipt names nobody; who is meant is found by computing the tokens of the users in the restored database.
+One JSON object per receipt: {"token", "erased_at", "counts", "key_id", "deployment"}. The token is a keyed digest of
+the user_id, so a receipt names nobody; who is meant is found by computing the tokens of the users in the database.
 """
 
 import json
