@@ -12,8 +12,9 @@ from django.utils import timezone
 
 from actions.models import ERASURES, RECEIPTS, OutboxMessage, UserAction
 from actions.outbox import queue_message
+from ccweb.api.restored import deployment
 from ccweb.events.erasure import erased_among, mark_erased
-from ccweb.events.receipts import Receipt
+from ccweb.events.receipts import Receipt, receipt_of
 from ccweb.staff import log_entries
 from segments import streaks
 from segments.models import RiskChange, SegmentChange, UserSegment
@@ -80,7 +81,7 @@ def _erase_rows(user_id: int) -> Counter[str]:
         receipt["messages_not_yet_delivered"] = _messages(user_id).exclude(topic=ERASURES).delete()[0]
         is_known = bool(erased_among([user_id]))
         if marked := mark_erased(user_id, receipt):
-            _announce(user_id, Receipt.of(marked), to_consumers=not is_known)
+            _announce(user_id, receipt_of(deployment(), marked), to_consumers=not is_known)
     return receipt
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from actions.kafka.topic_reader import NoSuchTopic, TopicReader
 from actions.models import RECEIPTS
 from ccweb.api.models import ErasedUser
-from ccweb.api.restored import How, RestoredDatabase, record, waived_at
+from ccweb.api.restored import How, RestoredDatabase, deployment, record, waived_at
 from ccweb.events.receipts import Receipt, parse_receipt
 
 logger = logging.getLogger(__name__)
@@ -24,7 +24,8 @@ def refuse_set_back(heartbeat: Callable[[], None]) -> None:
     100,000 receipts took 3.2 s on two busy cores, so 1,000 are not noticed when a standby takes over.
     """
     try:
-        missing = {receipt.token: receipt for receipt in receipts_in_kafka(heartbeat)}
+        ours = deployment()  # another one may use the same Kafka
+        missing = {receipt.token: receipt for receipt in receipts_in_kafka(heartbeat) if receipt.deployment == ours}
     except NoSuchTopic:  # until the first erasure, or created just now
         return
     for token in ErasedUser.objects.values_list("token", flat=True).iterator():

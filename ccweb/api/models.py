@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import ClassVar, Self
+from uuid import uuid4
 
 from django.core.exceptions import ValidationError
 from django.db import models
@@ -104,7 +105,7 @@ class ErasedUser(models.Model):
 class DatabaseRecord(models.Model):
     """Which database this was at a time, and what was decided about it; the newest row counts. See ccweb.api.restored.
 
-    `identity` is that of ccweb.db.identity.
+    `identity` is that of ccweb.db.identity. `deployment` is random and stays with the data: copies have the same.
     """
 
     class How(models.TextChoices):
@@ -115,6 +116,7 @@ class DatabaseRecord(models.Model):
         WAIVED = "waived", "Replay of erasures waived"
         SET_BACK = "set back", "Set back: it lacks erasures that Kafka has"
 
+    deployment = models.UUIDField(default=uuid4)
     identity = models.CharField(max_length=64)
     how = models.CharField(max_length=16, choices=How)
     note = models.TextField(default="")

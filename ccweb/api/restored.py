@@ -54,7 +54,15 @@ def adopt_new(apps: Apps = installed, **kwargs: object) -> None:
 
 def record(how: DatabaseRecord.How, note: str) -> None:
     """Record a decision about this database."""
-    DatabaseRecord.objects.create(identity=database_identity(), how=how, note=note)
+    newest = DatabaseRecord.objects.first()
+    same = {"deployment": newest.deployment} if newest else {}
+    DatabaseRecord.objects.create(identity=database_identity(), how=how, note=note, **same)
+
+
+def deployment() -> str:
+    """What tells the data of this deployment, and copies of it, from those of others; empty on SQLite."""
+    newest = DatabaseRecord.objects.first()
+    return newest.deployment.hex if newest else ""
 
 
 def waived_at() -> datetime | None:

@@ -1,34 +1,35 @@
 """Receipts of erasures outside the database: in the topic `erasures` and in files, to be replayed after a restore.
 
-One JSON object per receipt: {"token", "erased_at", "counts", "key_id"}. The token is a keyed digest of the user_id, so
-a receipt names nobody; who is meant is found by computing the tokens of the users in the restored database.
+One JSON object per receipt: {"token", "erased_at", "counts", "key_id", "deployment"}. The token is a keyed digest of
+the user_id, so a receipt names nobody; who is meant is found by computing the tokens of the users in the database.
 """
 
 import json
 from collections.abc import Iterable, Iterator
 from datetime import datetime
-from typing import Any, NamedTuple, Self
+from functools import partial
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from ccweb.api.instants import format_instant
 from ccweb.api.models import ErasedUser
+from ccweb.api.restored import deployment
 from ccweb.events.erasure import CHUNK, token_of
 
 NOBODY = 0  # no user has this id; its token tells one ERASURE_KEY from another
 
 
 class Receipt(NamedTuple):
-    """The receipt of one erasure; `token` has 32 hexadecimal digits, `key_id` names the ERASURE_KEY that made it."""
+    """The receipt of one erasure; `token` has 32 hexadecimal digits, `key_id` names the ERASURE_KEY that made it.
+
+    `deployment` is that of ccweb.api.restored.
+    """
 
     token: str
     erased_at: datetime
     counts: dict[str, int] | None
     key_id: str
-
-    @classmethod
-    def of(cls, row: ErasedUser) -> Self:
-        """The receipt that a row holds."""
-        return cls(row.token.hex, row.erased_at, row.counts, key_id())
+    deployment: str
 
     def as_json(self) -> str:
         """One line."""
@@ -46,12 +47,17 @@ def parse_receipt(text: str | bytes) -> Receipt:
     if type(fields) is not dict or fields.keys() != set(Receipt._fields):
         raise ValueError("it is not the receipt of an erasure")
     token, erased_at = UUID(fields["token"]).hex, datetime.fromisoformat(fields["erased_at"])
-    return Receipt(token, erased_at, fields["counts"], fields["key_id"])
+    return Receipt(token, erased_at, fields["counts"], fields["key_id"], fields["deployment"])
+
+
+def receipt_of(deployment: str, row: ErasedUser) -> Receipt:
+    """The receipt that a row holds."""
+    return Receipt(row.token.hex, row.erased_at, row.counts, key_id(), deployment)
 
 
 def stored_receipts() -> Iterator[Receipt]:
     """All receipts of this database, oldest first."""
-    return map(Receipt.of, ErasedUser.objects.order_by("erased_at", "token").iterator())
+    return map(partial(receipt_of, deployment()), ErasedUser.objects.order_by("erased_at", "token").iterator())
 
 
 def store_receipts(receipts: Iterable[Receipt]) -> None:

@@ -1,3 +1,5 @@
+from uuid import uuid4
+
 from django.db import migrations, models
 from django.utils import timezone
 
@@ -16,6 +18,7 @@ class Migration(migrations.Migration):
             name="DatabaseRecord",
             fields=[
                 ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("deployment", models.UUIDField(default=uuid4)),
                 ("identity", models.CharField(max_length=64)),
                 (
                     "how",

@@ -1,6 +1,7 @@
 """The relay compares the receipts of erasures in Kafka with those of the database each time it becomes the leader."""
 
 from datetime import timedelta
+from uuid import uuid4
 
 import pytest
 import redis
@@ -10,7 +11,7 @@ from django.utils import timezone
 from actions.models import OutboxMessage
 from actions.relay.relay import Relay
 from ccweb.api.models import DatabaseRecord, ErasedUser
-from ccweb.api.restored import RestoredDatabase
+from ccweb.api.restored import How, RestoredDatabase, record
 from ccweb.privacy import erase_user
 from tests.support.api_client import post
 from tests.support.kafka_topics import read_topic
@@ -43,11 +44,18 @@ def test_it_publishes_nothing_of_a_database_that_lacks_an_erasure(set_back: None
         Relay().run()
 
 
+def test_the_receipts_of_another_deployment_on_this_kafka_do_not_count(set_back: None) -> None:
+    DatabaseRecord.objects.update(deployment=uuid4())
+    relay = Relay()
+    relay.run(until_empty=True)
+    assert relay.delivered == 1
+
+
 @pytest.mark.parametrize(("minutes", "publishes"), [(-1, False), (1, True)])
 def test_a_waiver_holds_for_the_erasures_before_it(set_back: None, minutes: int, publishes: bool) -> None:
     at = timezone.now() + timedelta(minutes=minutes)
-    identity = DatabaseRecord.objects.latest("id").identity
-    DatabaseRecord.objects.create(identity=identity, how="waived", note="a test", recorded_at=at)
+    record(How.WAIVED, "a test")
+    DatabaseRecord.objects.filter(how="waived").update(recorded_at=at)
     relay = Relay()
     if publishes:
         relay.run(until_empty=True)
