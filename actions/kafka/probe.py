@@ -48,6 +48,7 @@ class Probe:
                 if self._complaints.all_brokers_down and number >= LEAST_ATTEMPTS:
                     break
             else:
+                self._client.poll(0)  # else what a broker that is down causes would pile up
                 self._complaints.clear()
                 if error and error.code() not in USABLE:
                     raise to_exception([error])
