@@ -14,11 +14,11 @@ from ccweb.admin.model_admins import ReadOnlyAdmin
 class UserActionAdmin(ReadOnlyAdmin):
     """Staff may add an action, which is published like any other. Actions are never edited or deleted here."""
 
-    list_display = ("id", "user_id", "action_type", "value", "action_timestamp", "received_at")
+    list_display = ("id", "user_id", "action_type", "value", "action_timestamp", "order_id", "received_at")
     sortable_by = ("id",)  # any other order would sort the whole table
     search_fields = ("user_id",)
     search_help_text = "A user_id"
-    fields = ("user_id", "action_type", "value", "action_timestamp", "event_id")
+    fields = ("user_id", "action_type", "value", "action_timestamp", "order_id", "event_id")
 
     def has_add_permission(self, request: HttpRequest, *args: Any) -> bool:
         return request.user.has_perm("actions.add_useraction")

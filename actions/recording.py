@@ -18,7 +18,7 @@ from ccweb.events.idempotency import Event, Verdict, record_once
 from ccweb.events.insert import PostgreSQLInsert, sqlite_insert
 from ccweb.request.request_id import request_id
 
-COLUMNS = ("event_id", "user_id", "action_type", "value", "action_timestamp")
+COLUMNS = ("event_id", "user_id", "action_type", "value", "action_timestamp", "order_id")
 COMMON = ("received_at",)
 ZERO = Decimal("0.00")
 logger = logging.getLogger(__name__)
@@ -63,6 +63,7 @@ def _defaults(now: datetime, origins: Iterable[str]) -> Iterator[Event]:
         yield {
             "value": ZERO,
             "action_timestamp": now,
+            "order_id": None,
             "received_at": now,
             "origin": origin,
         }
@@ -80,7 +81,15 @@ def _insert(actions: Sequence[Event], *, fresh: bool) -> Steps[dict[str, int]]:
 
 @cache
 def _statement() -> PostgreSQLInsert:
-    return PostgreSQLInsert(UserAction, COLUMNS, common=COMMON, extra="payload headers", then=QUEUE, also=f", {WAKE}")
+    return PostgreSQLInsert(
+        UserAction,
+        COLUMNS,
+        nullable=("order_id",),
+        common=COMMON,
+        extra="payload headers",
+        then=QUEUE,
+        also=f", {WAKE}",
+    )
 
 
 def _insert_postgresql(actions: Sequence[Event], fresh: bool) -> Steps[dict[str, int]]:

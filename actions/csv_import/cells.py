@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from functools import lru_cache
 
-from actions.models import ACTION_TYPE
-from ccweb.api.fields import DECIMAL_TEXT, UUID_TEXT
+from actions.models import ACTION_TYPE, ORDER_ID_LENGTH
+from ccweb.api.fields import DECIMAL_TEXT, UUID_TEXT, is_printable
 from ccweb.api.user_ids import MAX_USER_ID
 
 ACTION_TYPE_TEXT = re.compile(ACTION_TYPE)
@@ -61,6 +61,13 @@ def instant_of(text: str) -> str:
     except (ValueError, OverflowError):
         raise BadLine(f"time {quoted(text)} is not an ISO 8601 date or time") from None
     return instant.isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def order_id_of(text: str) -> str:
+    """1 to 64 characters, none of them invisible; an empty cell is no order."""
+    if text and not is_printable(text, ORDER_ID_LENGTH):
+        raise BadLine(f"order_id {quoted(text)} is not 1 to {ORDER_ID_LENGTH} visible characters")
+    return text
 
 
 def event_id_of(text: str) -> str:

@@ -23,7 +23,8 @@ class PostgreSQLInsert:
 
     Its parameters are the events column by column, then `parameters`. `common` are columns in which all events have
     the same value. `extra` names further text columns of the input; `then` are further common table expressions that
-    read them from {new}; `also` is a scalar subquery that runs once when an event was stored.
+    read them from {new}; `also` is a scalar subquery that runs once when an event was stored. `nullable` are columns of
+    text that is never empty: arrays hold no null, so it is sent as empty text.
     """
 
     def __init__(
@@ -31,12 +32,13 @@ class PostgreSQLInsert:
         model: type[models.Model],
         columns: Sequence[str],
         *,
+        nullable: Sequence[str] = (),
         common: Sequence[str] = (),
         extra: str = "",
         then: str = "",
         also: str = "",
     ) -> None:
-        self._columns, self._common, self._extra = columns, common, extra.split()
+        self._columns, self._nullable, self._common, self._extra = columns, nullable, common, extra.split()
         self._then, self._also, self._table = then, also, model._meta.db_table
         types = ["uuid"] + [ARRAY_TYPES[model._meta.get_field(c).get_internal_type()] for c in columns]
         self._types = [f"{name}[]" for name in [*types, *("text" for _ in self._extra)]]
@@ -57,6 +59,8 @@ class PostgreSQLInsert:
         """
         tokens = [token_of(event["user_id"]) for event in events]
         columns = [[event[column] for event in events] for column in self._columns]
+        for column in self._nullable:
+            columns[self._columns.index(column)] = [event[column] or "" for event in events]
         sent = [tokens, *columns, *extra, *(events[0][column] for column in self._common), *parameters]
         rows = yield Query(self._statements[fresh], sent)
         return {row[0]: row[1] for row in rows}  # there may be a third column, `also`
@@ -65,7 +69,8 @@ class PostgreSQLInsert:
         arrays = ", ".join(f"%s::{name}" for name in self._types)
         names = ", ".join(["token", *self._columns, *self._extra, "n"])
         listed = ", ".join([*self._columns, *self._common])
-        values = ", ".join([*self._columns, *("%s" for _ in self._common)])
+        read = [f"NULLIF({column}, '')" if column in self._nullable else column for column in self._columns]
+        values = ", ".join([*read, *("%s" for _ in self._common)])
         conflict = "" if fresh else "ON CONFLICT (event_id) DO NOTHING "
         # The plan for any number of events expects few of them and would compare each with each in a join, and IN is
         # planned as a join. What is tested for TRUE is not: the event_ids are hashed.

@@ -25,8 +25,8 @@ class Command(BaseCommand):
 
     help = (
         "Import a CSV file of actions. A header line is required. The default columns are user_id, action_timestamp, "
-        "value, action_type and event_id. Without event_id it is derived from the content of the line, so that the "
-        "same file always gets the same ids. A rerun adds only what is missing. Nothing is published to Kafka "
+        "value, action_type, order_id and event_id. Without event_id it is derived from the content of the line, so "
+        "that the same file always gets the same ids. A rerun adds only what is missing. Nothing is published to Kafka "
         "without --publish. The exit code is 0 unless the file cannot be read or none of its lines is valid."
     )
 
@@ -40,6 +40,7 @@ class Command(BaseCommand):
         parser.add_argument(
             "--action-type", default="", metavar="NAME", help="the type of all lines, instead of a column"
         )
+        parser.add_argument("--order-column", default="", metavar="C", help="default: order_id, if there is one")
         parser.add_argument("--publish", action="store_true", help="also publish the new actions to Kafka")
 
     def handle(self, *, file: Path, **options: Any) -> None:
@@ -48,6 +49,7 @@ class Command(BaseCommand):
             time=options["time_column"],
             value=options["value_column"],
             action_type=self._action_type(options["action_type"]),
+            order=options["order_column"],
         )
         tally = self._import(file, columns, options["publish"])
         self.stdout.write(f"import_actions: {tally}")
