@@ -1,18 +1,16 @@
 """The user page: segment and scores, outlook, recommendation, timeline."""
 
 from collections.abc import Iterator
-from datetime import datetime, timedelta
-from decimal import Decimal
+from datetime import timedelta
 from typing import Any
-
-from django.utils import timezone
 
 from actions.models import UserAction
 from ccweb.staff.charts import ruler
-from segments.forecasts.outlook import foreseen_scoring, outlook_of
+from segments.forecasts.outlook import foreseen_scoring, leaving, outlook_of
 from segments.models import RfmPolicy, RiskChange, SegmentChange, UserSegment
 from segments.recommendations.recommend import recommend
-from segments.rules.scoring import WINDOW, Scoring
+from segments.rfm import clock
+from segments.rules.scoring import Scoring
 from visits.models import SiteVisit
 
 EVENTS = 50
@@ -21,12 +19,13 @@ SOON = timedelta(days=7)
 
 def user_context(user_id: int) -> dict[str, Any]:
     """The context of the user page; also for a user without a segment or without any events."""
-    now = timezone.now()
+    now = clock.present()
     segment = UserSegment.objects.with_as_of().filter(pk=user_id).first()
     return {
         "segment": segment,
         "gauges": list(gauges(segment, foreseen_scoring(RfmPolicy.objects.active()))) if segment else [],
-        "leaving": _leaving(user_id, now),
+        "leaving": leaving(user_id=user_id, now=now, until=now + SOON),
+        "window_days": RfmPolicy.objects.active().window_days,
         "outlook": outlook_of(user_id=user_id, now=now),
         "recommendation": recommend(user_id),
         "timeline": timeline(user_id),
@@ -35,7 +34,7 @@ def user_context(user_id: int) -> dict[str, Any]:
 
 def gauges(segment: UserSegment, scoring: Scoring) -> Iterator[dict[str, Any]]:
     """Each dimension's value, score and cut points, with a text for each cut point and whether it is reached."""
-    if segment.last_action_at is None:
+    if not segment.frequency:
         return
     dimensions = [
         ("Recency", segment.recency_days, segment.recency_score, scoring.cuts.recency, "at most {} days ago"),
@@ -49,14 +48,6 @@ def gauges(segment: UserSegment, scoring: Scoring) -> Iterator[dict[str, Any]]:
         ]
         scale = ruler(float(figure or 0), [float(cut) for cut in cuts if cut is not None])
         yield {"name": name, "figure": figure, "score": score, "points": points, **scale}
-
-
-def _leaving(user_id: int, now: datetime) -> dict[str, Any]:
-    """Count and value of the actions that leave the 30-day window within SOON."""
-    edge = now - WINDOW
-    rows = UserAction.objects.filter(user_id=user_id, action_timestamp__gte=edge, action_timestamp__lt=edge + SOON)
-    values = list(rows.values_list("value", flat=True))
-    return {"actions": len(values), "value": sum(values, Decimal("0.00"))}
 
 
 def timeline(user_id: int) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""The scheduler of RFM runs: daily at 02:00 UTC, once shortly after the start, and when staff request one.
+"""The scheduler of RFM runs: daily at 02:00 in the shop, once shortly after the start, and when staff request one.
 
 One process is the leader; the others wait and take over within seconds of its end. The leader's loop only renews the
 lead and starts work: a thread of APScheduler makes the daily run, one more thread all other runs.
@@ -13,13 +13,14 @@ from time import monotonic
 import psycopg
 from apscheduler.executors.pool import ThreadPoolExecutor as JobExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
+from django.conf import settings
 from django.db import DatabaseError, close_old_connections
 from django_apscheduler.jobstores import DjangoJobStore
 
+from ccweb.api.shop_clock import BATCH_TIME
 from ccweb.db.leader_election import PING_INTERVAL_SECONDS, Lead
 from segments.models import RfmRun
 from segments.schedule.jobs import (
-    DAILY_HOUR,
     daily_is_missing,
     prune_executions,
     run_daily,
@@ -104,10 +105,10 @@ def _registered_jobs() -> BackgroundScheduler:
             "max_instances": 1,
             "misfire_grace_time": int(MISFIRE_GRACE_TIME.total_seconds()),
         },
-        timezone="UTC",
+        timezone=settings.SHOP_TIME_ZONE,
     )
-    jobs.add_job(run_daily, "cron", hour=DAILY_HOUR, id=DAILY_JOB, replace_existing=True)
-    jobs.add_job(prune_executions, "cron", hour=DAILY_HOUR + 1, id=PRUNING_JOB, replace_existing=True)
+    jobs.add_job(run_daily, "cron", hour=BATCH_TIME.hour, id=DAILY_JOB, replace_existing=True)
+    jobs.add_job(prune_executions, "cron", hour=BATCH_TIME.hour + 1, id=PRUNING_JOB, replace_existing=True)
     jobs.start()
     return jobs
 

@@ -5,26 +5,23 @@ from argparse import ArgumentTypeError
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.utils import timezone
 
 from ccweb.admin.csv_export import csv_lines
-from segments.forecasts.exits import Exit, Forecast, UnknownGroup
-from segments.forecasts.outlook import BATCHES
+from segments.forecasts.exits import MOST_BATCHES, Exit, Forecast, UnknownGroup
+from segments.rfm import clock
 
 
 def number_of_days(text: str) -> int:
-    """A whole number of days, up to the day at which all actions of now have left the window."""
-    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= BATCHES):
-        raise ArgumentTypeError(f"expected a whole number from 1 to {BATCHES}; later no user is left in the group")
+    """A whole number of days from 1 to MOST_BATCHES."""
+    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= MOST_BATCHES):
+        raise ArgumentTypeError(f"expected a whole number from 1 to {MOST_BATCHES}")
     return int(text)
 
 
 class Command(BaseCommand):
     """The rows go to stdout, the summary line to stderr."""
 
-    help = (
-        "Print the users who leave a group within some days without further actions: user, group, UTC date, next group."
-    )
+    help = "Print the users who leave a group within some days without further actions: user, group, date, next group."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--days", type=number_of_days, default=7, metavar="N", help="default: %(default)s")
@@ -33,7 +30,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
-            forecast = Forecast(group=options["group"], days=options["days"], now=timezone.now())
+            forecast = Forecast(group=options["group"], days=options["days"], now=clock.present())
         except UnknownGroup as unknown:
             raise CommandError(str(unknown)) from None
         rows = forecast.exits()

@@ -99,12 +99,9 @@ def test_a_lapsed_user_is_reset_and_keeps_the_risk_profile() -> None:
     assert (found["users"], found["active"], found["changed"], found["lapsed"]) == (1, 0, 1, 1)
     body = get("user-segments/1").json()
     assert (body["rfm_group"], body["risk_profile"]) == ("Low", "High-Risk")
-    assert (body["frequency"], body["monetary"], body["last_action_at"], body["recency_days"]) == (
-        0,
-        "0.00",
-        None,
-        None,
-    )
+    assert (body["frequency"], body["monetary"], body["recency_days"]) == (0, "0.00", None)
+    assert (body["lifetime_actions"], body["lifetime_value"]) == (10, "100.00")
+    assert body["first_action_at"] == body["last_action_at"] == "2026-02-28T02:00:00.000000Z"
     assert report(as_of=AS_OF + 31 * DAY)["lapsed"] == 0
 
 

@@ -1,0 +1,64 @@
+"""One user's actions, however many, as few parts: those between two neighbouring edges of the coming windows.
+
+One grouped query reads them, so that an outlook needs no list of actions.
+"""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+from django.db import connection
+
+from segments.rfm.counted import Counted, adapted, both
+from segments.rules.counting import Counting
+
+MICROSECOND = timedelta(microseconds=1)
+EARLIEST = datetime.min.replace(tzinfo=UTC)
+# An index range for each part.
+PARTS = """
+WITH parts (begins, ends) AS (VALUES {edges})
+SELECT begins, {last}, {actions}, {total} FROM parts JOIN user_actions
+    ON user_id = %(user_id)s AND action_timestamp >= begins AND action_timestamp < ends
+WHERE {where} GROUP BY begins"""
+
+
+class Part(NamedTuple):
+    """Actions from an instant (UTC) on: their last activity, their number and value."""
+
+    begin: datetime
+    last: datetime | None
+    frequency: int
+    total: Decimal
+
+
+def window_parts(
+    user_id: int, counting: Counting, instants: Sequence[datetime], *, whole_history: bool = False
+) -> list[Part]:
+    """The parts of a user's actions, of which the windows as of all these instants (UTC) consist.
+
+    With `whole_history` also of what lies before all windows.
+    """
+    edges = {as_of + MICROSECOND for as_of in instants} | {as_of - counting.window for as_of in instants}
+    ordered = sorted(edges | ({EARLIEST} if whole_history else set()))
+    counted = Counted(counting)
+    values: dict[str, Any] = {f"edge{n}": adapted(edge) for n, edge in enumerate(ordered)}
+    text = PARTS.format(
+        edges=", ".join(f"(%(edge{n})s, %(edge{n + 1})s)" for n, _ in enumerate(pairwise(ordered))),
+        last=counted.last(),
+        actions=counted.actions(),
+        total=counted.total(),
+        where=both(counted.where),
+    )
+    with connection.cursor() as cursor:
+        cursor.execute(text, values | {"user_id": user_id} | counted.parameters)
+        return [
+            Part(_instant(begin), _instant(last), count, Decimal(total).scaleb(-2))
+            for begin, last, count, total in cursor.fetchall()
+        ]
+
+
+def _instant(value: Any) -> Any:
+    """SQLite has no type of instants."""
+    return datetime.fromisoformat(value).replace(tzinfo=UTC) if isinstance(value, str) else value
