@@ -6,7 +6,7 @@ from typing import Any
 
 from actions.models import UserAction
 from ccweb.staff.charts import ruler
-from segments.forecasts.outlook import foreseen_scoring, leaving, outlook_of
+from segments.forecasts.outlook import foreseen_scoring, outlook_and_leaving
 from segments.models import RfmPolicy, RiskChange, SegmentChange, UserSegment
 from segments.recommendations.recommend import recommend
 from segments.rfm import clock
@@ -20,13 +20,14 @@ SOON = timedelta(days=7)
 def user_context(user_id: int) -> dict[str, Any]:
     """The context of the user page; also for a user without a segment or without any events."""
     now = clock.present()
+    outlook, leaving = outlook_and_leaving(user_id=user_id, now=now, until=now + SOON)
     segment = UserSegment.objects.with_as_of().filter(pk=user_id).first()
     return {
         "segment": segment,
         "gauges": list(gauges(segment, foreseen_scoring(RfmPolicy.objects.active()))) if segment else [],
-        "leaving": leaving(user_id=user_id, now=now, until=now + SOON),
+        "leaving": leaving,
         "window_days": RfmPolicy.objects.active().window_days,
-        "outlook": outlook_of(user_id=user_id, now=now),
+        "outlook": outlook,
         "recommendation": recommend(user_id),
         "timeline": timeline(user_id),
     }

@@ -97,21 +97,20 @@ class ActionWindow:
 
 def outlook_of(*, user_id: int, now: datetime) -> Outlook:
     """The outlook of a user at `now` (UTC), see foresee. A user without actions counts as lapsed."""
+    return outlook_and_leaving(user_id=user_id, now=now, until=now)[0]
+
+
+def outlook_and_leaving(*, user_id: int, now: datetime, until: datetime) -> tuple[Outlook, Effort]:
+    """The outlook at `now` (UTC), and the counted actions that leave the window until a later instant; one query."""
     policy = RfmPolicy.objects.active()
-    scoring = foreseen_scoring(policy)
-    instants = [now, now + STAY_PERIOD, *_batches(scoring, now)]
+    scoring, window = foreseen_scoring(policy), policy.counting.window
+    instants = [now, until, now + STAY_PERIOD, *_batches(scoring, now)]
     parts = window_parts(user_id, scoring.counting, instants, whole_history=scoring.asks_history)
     outlook = foresee(parts, scoring=scoring, now=now)
-    return outlook if policy.kind == RfmPolicy.Kind.FIXED else outlook._replace(cut_points="frozen")
-
-
-def leaving(*, user_id: int, now: datetime, until: datetime) -> Effort:
-    """The number and value of the counted actions that leave the window between two instants (UTC)."""
-    counting = RfmPolicy.objects.active().counting
-    window = counting.window
-    parts = window_parts(user_id, counting, [now, until])
+    if policy.kind != RfmPolicy.Kind.FIXED:
+        outlook = outlook._replace(cut_points="frozen")
     left = [part for part in parts if now - window <= part.begin < until - window]
-    return Effort(sum(part.frequency for part in left), sum((part.total for part in left), ZERO))
+    return outlook, Effort(sum(part.frequency for part in left), sum((part.total for part in left), ZERO))
 
 
 def foreseen_scoring(policy: RfmPolicy) -> Scoring:
