@@ -4,9 +4,11 @@ import re
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import lru_cache
+from zoneinfo import ZoneInfo
 
 from actions.models import ACTION_TYPE, ORDER_ID_LENGTH
 from ccweb.api.fields import DECIMAL_TEXT, UUID_TEXT, is_printable
+from ccweb.api.shop_clock import shop_zone
 from ccweb.api.user_ids import MAX_USER_ID
 
 ACTION_TYPE_TEXT = re.compile(ACTION_TYPE)
@@ -50,14 +52,18 @@ def action_type_of(text: str) -> str:
     return text
 
 
-@lru_cache(maxsize=10_000)  # bare dates repeat
 def instant_of(text: str) -> str:
-    """UTC as 2026-01-31T12:00:00.000000Z; a bare date is midnight UTC, a time without a zone is UTC."""
+    """UTC as 2026-01-31T12:00:00.000000Z; a time without a zone is the shop's, a bare date its midnight."""
+    return _instant_of(text, shop_zone())
+
+
+@lru_cache(maxsize=10_000)  # bare dates repeat
+def _instant_of(text: str, zone: ZoneInfo) -> str:
     try:
         if not TIME_TEXT.fullmatch(text):
             raise ValueError
         instant = datetime.fromisoformat(text)
-        instant = instant.astimezone(UTC) if instant.tzinfo else instant.replace(tzinfo=UTC)
+        instant = (instant if instant.tzinfo else instant.replace(tzinfo=zone)).astimezone(UTC)
     except (ValueError, OverflowError):
         raise BadLine(f"time {quoted(text)} is not an ISO 8601 date or time") from None
     return instant.isoformat(timespec="microseconds").replace("+00:00", "Z")

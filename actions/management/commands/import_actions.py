@@ -34,7 +34,7 @@ class Command(BaseCommand):
         parser.add_argument("file", type=Path, help="UTF-8, comma-separated, with a header line")
         parser.add_argument("--user-column", default="user_id", metavar="C")
         parser.add_argument(
-            "--time-column", default="action_timestamp", metavar="C", help="times without a zone are UTC"
+            "--time-column", default="action_timestamp", metavar="C", help="times without a zone are of SHOP_TIME_ZONE"
         )
         parser.add_argument("--value-column", default="", metavar="C", help="default: value, or 0 in a file without it")
         parser.add_argument(

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from subprocess import PIPE
-from typing import TextIO
+from typing import Any, TextIO
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -300,3 +300,10 @@ def test_an_order_that_no_one_can_read_is_a_bad_line(write: Write) -> None:
     _, err = load(write(HEADER.strip() + f",order_id\n7,2026-11-01,5,BUY,{'x' * 65}\n7,2026-11-01,6,BUY,ok\n"))
     assert "line 2: order_id" in err
     assert orders() == ["ok"]
+
+
+def test_times_without_a_zone_are_those_of_the_shop(write: Write, settings: Any) -> None:
+    settings.SHOP_TIME_ZONE = "Europe/Berlin"
+    load(write(HEADER + "7,2026-07-01,5.00,BUY\n7,2026-01-01 10:00,5.00,BUY\n7,2026-01-01T10:00Z,5.00,BUY\n"))
+    found = UserAction.objects.order_by("id").values_list("action_timestamp", flat=True)
+    assert [f"{at:%Y-%m-%dT%H:%M}" for at in found] == ["2026-06-30T22:00", "2026-01-01T09:00", "2026-01-01T10:00"]
