@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from django.db import connection
 
-from segments.rfm.counted import Counted, adapted, is_postgresql
+from segments.rfm.counted import Counted, adapted, both, filtered, is_postgresql
 from segments.rules.counting import Counting
 
 MICROSECOND = timedelta(microseconds=1)
@@ -23,9 +23,12 @@ IN_PART = "user_id = %(user_id)s AND action_timestamp >= begins AND action_times
 LATERAL = f"""part.* FROM parts CROSS JOIN LATERAL (
     SELECT {{last}}, {{actions}} AS actions, {{total}} AS total FROM user_actions WHERE {IN_PART} AND {{where}}
 ) AS part WHERE actions > 0 OR total <> 0"""
-JOINED = (
-    f"""{{last}}, {{actions}}, {{total}} FROM parts JOIN user_actions ON {IN_PART} WHERE {{where}} GROUP BY begins"""
-)
+JOINED = f"""{{last}}, {{actions}}, {{total}} FROM parts JOIN {{source}} ON {IN_PART} WHERE {{where}} GROUP BY begins"""
+# An order is in every window that holds its last line: as one action, it is counted there.
+LINES = """(
+    SELECT *, ROW_NUMBER() OVER (PARTITION BY order_id, {activity} ORDER BY action_timestamp DESC, id DESC) AS line
+    FROM user_actions WHERE user_id = %(user_id)s AND action_timestamp >= %(edge0)s) AS lines"""
+IS_LAST_LINE = "(order_id IS NULL OR line = 1)"
 
 
 class Part(NamedTuple):
@@ -46,10 +49,14 @@ def window_parts(
     """
     instants_of_edges = {as_of + MICROSECOND for as_of in instants} | {as_of - counting.window for as_of in instants}
     ordered = sorted(instants_of_edges | ({EARLIEST} if whole_history else set()))
-    counted = Counted(counting)
+    counted, source = Counted(counting), "user_actions"
+    actions, form = counted.actions(), LATERAL if is_postgresql() else JOINED
+    if counting.orders:
+        source, form = LINES.format(activity=counted.activity), JOINED
+        actions = filtered("COUNT(*)", both(counted.activity, IS_LAST_LINE))
     values: dict[str, Any] = {f"edge{n}": adapted(edge) for n, edge in enumerate(ordered)}
-    figures = (LATERAL if is_postgresql() else JOINED).format(
-        last=counted.last(), actions=counted.actions(), total=counted.total(), where=counted.where
+    figures = form.format(
+        last=counted.last(), actions=actions, total=counted.total(), where=counted.where, source=source
     )
     edges = ", ".join(f"(%(edge{n})s, %(edge{n + 1})s)" for n, _ in enumerate(pairwise(ordered)))
     text = PARTS.format(edges=edges, figures=figures)
