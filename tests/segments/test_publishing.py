@@ -57,6 +57,10 @@ def publish(kind: str, *arguments: str) -> tuple[str, str]:
     return out.getvalue().strip(), err.getvalue().strip()
 
 
+def revision(kind: str) -> int:
+    return int({"rfm": RfmPolicy, "recommendation": RecommendationPolicy}[kind].objects.active().revision)
+
+
 def refusal(kind: str, *arguments: str) -> list[str]:
     with pytest.raises(CommandError) as refused:
         publish(kind, *arguments)
@@ -93,14 +97,14 @@ def test_revision_1_is_shown_with_all_its_fields() -> None:
 def test_what_is_shown_can_be_published(kind: str, file: Any) -> None:
     before = show(kind)
     out, _ = publish(kind, file(before), "--note", "again")
-    assert out == f"publish_policy: {kind} policy 2 in force"
+    assert out == f"publish_policy: {kind} policy {revision(kind)} in force"
     assert show(kind) == before | {"note": "again"}
     assert show(kind, "1") == before
 
 
 def test_a_policy_comes_from_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdin", io.StringIO(json.dumps(show("rfm") | {"window_days": 365})))
-    assert publish("rfm", "-")[0] == "publish_policy: rfm policy 2 in force"
+    assert publish("rfm", "-")[0] == f"publish_policy: rfm policy {revision('rfm')} in force"
     assert RfmPolicy.objects.active().window_days == 365
 
 
@@ -157,15 +161,17 @@ def test_groups_that_recommendation_rules_name_cannot_be_dropped(file: Any) -> N
     assert len(faults) == 3
     assert "Rule 1: the group must be null (any) or one of Gold, Rest, not 'Whale'." in faults[0]
     assert publish("rfm", file(content), "--with", file({"rules": OFFERS}, "offers.json"))[0] == (
-        "publish_policy: rfm policy 2 and recommendation policy 2 in force; a run is requested, until it is done users "
-        "are in their old groups"
+        f"publish_policy: rfm policy {revision('rfm')} and recommendation policy {revision('recommendation')} in force; "
+        "a run is requested, until it is done users are in their old groups"
     )
     assert RfmRun.objects.requested().count() == 1
 
 
 def test_the_other_kind_can_be_the_first_of_the_two(file: Any) -> None:
     both = file({"rules": OFFERS}), "--with", file({"kind": "quantile", "rules": TWO}, "rfm.json")
-    assert "recommendation policy 2 and rfm policy 2 in force" in publish("recommendation", *both)[0]
+    assert "in force; a run is requested" in publish("recommendation", *both)[0]
+    assert RfmPolicy.objects.active().scoring_groups() == ["Gold", "Rest"]
+    assert RecommendationPolicy.objects.active().rules == OFFERS
 
 
 def test_two_policies_of_which_one_is_wrong_change_nothing(file: Any) -> None:

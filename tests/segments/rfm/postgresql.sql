@@ -32,7 +32,7 @@ WITH activity AS (
         (old.first_action_at > %(as_of)s AND activity.user_id IS NULL AND old.risk_profile = 'Unknown') AS removed, old.rfm_group AS old_rfm_group, old.recency_score AS old_recency_score, old.frequency_score AS old_frequency_score, old.monetary_score AS old_monetary_score, old.frequency AS old_frequency, old.monetary AS old_monetary, old.lifetime_actions AS old_lifetime_actions, old.lifetime_value AS old_lifetime_value, old.first_action_at AS old_first_action_at, old.last_action_at AS old_last_action_at
     FROM activity FULL JOIN (SELECT * FROM user_segments WHERE user_id < 1000) old ON old.user_id = activity.user_id
 ), scored AS (
-    SELECT *, total * 0.01 AS monetary, CASE WHEN frequency = 0 THEN 1 WHEN last_action_at > %(recency3)s THEN 5 WHEN last_action_at > %(recency2)s THEN 4 WHEN last_action_at > %(recency1)s THEN 3 WHEN last_action_at > %(recency0)s THEN 2 ELSE 1 END AS recency_score, CASE WHEN frequency = 0 THEN 1 WHEN frequency >= %(frequency3)s THEN 5 WHEN frequency >= %(frequency2)s THEN 4 WHEN frequency >= %(frequency1)s THEN 3 WHEN frequency >= %(frequency0)s THEN 2 ELSE 1 END AS frequency_score,
+    SELECT *, total * 0.01 AS monetary, CASE WHEN frequency = 0 THEN 1 WHEN last_action_at > %(recency3)s THEN 5 WHEN last_action_at > %(recency2)s THEN 4 WHEN last_action_at > %(recency1)s THEN 3 WHEN last_action_at > %(recency0)s THEN 2 ELSE 1 END AS recency_score, CASE WHEN frequency >= %(frequency3)s THEN 5 WHEN frequency >= %(frequency2)s THEN 4 WHEN frequency >= %(frequency1)s THEN 3 WHEN frequency >= %(frequency0)s THEN 2 ELSE 1 END AS frequency_score,
         CASE WHEN frequency = 0 THEN 1 WHEN total >= %(monetary3)s THEN 5 WHEN total >= %(monetary2)s THEN 4 WHEN total >= %(monetary1)s THEN 3 WHEN total >= %(monetary0)s THEN 2 ELSE 1 END AS monetary_score
     FROM users
 ), classified AS (
@@ -53,7 +53,7 @@ WITH activity AS (
         (old.first_action_at > %(as_of)s AND activity.user_id IS NULL AND old.risk_profile = 'Unknown') AS removed, old.rfm_group AS old_rfm_group, old.recency_score AS old_recency_score, old.frequency_score AS old_frequency_score, old.monetary_score AS old_monetary_score, old.frequency AS old_frequency, old.monetary AS old_monetary, old.lifetime_actions AS old_lifetime_actions, old.lifetime_value AS old_lifetime_value, old.first_action_at AS old_first_action_at, old.last_action_at AS old_last_action_at
     FROM activity FULL JOIN (SELECT * FROM user_segments WHERE user_id >= 1000) old ON old.user_id = activity.user_id
 ), scored AS (
-    SELECT *, total * 0.01 AS monetary, CASE WHEN frequency = 0 THEN 1 WHEN last_action_at > %(recency3)s THEN 5 WHEN last_action_at > %(recency2)s THEN 4 WHEN last_action_at > %(recency1)s THEN 3 WHEN last_action_at > %(recency0)s THEN 2 ELSE 1 END AS recency_score, CASE WHEN frequency = 0 THEN 1 WHEN frequency >= %(frequency3)s THEN 5 WHEN frequency >= %(frequency2)s THEN 4 WHEN frequency >= %(frequency1)s THEN 3 WHEN frequency >= %(frequency0)s THEN 2 ELSE 1 END AS frequency_score,
+    SELECT *, total * 0.01 AS monetary, CASE WHEN frequency = 0 THEN 1 WHEN last_action_at > %(recency3)s THEN 5 WHEN last_action_at > %(recency2)s THEN 4 WHEN last_action_at > %(recency1)s THEN 3 WHEN last_action_at > %(recency0)s THEN 2 ELSE 1 END AS recency_score, CASE WHEN frequency >= %(frequency3)s THEN 5 WHEN frequency >= %(frequency2)s THEN 4 WHEN frequency >= %(frequency1)s THEN 3 WHEN frequency >= %(frequency0)s THEN 2 ELSE 1 END AS frequency_score,
         CASE WHEN frequency = 0 THEN 1 WHEN total >= %(monetary3)s THEN 5 WHEN total >= %(monetary2)s THEN 4 WHEN total >= %(monetary1)s THEN 3 WHEN total >= %(monetary0)s THEN 2 ELSE 1 END AS monetary_score
     FROM users
 ), classified AS (
@@ -77,14 +77,14 @@ WITH activity AS (
 ), users AS (
     SELECT CAST(COALESCE(activity.user_id, old.user_id) AS bigint) AS user_id,
         COALESCE(activity.frequency, 0) AS frequency, COALESCE(activity.total, 0) AS total, COALESCE(old.lifetime_actions - old.frequency, 0) + COALESCE(activity.actions, 0)
-            AS lifetime_actions, COALESCE(old.lifetime_value - old.monetary, 0) + COALESCE(activity.all_total, 0) * 0.01 AS lifetime_value,
+            AS lifetime_actions, CASE WHEN activity.all_total * 0.01 = old.monetary THEN old.lifetime_value ELSE COALESCE(old.lifetime_value - old.monetary, 0) + COALESCE(activity.all_total, 0) * 0.01 END AS lifetime_value,
         CASE WHEN activity.first_action_at < old.first_action_at OR old.first_action_at IS NULL
             THEN activity.first_action_at ELSE old.first_action_at END AS first_action_at,
         COALESCE(activity.last_action_at, old.last_action_at) AS last_action_at,
         FALSE AS removed, old.rfm_group AS old_rfm_group, old.recency_score AS old_recency_score, old.frequency_score AS old_frequency_score, old.monetary_score AS old_monetary_score, old.frequency AS old_frequency, old.monetary AS old_monetary, old.lifetime_actions AS old_lifetime_actions, old.lifetime_value AS old_lifetime_value, old.first_action_at AS old_first_action_at, old.last_action_at AS old_last_action_at
     FROM activity FULL JOIN (SELECT * FROM user_segments WHERE user_id < 1000) old ON old.user_id = activity.user_id
 ), scored AS (
-    SELECT *, total * 0.01 AS monetary, CASE WHEN frequency = 0 THEN 1 WHEN last_action_at > %(recency3)s THEN 5 WHEN last_action_at > %(recency2)s THEN 4 WHEN last_action_at > %(recency1)s THEN 3 WHEN last_action_at > %(recency0)s THEN 2 ELSE 1 END AS recency_score, CASE WHEN frequency = 0 THEN 1 WHEN frequency >= %(frequency3)s THEN 5 WHEN frequency >= %(frequency2)s THEN 4 WHEN frequency >= %(frequency1)s THEN 3 WHEN frequency >= %(frequency0)s THEN 2 ELSE 1 END AS frequency_score,
+    SELECT *, total * 0.01 AS monetary, CASE WHEN frequency = 0 THEN 1 WHEN last_action_at > %(recency3)s THEN 5 WHEN last_action_at > %(recency2)s THEN 4 WHEN last_action_at > %(recency1)s THEN 3 WHEN last_action_at > %(recency0)s THEN 2 ELSE 1 END AS recency_score, CASE WHEN frequency >= %(frequency3)s THEN 5 WHEN frequency >= %(frequency2)s THEN 4 WHEN frequency >= %(frequency1)s THEN 3 WHEN frequency >= %(frequency0)s THEN 2 ELSE 1 END AS frequency_score,
         CASE WHEN frequency = 0 THEN 1 WHEN total >= %(monetary3)s THEN 5 WHEN total >= %(monetary2)s THEN 4 WHEN total >= %(monetary1)s THEN 3 WHEN total >= %(monetary0)s THEN 2 ELSE 1 END AS monetary_score
     FROM users
 ), classified AS (
@@ -101,14 +101,14 @@ WITH activity AS (
 ), users AS (
     SELECT CAST(COALESCE(activity.user_id, old.user_id) AS bigint) AS user_id,
         COALESCE(activity.frequency, 0) AS frequency, COALESCE(activity.total, 0) AS total, COALESCE(old.lifetime_actions - old.frequency, 0) + COALESCE(activity.actions, 0)
-            AS lifetime_actions, COALESCE(old.lifetime_value - old.monetary, 0) + COALESCE(activity.all_total, 0) * 0.01 AS lifetime_value,
+            AS lifetime_actions, CASE WHEN activity.all_total * 0.01 = old.monetary THEN old.lifetime_value ELSE COALESCE(old.lifetime_value - old.monetary, 0) + COALESCE(activity.all_total, 0) * 0.01 END AS lifetime_value,
         CASE WHEN activity.first_action_at < old.first_action_at OR old.first_action_at IS NULL
             THEN activity.first_action_at ELSE old.first_action_at END AS first_action_at,
         COALESCE(activity.last_action_at, old.last_action_at) AS last_action_at,
         FALSE AS removed, old.rfm_group AS old_rfm_group, old.recency_score AS old_recency_score, old.frequency_score AS old_frequency_score, old.monetary_score AS old_monetary_score, old.frequency AS old_frequency, old.monetary AS old_monetary, old.lifetime_actions AS old_lifetime_actions, old.lifetime_value AS old_lifetime_value, old.first_action_at AS old_first_action_at, old.last_action_at AS old_last_action_at
     FROM activity FULL JOIN (SELECT * FROM user_segments WHERE user_id >= 1000) old ON old.user_id = activity.user_id
 ), scored AS (
-    SELECT *, total * 0.01 AS monetary, CASE WHEN frequency = 0 THEN 1 WHEN last_action_at > %(recency3)s THEN 5 WHEN last_action_at > %(recency2)s THEN 4 WHEN last_action_at > %(recency1)s THEN 3 WHEN last_action_at > %(recency0)s THEN 2 ELSE 1 END AS recency_score, CASE WHEN frequency = 0 THEN 1 WHEN frequency >= %(frequency3)s THEN 5 WHEN frequency >= %(frequency2)s THEN 4 WHEN frequency >= %(frequency1)s THEN 3 WHEN frequency >= %(frequency0)s THEN 2 ELSE 1 END AS frequency_score,
+    SELECT *, total * 0.01 AS monetary, CASE WHEN frequency = 0 THEN 1 WHEN last_action_at > %(recency3)s THEN 5 WHEN last_action_at > %(recency2)s THEN 4 WHEN last_action_at > %(recency1)s THEN 3 WHEN last_action_at > %(recency0)s THEN 2 ELSE 1 END AS recency_score, CASE WHEN frequency >= %(frequency3)s THEN 5 WHEN frequency >= %(frequency2)s THEN 4 WHEN frequency >= %(frequency1)s THEN 3 WHEN frequency >= %(frequency0)s THEN 2 ELSE 1 END AS frequency_score,
         CASE WHEN frequency = 0 THEN 1 WHEN total >= %(monetary3)s THEN 5 WHEN total >= %(monetary2)s THEN 4 WHEN total >= %(monetary1)s THEN 3 WHEN total >= %(monetary0)s THEN 2 ELSE 1 END AS monetary_score
     FROM users
 ), classified AS (
@@ -135,7 +135,7 @@ WITH activity AS (
         (old.first_action_at > %(as_of)s AND activity.user_id IS NULL AND old.risk_profile = 'Unknown') AS removed, old.rfm_group AS old_rfm_group, old.recency_score AS old_recency_score, old.frequency_score AS old_frequency_score, old.monetary_score AS old_monetary_score, old.frequency AS old_frequency, old.monetary AS old_monetary, old.lifetime_actions AS old_lifetime_actions, old.lifetime_value AS old_lifetime_value, old.first_action_at AS old_first_action_at, old.last_action_at AS old_last_action_at
     FROM activity FULL JOIN (SELECT * FROM user_segments WHERE user_id IN (SELECT user_id FROM rfm_late)) old ON old.user_id = activity.user_id
 ), scored AS (
-    SELECT *, total * 0.01 AS monetary, CASE WHEN frequency = 0 THEN 1 WHEN last_action_at > %(recency3)s THEN 5 WHEN last_action_at > %(recency2)s THEN 4 WHEN last_action_at > %(recency1)s THEN 3 WHEN last_action_at > %(recency0)s THEN 2 ELSE 1 END AS recency_score, CASE WHEN frequency = 0 THEN 1 WHEN frequency >= %(frequency3)s THEN 5 WHEN frequency >= %(frequency2)s THEN 4 WHEN frequency >= %(frequency1)s THEN 3 WHEN frequency >= %(frequency0)s THEN 2 ELSE 1 END AS frequency_score,
+    SELECT *, total * 0.01 AS monetary, CASE WHEN frequency = 0 THEN 1 WHEN last_action_at > %(recency3)s THEN 5 WHEN last_action_at > %(recency2)s THEN 4 WHEN last_action_at > %(recency1)s THEN 3 WHEN last_action_at > %(recency0)s THEN 2 ELSE 1 END AS recency_score, CASE WHEN frequency >= %(frequency3)s THEN 5 WHEN frequency >= %(frequency2)s THEN 4 WHEN frequency >= %(frequency1)s THEN 3 WHEN frequency >= %(frequency0)s THEN 2 ELSE 1 END AS frequency_score,
         CASE WHEN frequency = 0 THEN 1 WHEN total >= %(monetary3)s THEN 5 WHEN total >= %(monetary2)s THEN 4 WHEN total >= %(monetary1)s THEN 3 WHEN total >= %(monetary0)s THEN 2 ELSE 1 END AS monetary_score
     FROM users
 ), classified AS (
