@@ -18,7 +18,8 @@ from ccweb.api.shop_clock import coming_batches, shop_date
 from segments.forecasts.outlook import foreseen_scoring
 from segments.models import RfmPolicy, UserSegment
 from segments.rfm.counted import ALWAYS, Counted, Parameters, both, money
-from segments.rfm.sql import EVERYTHING, Reading, activity, conditions, parameters, score
+from segments.rfm.scored import conditions, score
+from segments.rfm.sql import EVERYTHING, Reading, activity, parameters
 from segments.rules.scoring import CutPoints, Rule
 
 MOST_BATCHES = 32  # each is a score of every member

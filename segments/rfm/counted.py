@@ -27,6 +27,11 @@ class Counted:
         self.parameters: Parameters = {f"{p}{n}": t for p, these in types.items() for n, t in enumerate(these.names)}
 
     @property
+    def counts_all(self) -> bool:
+        """Whether every action counts as activity."""
+        return self.activity == ALWAYS
+
+    @property
     def where(self) -> str:
         """The condition that leaves out what counts for nothing."""
         return ALWAYS if ALWAYS in (self.activity, self.valued) else f"({self.activity} OR {self.valued})"

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from segments.rfm.counted import ALWAYS, Counted, Parameters, Value, all_adapted, both, is_postgresql, money
+from segments.rfm.scored import group_of, score
 from segments.rules.counting import DAY
-from segments.rules.scoring import Rule, Scoring
+from segments.rules.scoring import Scoring
 
 ALL_USERS = ALWAYS
 OLDER = "action_timestamp < %(since)s"
@@ -26,7 +27,7 @@ WITH activity AS ({activity}
 ), users AS (
     SELECT CAST(COALESCE(activity.user_id, old.user_id) AS bigint) AS user_id,
         COALESCE(activity.frequency, 0) AS frequency, COALESCE(activity.total, 0) AS total, {lifetime},
-        {removed} AS removed, {old}
+        {removed} AS removed, {read}, {old}
     FROM activity FULL JOIN {segments} old ON old.user_id = activity.user_id
 ), scored AS (
     SELECT *, {monetary} AS monetary, {recency_score} AS recency_score, {frequency_score} AS frequency_score,
@@ -38,7 +39,7 @@ WITH activity AS ({activity}
 SELECT user_id, {classified}, removed, old_rfm_group AS from_group, old_recency_score, old_frequency_score,
     old_frequency
 FROM classified
-WHERE ({classified}) IS DISTINCT FROM ({old_classified})"""
+WHERE {differs}"""
 # From the rows of the last run: what is older than its window has not changed, what is younger was read again.
 LIFETIME_GOES_ON = """COALESCE(old.lifetime_actions - old.frequency, 0) + COALESCE(activity.actions, 0)
             AS lifetime_actions, {lifetime_value} AS lifetime_value,
@@ -99,6 +100,11 @@ CLASSIFIED = (
 )
 
 
+# What a user of whom nothing was read keeps, and what follows from these columns, is not compared.
+COMPARED = tuple(c for c in CLASSIFIED if c not in ("lifetime_actions", "lifetime_value", "first_action_at"))
+READ = ("actions", "all_total", "first_action_at")
+
+
 @dataclass(frozen=True)
 class Reading:
     """Which actions a run reads: all up to as_of, or, going on from the last run, those since its window began.
@@ -155,6 +161,7 @@ def _part(scoring: Scoring, reading: Reading, users: str) -> str:
         segments="user_segments" if users == ALL_USERS else f"(SELECT * FROM user_segments WHERE {users})",
         lifetime=_lifetime(reading),
         removed="FALSE" if reading.goes_on else REMOVED,
+        read=", ".join(f"activity.{column} AS read_{column}" for column in READ),
         monetary=money("total"),
         recency_score=score("last_action_at > ", "recency", len(cuts.recency)),
         frequency_score=score("frequency >= ", "frequency", len(cuts.frequency)),
@@ -162,8 +169,22 @@ def _part(scoring: Scoring, reading: Reading, users: str) -> str:
         group=group_of(scoring.rules),
         classified=", ".join(CLASSIFIED),
         old=", ".join(f"old.{column} AS old_{column}" for column in CLASSIFIED),
-        old_classified=", ".join(f"old_{column}" for column in CLASSIFIED),
+        differs=_differs(scoring, reading),
     )
+
+
+def _differs(scoring: Scoring, reading: Reading) -> str:
+    """The condition that a row is to be written. The figures of the history are costly to compute for every user."""
+    columns = COMPARED if reading.goes_on else CLASSIFIED
+    differs = f"({', '.join(columns)}) IS DISTINCT FROM ({', '.join(f'old_{column}' for column in columns)})"
+    if not reading.goes_on:
+        return differs
+    first = "read_first_action_at < old_first_action_at OR (old_first_action_at IS NULL AND read_actions IS NOT NULL)"
+    # What left the window is in the history from now on, though as much may have come into it.
+    left = "read_actions > frequency" if reading.older else "FALSE"
+    if reading.older and not Counted(scoring.counting).counts_all:
+        left += " OR read_all_total <> total"
+    return f"{differs} OR {first} OR {left}"
 
 
 def _lifetime(reading: Reading) -> str:
@@ -172,9 +193,7 @@ def _lifetime(reading: Reading) -> str:
         return LIFETIME_ANEW.format(lifetime_value=money(read))
     if is_postgresql():
         sums = f"COALESCE(old.lifetime_value - old.monetary, 0) + {money(read)}"
-        # Most users are as they were, and the comparison takes less time than the sums.
-        same = f"{money('activity.all_total')} = old.monetary"
-        return LIFETIME_GOES_ON.format(lifetime_value=f"CASE WHEN {same} THEN old.lifetime_value ELSE {sums} END")
+        return LIFETIME_GOES_ON.format(lifetime_value=sums)
     older = "COALESCE(CAST(ROUND(old.lifetime_value * 100) - ROUND(old.monetary * 100) AS bigint), 0)"
     return LIFETIME_GOES_ON.format(lifetime_value=money(f"({older} + {read})"))
 
@@ -211,30 +230,3 @@ def parameters(scoring: Scoring, as_of: datetime) -> Parameters:
         # At least d whole days ago.
         values[f"gone{number}"] = None if rule.gone_days is None else as_of - rule.gone_days * DAY
     return all_adapted(values) | Counted(scoring.counting).parameters
-
-
-def score(reached: str, dimension: str, cuts: int, batch: str = "") -> str:
-    """The SQL of one dimension's score; `reached` is the condition up to the cut point, `batch` a suffix."""
-    # Each cut point is at least as hard to reach as the one before.
-    whens = [f"WHEN {reached}%({dimension}{number}{batch})s THEN {number + 2}" for number in reversed(range(cuts))]
-    lapsed = "" if dimension == "frequency" else f"WHEN frequency{batch} = 0 THEN 1 "
-    return f"CASE {lapsed}{' '.join(whens)} ELSE 1 END"
-
-
-def group_of(rules: Sequence[Rule]) -> str:
-    """The SQL of the group's name, from the columns of scores and lifetime."""
-    whens = [f"WHEN {conditions(rule, number)} THEN %(group{number})s" for number, rule in enumerate(rules[:-1])]
-    return f"CASE {' '.join(whens)} WHEN TRUE THEN %(lapsed_group)s END"
-
-
-def conditions(rule: Rule, number: int, batch: str = "") -> str:
-    """The SQL condition of the rule with this number, from 0; `batch` is a suffix of columns and parameters."""
-    least = {"recency_score": rule.recency, "frequency_score": rule.frequency, "monetary_score": rule.monetary}
-    texts = [f"{column}{batch} >= {score:d}" for column, score in least.items() if score > 1]
-    if rule.lifetime_actions is not None:
-        texts.append(f"lifetime_actions{batch} >= {rule.lifetime_actions:d}")
-    if rule.lifetime_value is not None:
-        texts.append(f"lifetime_value{batch} >= {money(f'%(lifetime_value{number}{batch})s')}")
-    if rule.gone_days is not None:
-        texts.append(f"last_action_at{batch} <= %(gone{number}{batch})s")
-    return " AND ".join(texts) or ALWAYS

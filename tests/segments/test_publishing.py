@@ -161,8 +161,8 @@ def test_groups_that_recommendation_rules_name_cannot_be_dropped(file: Any) -> N
     assert len(faults) == 3
     assert "Rule 1: the group must be null (any) or one of Gold, Rest, not 'Whale'." in faults[0]
     assert publish("rfm", file(content), "--with", file({"rules": OFFERS}, "offers.json"))[0] == (
-        f"publish_policy: rfm policy {revision('rfm')} and recommendation policy {revision('recommendation')} in force; "
-        "a run is requested, until it is done users are in their old groups"
+        f"publish_policy: rfm policy {revision('rfm')} and recommendation policy {revision('recommendation')} in force"
+        "; a run is requested, until it is done users are in their old groups"
     )
     assert RfmRun.objects.requested().count() == 1
 

@@ -29,7 +29,7 @@ WITH activity AS (
     SELECT CAST(COALESCE(activity.user_id, old.user_id) AS bigint) AS user_id,
         COALESCE(activity.frequency, 0) AS frequency, COALESCE(activity.total, 0) AS total, COALESCE(activity.actions, 0) AS lifetime_actions, COALESCE(activity.all_total, 0) * 0.01 AS lifetime_value,
         activity.first_action_at, activity.last_action_at,
-        (old.first_action_at > %(as_of)s AND activity.user_id IS NULL AND old.risk_profile = 'Unknown') AS removed, old.rfm_group AS old_rfm_group, old.recency_score AS old_recency_score, old.frequency_score AS old_frequency_score, old.monetary_score AS old_monetary_score, old.frequency AS old_frequency, old.monetary AS old_monetary, old.lifetime_actions AS old_lifetime_actions, old.lifetime_value AS old_lifetime_value, old.first_action_at AS old_first_action_at, old.last_action_at AS old_last_action_at
+        (old.first_action_at > %(as_of)s AND activity.user_id IS NULL AND old.risk_profile = 'Unknown') AS removed, activity.actions AS read_actions, activity.all_total AS read_all_total, activity.first_action_at AS read_first_action_at, old.rfm_group AS old_rfm_group, old.recency_score AS old_recency_score, old.frequency_score AS old_frequency_score, old.monetary_score AS old_monetary_score, old.frequency AS old_frequency, old.monetary AS old_monetary, old.lifetime_actions AS old_lifetime_actions, old.lifetime_value AS old_lifetime_value, old.first_action_at AS old_first_action_at, old.last_action_at AS old_last_action_at
     FROM activity FULL JOIN (SELECT * FROM user_segments WHERE user_id < 1000) old ON old.user_id = activity.user_id
 ), scored AS (
     SELECT *, total * 0.01 AS monetary, CASE WHEN frequency = 0 THEN 1 WHEN last_action_at > %(recency3)s THEN 5 WHEN last_action_at > %(recency2)s THEN 4 WHEN last_action_at > %(recency1)s THEN 3 WHEN last_action_at > %(recency0)s THEN 2 ELSE 1 END AS recency_score, CASE WHEN frequency >= %(frequency3)s THEN 5 WHEN frequency >= %(frequency2)s THEN 4 WHEN frequency >= %(frequency1)s THEN 3 WHEN frequency >= %(frequency0)s THEN 2 ELSE 1 END AS frequency_score,
@@ -50,7 +50,7 @@ WITH activity AS (
     SELECT CAST(COALESCE(activity.user_id, old.user_id) AS bigint) AS user_id,
         COALESCE(activity.frequency, 0) AS frequency, COALESCE(activity.total, 0) AS total, COALESCE(activity.actions, 0) AS lifetime_actions, COALESCE(activity.all_total, 0) * 0.01 AS lifetime_value,
         activity.first_action_at, activity.last_action_at,
-        (old.first_action_at > %(as_of)s AND activity.user_id IS NULL AND old.risk_profile = 'Unknown') AS removed, old.rfm_group AS old_rfm_group, old.recency_score AS old_recency_score, old.frequency_score AS old_frequency_score, old.monetary_score AS old_monetary_score, old.frequency AS old_frequency, old.monetary AS old_monetary, old.lifetime_actions AS old_lifetime_actions, old.lifetime_value AS old_lifetime_value, old.first_action_at AS old_first_action_at, old.last_action_at AS old_last_action_at
+        (old.first_action_at > %(as_of)s AND activity.user_id IS NULL AND old.risk_profile = 'Unknown') AS removed, activity.actions AS read_actions, activity.all_total AS read_all_total, activity.first_action_at AS read_first_action_at, old.rfm_group AS old_rfm_group, old.recency_score AS old_recency_score, old.frequency_score AS old_frequency_score, old.monetary_score AS old_monetary_score, old.frequency AS old_frequency, old.monetary AS old_monetary, old.lifetime_actions AS old_lifetime_actions, old.lifetime_value AS old_lifetime_value, old.first_action_at AS old_first_action_at, old.last_action_at AS old_last_action_at
     FROM activity FULL JOIN (SELECT * FROM user_segments WHERE user_id >= 1000) old ON old.user_id = activity.user_id
 ), scored AS (
     SELECT *, total * 0.01 AS monetary, CASE WHEN frequency = 0 THEN 1 WHEN last_action_at > %(recency3)s THEN 5 WHEN last_action_at > %(recency2)s THEN 4 WHEN last_action_at > %(recency1)s THEN 3 WHEN last_action_at > %(recency0)s THEN 2 ELSE 1 END AS recency_score, CASE WHEN frequency >= %(frequency3)s THEN 5 WHEN frequency >= %(frequency2)s THEN 4 WHEN frequency >= %(frequency1)s THEN 3 WHEN frequency >= %(frequency0)s THEN 2 ELSE 1 END AS frequency_score,
@@ -77,11 +77,11 @@ WITH activity AS (
 ), users AS (
     SELECT CAST(COALESCE(activity.user_id, old.user_id) AS bigint) AS user_id,
         COALESCE(activity.frequency, 0) AS frequency, COALESCE(activity.total, 0) AS total, COALESCE(old.lifetime_actions - old.frequency, 0) + COALESCE(activity.actions, 0)
-            AS lifetime_actions, CASE WHEN activity.all_total * 0.01 = old.monetary THEN old.lifetime_value ELSE COALESCE(old.lifetime_value - old.monetary, 0) + COALESCE(activity.all_total, 0) * 0.01 END AS lifetime_value,
+            AS lifetime_actions, COALESCE(old.lifetime_value - old.monetary, 0) + COALESCE(activity.all_total, 0) * 0.01 AS lifetime_value,
         CASE WHEN activity.first_action_at < old.first_action_at OR old.first_action_at IS NULL
             THEN activity.first_action_at ELSE old.first_action_at END AS first_action_at,
         COALESCE(activity.last_action_at, old.last_action_at) AS last_action_at,
-        FALSE AS removed, old.rfm_group AS old_rfm_group, old.recency_score AS old_recency_score, old.frequency_score AS old_frequency_score, old.monetary_score AS old_monetary_score, old.frequency AS old_frequency, old.monetary AS old_monetary, old.lifetime_actions AS old_lifetime_actions, old.lifetime_value AS old_lifetime_value, old.first_action_at AS old_first_action_at, old.last_action_at AS old_last_action_at
+        FALSE AS removed, activity.actions AS read_actions, activity.all_total AS read_all_total, activity.first_action_at AS read_first_action_at, old.rfm_group AS old_rfm_group, old.recency_score AS old_recency_score, old.frequency_score AS old_frequency_score, old.monetary_score AS old_monetary_score, old.frequency AS old_frequency, old.monetary AS old_monetary, old.lifetime_actions AS old_lifetime_actions, old.lifetime_value AS old_lifetime_value, old.first_action_at AS old_first_action_at, old.last_action_at AS old_last_action_at
     FROM activity FULL JOIN (SELECT * FROM user_segments WHERE user_id < 1000) old ON old.user_id = activity.user_id
 ), scored AS (
     SELECT *, total * 0.01 AS monetary, CASE WHEN frequency = 0 THEN 1 WHEN last_action_at > %(recency3)s THEN 5 WHEN last_action_at > %(recency2)s THEN 4 WHEN last_action_at > %(recency1)s THEN 3 WHEN last_action_at > %(recency0)s THEN 2 ELSE 1 END AS recency_score, CASE WHEN frequency >= %(frequency3)s THEN 5 WHEN frequency >= %(frequency2)s THEN 4 WHEN frequency >= %(frequency1)s THEN 3 WHEN frequency >= %(frequency0)s THEN 2 ELSE 1 END AS frequency_score,
@@ -93,7 +93,7 @@ WITH activity AS (
 SELECT user_id, rfm_group, recency_score, frequency_score, monetary_score, frequency, monetary, lifetime_actions, lifetime_value, first_action_at, last_action_at, removed, old_rfm_group AS from_group, old_recency_score, old_frequency_score,
     old_frequency
 FROM classified
-WHERE (rfm_group, recency_score, frequency_score, monetary_score, frequency, monetary, lifetime_actions, lifetime_value, first_action_at, last_action_at) IS DISTINCT FROM (old_rfm_group, old_recency_score, old_frequency_score, old_monetary_score, old_frequency, old_monetary, old_lifetime_actions, old_lifetime_value, old_first_action_at, old_last_action_at)) UNION ALL (
+WHERE (rfm_group, recency_score, frequency_score, monetary_score, frequency, monetary, last_action_at) IS DISTINCT FROM (old_rfm_group, old_recency_score, old_frequency_score, old_monetary_score, old_frequency, old_monetary, old_last_action_at) OR read_first_action_at < old_first_action_at OR (old_first_action_at IS NULL AND read_actions IS NOT NULL) OR read_actions > frequency) UNION ALL (
 WITH activity AS (
     SELECT user_id, MIN(action_timestamp) AS first_action_at, MAX(action_timestamp) AS last_action_at, COUNT(*) AS actions,
         COALESCE(SUM(CAST(ROUND(value * 100) AS bigint)), 0) AS all_total, COUNT(*) - COUNT(*) FILTER (WHERE action_timestamp < %(since)s) AS frequency, COALESCE(SUM(CAST(ROUND(value * 100) AS bigint)), 0) - COALESCE(SUM(CAST(ROUND(value * 100) AS bigint)) FILTER (WHERE action_timestamp < %(since)s), 0) AS total
@@ -101,11 +101,11 @@ WITH activity AS (
 ), users AS (
     SELECT CAST(COALESCE(activity.user_id, old.user_id) AS bigint) AS user_id,
         COALESCE(activity.frequency, 0) AS frequency, COALESCE(activity.total, 0) AS total, COALESCE(old.lifetime_actions - old.frequency, 0) + COALESCE(activity.actions, 0)
-            AS lifetime_actions, CASE WHEN activity.all_total * 0.01 = old.monetary THEN old.lifetime_value ELSE COALESCE(old.lifetime_value - old.monetary, 0) + COALESCE(activity.all_total, 0) * 0.01 END AS lifetime_value,
+            AS lifetime_actions, COALESCE(old.lifetime_value - old.monetary, 0) + COALESCE(activity.all_total, 0) * 0.01 AS lifetime_value,
         CASE WHEN activity.first_action_at < old.first_action_at OR old.first_action_at IS NULL
             THEN activity.first_action_at ELSE old.first_action_at END AS first_action_at,
         COALESCE(activity.last_action_at, old.last_action_at) AS last_action_at,
-        FALSE AS removed, old.rfm_group AS old_rfm_group, old.recency_score AS old_recency_score, old.frequency_score AS old_frequency_score, old.monetary_score AS old_monetary_score, old.frequency AS old_frequency, old.monetary AS old_monetary, old.lifetime_actions AS old_lifetime_actions, old.lifetime_value AS old_lifetime_value, old.first_action_at AS old_first_action_at, old.last_action_at AS old_last_action_at
+        FALSE AS removed, activity.actions AS read_actions, activity.all_total AS read_all_total, activity.first_action_at AS read_first_action_at, old.rfm_group AS old_rfm_group, old.recency_score AS old_recency_score, old.frequency_score AS old_frequency_score, old.monetary_score AS old_monetary_score, old.frequency AS old_frequency, old.monetary AS old_monetary, old.lifetime_actions AS old_lifetime_actions, old.lifetime_value AS old_lifetime_value, old.first_action_at AS old_first_action_at, old.last_action_at AS old_last_action_at
     FROM activity FULL JOIN (SELECT * FROM user_segments WHERE user_id >= 1000) old ON old.user_id = activity.user_id
 ), scored AS (
     SELECT *, total * 0.01 AS monetary, CASE WHEN frequency = 0 THEN 1 WHEN last_action_at > %(recency3)s THEN 5 WHEN last_action_at > %(recency2)s THEN 4 WHEN last_action_at > %(recency1)s THEN 3 WHEN last_action_at > %(recency0)s THEN 2 ELSE 1 END AS recency_score, CASE WHEN frequency >= %(frequency3)s THEN 5 WHEN frequency >= %(frequency2)s THEN 4 WHEN frequency >= %(frequency1)s THEN 3 WHEN frequency >= %(frequency0)s THEN 2 ELSE 1 END AS frequency_score,
@@ -117,7 +117,7 @@ WITH activity AS (
 SELECT user_id, rfm_group, recency_score, frequency_score, monetary_score, frequency, monetary, lifetime_actions, lifetime_value, first_action_at, last_action_at, removed, old_rfm_group AS from_group, old_recency_score, old_frequency_score,
     old_frequency
 FROM classified
-WHERE (rfm_group, recency_score, frequency_score, monetary_score, frequency, monetary, lifetime_actions, lifetime_value, first_action_at, last_action_at) IS DISTINCT FROM (old_rfm_group, old_recency_score, old_frequency_score, old_monetary_score, old_frequency, old_monetary, old_lifetime_actions, old_lifetime_value, old_first_action_at, old_last_action_at));
+WHERE (rfm_group, recency_score, frequency_score, monetary_score, frequency, monetary, last_action_at) IS DISTINCT FROM (old_rfm_group, old_recency_score, old_frequency_score, old_monetary_score, old_frequency, old_monetary, old_last_action_at) OR read_first_action_at < old_first_action_at OR (old_first_action_at IS NULL AND read_actions IS NOT NULL) OR read_actions > frequency);
 
 -- Without those of late users
 DELETE FROM rfm_difference WHERE user_id IN (SELECT user_id FROM rfm_late);
@@ -132,7 +132,7 @@ WITH activity AS (
     SELECT CAST(COALESCE(activity.user_id, old.user_id) AS bigint) AS user_id,
         COALESCE(activity.frequency, 0) AS frequency, COALESCE(activity.total, 0) AS total, COALESCE(activity.actions, 0) AS lifetime_actions, COALESCE(activity.all_total, 0) * 0.01 AS lifetime_value,
         activity.first_action_at, activity.last_action_at,
-        (old.first_action_at > %(as_of)s AND activity.user_id IS NULL AND old.risk_profile = 'Unknown') AS removed, old.rfm_group AS old_rfm_group, old.recency_score AS old_recency_score, old.frequency_score AS old_frequency_score, old.monetary_score AS old_monetary_score, old.frequency AS old_frequency, old.monetary AS old_monetary, old.lifetime_actions AS old_lifetime_actions, old.lifetime_value AS old_lifetime_value, old.first_action_at AS old_first_action_at, old.last_action_at AS old_last_action_at
+        (old.first_action_at > %(as_of)s AND activity.user_id IS NULL AND old.risk_profile = 'Unknown') AS removed, activity.actions AS read_actions, activity.all_total AS read_all_total, activity.first_action_at AS read_first_action_at, old.rfm_group AS old_rfm_group, old.recency_score AS old_recency_score, old.frequency_score AS old_frequency_score, old.monetary_score AS old_monetary_score, old.frequency AS old_frequency, old.monetary AS old_monetary, old.lifetime_actions AS old_lifetime_actions, old.lifetime_value AS old_lifetime_value, old.first_action_at AS old_first_action_at, old.last_action_at AS old_last_action_at
     FROM activity FULL JOIN (SELECT * FROM user_segments WHERE user_id IN (SELECT user_id FROM rfm_late)) old ON old.user_id = activity.user_id
 ), scored AS (
     SELECT *, total * 0.01 AS monetary, CASE WHEN frequency = 0 THEN 1 WHEN last_action_at > %(recency3)s THEN 5 WHEN last_action_at > %(recency2)s THEN 4 WHEN last_action_at > %(recency1)s THEN 3 WHEN last_action_at > %(recency0)s THEN 2 ELSE 1 END AS recency_score, CASE WHEN frequency >= %(frequency3)s THEN 5 WHEN frequency >= %(frequency2)s THEN 4 WHEN frequency >= %(frequency1)s THEN 3 WHEN frequency >= %(frequency0)s THEN 2 ELSE 1 END AS frequency_score,
