@@ -15,11 +15,13 @@ from ccweb.admin.model_admins import ReadOnlyAdmin
 class UserActionAdmin(ReadOnlyAdmin):
     """Staff may add an action, which is published like any other. Actions are never edited or deleted here."""
 
-    list_display = ("id", "user_id", "action_type", "value", "action_timestamp", "received_at", "recorded_by")
+    list_display = (
+        *("id", "user_id", "action_type", "value", "action_timestamp", "order_id", "received_at", "recorded_by"),
+    )
     sortable_by = ("id",)  # any other order would sort the whole table
     search_fields = ("user_id",)
     search_help_text = "A user_id"
-    fields = ("user_id", "action_type", "value", "action_timestamp", "event_id", "recorded_by")
+    fields = ("user_id", "action_type", "value", "action_timestamp", "order_id", "event_id", "recorded_by")
     readonly_fields = ("recorded_by",)
 
     def has_add_permission(self, request: HttpRequest, *args: Any) -> bool:

@@ -24,6 +24,7 @@ RELAY_IDLE_LOCK = 4_201_002  # an advisory lock, see WAKE in outbox.py
 # An action's value as an integer. PostgreSQL sums integers in a fraction of the time of decimals; SQLite sums them
 # exactly, where a sum of floats may be less than 20.00.
 CENTS = "CAST(ROUND(value * 100) AS bigint)"
+ORDER_ID_LENGTH = 64
 ACTION_TYPE = r"[A-Za-z][A-Za-z0-9_.:-]{0,63}"
 
 
@@ -38,6 +39,13 @@ class UserAction(RecordedEvent):
     )
     value = models.DecimalField(max_digits=12, decimal_places=2, default=Decimal("0.00"))
     action_timestamp = models.DateTimeField(default=timezone.now)
+    order_id = models.CharField(  # noqa: DJ001 - null is no order; an empty text would be one
+        max_length=ORDER_ID_LENGTH,
+        null=True,
+        blank=True,
+        default=None,
+        help_text="The order that the action belongs to: its actions may count as one for frequency.",
+    )
     received_at = models.DateTimeField(default=timezone.now, editable=False)
     # The prefix of the API key that sent it; null for what was imported, added by staff or sent without a key.
     recorded_by = models.CharField(max_length=8, null=True, editable=False)  # noqa: DJ001

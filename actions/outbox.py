@@ -48,12 +48,13 @@ def wake_relay() -> None:
 
 
 def payload_of(action: Event) -> str:
-    """The message value: JSON with user_id, action_type, action_timestamp, event_id, value."""
-    # Formatted by hand: json.dumps takes several times as long. Only action_type might contain characters to escape.
+    """The message value: JSON with user_id, action_type, action_timestamp, event_id, value, and order_id if any."""
+    # Formatted by hand: json.dumps takes several times as long. Only the type and the order are text to be escaped.
+    order = "" if action["order_id"] is None else f', "order_id": {json.dumps(action["order_id"])}'
     return (
         f'{{"user_id": {action["user_id"]:d}, "action_type": {_quoted(action["action_type"])}, '
         f'"action_timestamp": "{format_instant(action["action_timestamp"])}", '
-        f'"event_id": "{action["event_id"]}", "value": "{action["value"]:.2f}"}}'
+        f'"event_id": "{action["event_id"]}", "value": "{action["value"]:.2f}"{order}}}'
     )
 
 

@@ -18,7 +18,7 @@ from ccweb.events.idempotency import Event, Verdict, record_once
 from ccweb.events.insert import PostgreSQLInsert, sqlite_insert
 from ccweb.request.origin import Origin, origin
 
-COLUMNS = ("event_id", "user_id", "action_type", "value", "action_timestamp", "recorded_by")
+COLUMNS = ("event_id", "user_id", "action_type", "value", "action_timestamp", "order_id", "recorded_by")
 COMMON = ("received_at",)
 ZERO = Decimal("0.00")
 logger = logging.getLogger(__name__)
@@ -63,6 +63,7 @@ def _defaults(now: datetime, origins: Iterable[Origin]) -> Iterator[Event]:
         of_request = {
             "value": ZERO,
             "action_timestamp": now,
+            "order_id": None,
             "received_at": now,
             "origin": sender,
             "recorded_by": sender.key or None,
@@ -82,7 +83,14 @@ def _insert(actions: Sequence[Event], *, fresh: bool) -> Steps[dict[str, int]]:
 
 @cache
 def _statement() -> PostgreSQLInsert:
-    return PostgreSQLInsert(UserAction, COLUMNS, common=COMMON, extra="payload headers", then=QUEUE, also=f", {WAKE}")
+    return PostgreSQLInsert(
+        UserAction,
+        COLUMNS,
+        common=COMMON,
+        extra="payload headers",
+        then=QUEUE,
+        also=f", {WAKE}",
+    )
 
 
 def _insert_postgresql(actions: Sequence[Event], fresh: bool) -> Steps[dict[str, int]]:

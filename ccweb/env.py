@@ -7,6 +7,7 @@ from collections.abc import Collection
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Any, NoReturn
+from zoneinfo import available_timezones
 
 import environ
 from django.core.exceptions import ImproperlyConfigured
@@ -133,6 +134,12 @@ def database(name: str, default: Path) -> dict[str, Any]:
         return dict(environ.Env.db_url_config(url(name, "", "postgres", "postgresql", "sqlite")))
     except (ValueError, ImproperlyConfigured):
         _refuse(name, "a database URL such as postgres://user:password@host:5432/name")
+
+
+def time_zone(name: str, default: str) -> str:
+    """The name of a time zone in the IANA database."""
+    value = text(name, default)
+    return value if value in available_timezones() else _refuse(name, "an IANA time zone such as Europe/Berlin")
 
 
 def networks(name: str) -> list[IPv4Network | IPv6Network]:

@@ -261,6 +261,8 @@ SPECTACULAR_SETTINGS = {
 
 # --- Time, language, static files ---------------------------------------------------------------
 TIME_ZONE = "UTC"
+SHOP_TIME_ZONE = env.time_zone("SHOP_TIME_ZONE", "UTC")  # of the nightly batch and of dates; see ccweb.api.shop_clock
+RFM_AS_OF = env.one_of("RFM_AS_OF", "NOW", ("NOW", "DATA"))
 USE_TZ = True
 LANGUAGE_CODE = "en-us"
 FORMAT_MODULE_PATH = "ccweb.formats"

@@ -32,4 +32,6 @@ def restore_first_revisions(apps: Apps = apps, **kwargs: Any) -> None:
     known = apps.all_models["segments"]
     for name, content in (("rfmpolicy", first_revisions.RFM), ("recommendationpolicy", first_revisions.RECOMMENDATION)):
         if name in known and not known[name]._default_manager.exists():
-            known[name]._default_manager.create(revision=1, active=True, **content)
+            fields = {field.name for field in known[name]._meta.fields}
+            there = {field: value for field, value in content.items() if field in fields}
+            known[name]._default_manager.create(revision=1, active=True, **there)

@@ -33,10 +33,13 @@ class SegmentSerializer(StrictSerializer):
     recency_score = serializers.IntegerField(read_only=True)
     frequency_score = serializers.IntegerField(read_only=True)
     monetary_score = serializers.IntegerField(read_only=True)
-    recency_days = serializers.IntegerField(read_only=True, allow_null=True)
+    recency_days = serializers.IntegerField(read_only=True, allow_null=True, help_text="Null when lapsed.")
     frequency = serializers.IntegerField(read_only=True)
     monetary = ValueField(read_only=True)
-    last_action_at = InstantField(read_only=True, allow_null=True)
+    lifetime_actions = serializers.IntegerField(read_only=True, help_text="Of the whole history up to the last run.")
+    lifetime_value = ValueField(read_only=True)
+    first_action_at = InstantField(read_only=True, allow_null=True)
+    last_action_at = InstantField(read_only=True, allow_null=True, help_text="Kept when the user has lapsed.")
     last_updated = InstantField(read_only=True)
 
 
@@ -100,7 +103,7 @@ class OutlookSerializer(serializers.Serializer):
     user_id = serializers.IntegerField()
     rfm_group = serializers.CharField(help_text="The group that compute_rfm would give now.")
     leaves_on = serializers.DateField(
-        allow_null=True, help_text="The first UTC date whose 02:00 batch would give a lower group; null: never."
+        allow_null=True, help_text="The first date whose 02:00 batch would give a lower group; null: never."
     )
     falls_to = serializers.CharField(allow_null=True)
     to_stay = EffortSerializer(allow_null=True, help_text="To be in the group, or a better one, in 7 days.")

@@ -1,7 +1,6 @@
 """The viewsets of /api/user-segments."""
 
 from django.db.models import QuerySet
-from django.utils import timezone
 from drf_spectacular.utils import extend_schema
 from rest_framework import mixins
 from rest_framework.request import Request
@@ -14,6 +13,7 @@ from segments.forecasts.outlook import outlook_of
 from segments.models import RiskProfile, SegmentChange, UserSegment
 from segments.recommendations.recommend import recommend
 from segments.recommendations.risk_profiles import set_risk_profile
+from segments.rfm import clock
 from segments.serializers import ChangeSerializer, OutlookSerializer, RecommendationSerializer, SegmentSerializer
 
 
@@ -46,7 +46,7 @@ class RecommendationViewSet(StrictViewSet):
 
     @extend_schema(responses=RecommendationSerializer)
     def retrieve(self, request: Request, user_id: int) -> Response:
-        """200 for every user_id: users without a segment are treated as Low / Unknown."""
+        """200 for every user_id: users without a segment are treated as the last group, Unknown."""
         return Response(recommend(user_id).as_json())
 
 
@@ -58,7 +58,7 @@ class OutlookViewSet(StrictViewSet):
 
     def retrieve(self, request: Request, user_id: int) -> Response:
         """200 for every user_id: a user without actions is in the same group as a lapsed user."""
-        outlook = outlook_of(user_id=user_id, now=timezone.now())
+        outlook = outlook_of(user_id=user_id, now=clock.present())
         return Response(self.get_serializer({"user_id": user_id, **outlook._asdict()}).data)
 
 

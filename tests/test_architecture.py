@@ -28,7 +28,7 @@ APPS = {
         ("urls", "apps"),
         ("views", "admin", "management", "receivers", "metrics"),
         ("serializers",),
-        ("schedule", "forecasts"),
+        ("schedule", "forecasts", "publishing", "policy_files"),
         ("rfm", "recommendations"),
         ("streaks", "models"),
         ("rules",),

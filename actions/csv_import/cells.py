@@ -3,13 +3,15 @@
 import re
 from decimal import Decimal
 from functools import lru_cache
+from zoneinfo import ZoneInfo
 
 from django.utils import timezone
 
-from actions.models import ACTION_TYPE
+from actions.models import ACTION_TYPE, ORDER_ID_LENGTH
 from ccweb.api.event_ids import UUID_TEXT, is_nil_or_max
-from ccweb.api.fields import DECIMAL_TEXT
+from ccweb.api.fields import DECIMAL_TEXT, is_printable
 from ccweb.api.instants import CLOCK_SKEW, format_instant, parse_typed_instant
+from ccweb.api.shop_clock import shop_zone
 from ccweb.api.user_ids import MAX_USER_ID
 
 ACTION_TYPE_TEXT = re.compile(ACTION_TYPE)
@@ -49,11 +51,15 @@ def action_type_of(text: str) -> str:
     return text
 
 
-@lru_cache(maxsize=10_000)  # bare dates repeat
 def instant_of(text: str) -> str:
-    """UTC as 2026-01-31T12:00:00.000000Z; a bare date is midnight UTC, a time without a zone is UTC."""
+    """UTC as 2026-01-31T12:00:00.000000Z; a time without a zone is the shop's, a bare date its midnight."""
+    return _instant_of(text, shop_zone())
+
+
+@lru_cache(maxsize=10_000)  # bare dates repeat
+def _instant_of(text: str, zone: ZoneInfo) -> str:
     try:
-        return format_instant(parse_typed_instant(text))
+        return format_instant(parse_typed_instant(text, zone))
     except ValueError:
         raise BadLine(f"time {quoted(text)} is not an ISO 8601 date or time") from None
 
@@ -68,6 +74,13 @@ def instant_until(latest: str, text: str) -> str:
     if (instant := instant_of(text)) > latest:
         raise BadLine(f"time {quoted(text)} is in the future")
     return instant
+
+
+def order_id_of(text: str) -> str:
+    """1 to 64 characters, none of them invisible; an empty cell is no order."""
+    if text and not is_printable(text, ORDER_ID_LENGTH):
+        raise BadLine(f"order_id {quoted(text)} is not 1 to {ORDER_ID_LENGTH} visible characters")
+    return text
 
 
 def event_id_of(text: str) -> str:

@@ -10,6 +10,7 @@ from actions.csv_import.cells import (
     event_id_of,
     instant_until,
     latest_instant,
+    order_id_of,
     user_id_of,
     value_of,
 )
@@ -50,6 +51,7 @@ class TopicActions:
             action_type_of(fields["action_type"]),
             value_of(fields["value"]),
             instant_until(self._latest, fields["action_timestamp"]),
+            order_id_of(fields["order_id"]),
             given=True,
         )
 
@@ -62,4 +64,4 @@ def _fields(value: bytes | None) -> dict[str, str]:
         raise BadLine("it is not JSON") from None
     if type(message) is not dict or not message.keys() >= set(FIELDS):
         raise BadLine(f"it is not a JSON object with {', '.join(FIELDS)}")
-    return {name: str(message[name]) for name in FIELDS}
+    return {name: str(message[name]) for name in FIELDS} | {"order_id": str(message.get("order_id", ""))}

@@ -21,14 +21,14 @@ from ccweb.events.idempotency import Event
 
 BATCH = 20_000  # rows; PostgreSQL still sorts them in memory
 PUBLISHED_BATCH = 1_000  # rows for record_actions(), whose arrays and verdicts are sized for the lists of requests
-FIELDS = ("event_id", "user_id", "action_type", "value", "action_timestamp")
+FIELDS = ("event_id", "user_id", "action_type", "value", "action_timestamp", "order_id")
 LISTED = ", ".join(FIELDS)
 CREATE = f"CREATE TEMPORARY TABLE incoming AS SELECT id AS line, {LISTED} FROM user_actions WHERE false"
 STORE = f"""INSERT INTO user_actions ({LISTED}, received_at) SELECT {LISTED}, %s FROM incoming
     ORDER BY line ON CONFLICT (event_id) DO NOTHING"""
 CONFLICTS = """SELECT line FROM incoming i JOIN user_actions a USING (event_id) WHERE
     (i.user_id, i.action_type, i.value, i.action_timestamp) <> (a.user_id, a.action_type, a.value, a.action_timestamp)
-    ORDER BY line"""
+    OR (i.order_id IS NOT NULL AND i.order_id IS DISTINCT FROM a.order_id) ORDER BY line"""
 COLUMNS = {field.attname: field for field in UserAction._meta.concrete_fields}
 CONFLICT = "another action with this event_id is stored"
 
@@ -105,7 +105,7 @@ def _import(rows: Source, publish: bool, report: Callable[[BadRow], None], tally
 def _publish(rows: Sequence[Row]) -> tuple[int, int, list[int]]:
     if not rows:
         return 0, 0, []
-    statuses = [verdict.status for verdict in record_actions(actions=[_event(row) for row in rows])]
+    statuses = [verdict.status for verdict in record_actions(actions=[_sent(row) for row in rows])]
     conflicts = [row.line for row, status in zip(rows, statuses, strict=True) if status == "conflict"]
     return statuses.count("accepted"), statuses.count("erased"), conflicts
 
@@ -120,7 +120,8 @@ def _store(rows: Sequence[Row]) -> tuple[int, int, list[int]]:
         _load(cursor, kept)
         cursor.execute(STORE, _prepared({"received_at": timezone.now()}))
         stored, conflicts = cursor.rowcount, []
-        if stored < len(kept) and any(row.given for row in kept):  # a derived id implies equal content
+        # A derived id implies equal content, but for the order.
+        if stored < len(kept) and any(row.given or row.order_id for row in kept):
             if connection.vendor == "postgresql":
                 cursor.execute("ANALYZE incoming")  # else the plan reads all of user_actions for each batch
             cursor.execute(CONFLICTS)
@@ -133,14 +134,24 @@ def _load(cursor: CursorWrapper, rows: Sequence[Row]) -> None:
     """Insert the rows into the temporary table `incoming`."""
     if connection.vendor == "postgresql":
         with cursor.copy(f"COPY incoming (line, {LISTED}) FROM STDIN") as copy:
-            copy.write("".join([f"{a}\t{b}\t{c}\t{d}\t{e}\t{f}\n" for a, b, c, d, e, f, _ in rows]))
+            copy.write("".join([f"{a}\t{b}\t{c}\t{d}\t{e}\t{f}\t{_copied(g)}\n" for a, b, c, d, e, f, g, _ in rows]))
         return
     values = [[row.line, *_prepared(_event(row))] for row in rows]
-    cursor.executemany(f"INSERT INTO incoming (line, {LISTED}) VALUES (%s, %s, %s, %s, %s, %s)", values)
+    cursor.executemany(f"INSERT INTO incoming (line, {LISTED}) VALUES (%s, %s, %s, %s, %s, %s, %s)", values)
+
+
+def _copied(order_id: str) -> str:
+    """Text as COPY reads it; an order_id has no control characters."""
+    return order_id.replace("\\", r"\\") if order_id else r"\N"
 
 
 def _prepared(event: Event) -> list[Any]:
     return [COLUMNS[name].get_db_prep_save(value, connection) for name, value in event.items()]
+
+
+def _sent(row: Row) -> Event:
+    """A line without an order says nothing about it: it is a duplicate of an action with one."""
+    return {name: value for name, value in _event(row).items() if value is not None}
 
 
 def _event(row: Row) -> Event:
@@ -150,4 +161,5 @@ def _event(row: Row) -> Event:
         "action_type": row.action_type,
         "value": Decimal(row.value),
         "action_timestamp": datetime.fromisoformat(row.action_timestamp),
+        "order_id": row.order_id or None,
     }

@@ -11,6 +11,7 @@ from actions.csv_import.cells import (
     event_id_of,
     instant_until,
     latest_instant,
+    order_id_of,
     quoted,
     user_id_of,
     value_of,
@@ -23,7 +24,11 @@ class UnreadableFile(Exception):
 
 
 class Row(NamedTuple):
-    """One action as canonical text; event_id as 32 hexadecimal digits, given by the file or derived."""
+    """One action as canonical text; event_id as 32 hexadecimal digits, given by the file or derived.
+
+    order_id is empty without an order. It is no part of what an event_id is derived from: a file that was imported
+    without its orders has the same event_ids.
+    """
 
     line: int
     event_id: str
@@ -31,6 +36,7 @@ class Row(NamedTuple):
     action_type: str
     value: str
     action_timestamp: str
+    order_id: str
     given: bool
 
 
@@ -46,13 +52,14 @@ class Columns:
     """The names of the columns to read, and the defaults of those that are missing.
 
     `value=""` reads the column `value` or, in a file without one, uses 0 for every line. `action_type` is the type of
-    all lines; `""` reads the column of that name.
+    all lines; `""` reads the column of that name. `order=""` reads the column `order_id` if there is one.
     """
 
     user: str = "user_id"
     time: str = "action_timestamp"
     value: str = ""
     action_type: str = ""
+    order: str = ""
 
 
 class ActionReader:
@@ -74,6 +81,7 @@ class ActionReader:
         self._fixed_type = columns.action_type
         self._type = None if columns.action_type else self._index("action_type", " (or use --action-type NAME)")
         self._event_id = self._optional_index("event_id")
+        self._order = self._index(columns.order) if columns.order else self._optional_index("order_id")
 
     def __iter__(self) -> Iterator[Row | BadRow]:
         while True:
@@ -121,4 +129,5 @@ class ActionReader:
         action_type = self._fixed_type if self._type is None else action_type_of(cells[self._type].strip())
         given = "" if self._event_id is None else cells[self._event_id].strip()
         event_id = event_id_of(given) if given else self._event_ids.next(user_id, instant, value, action_type)
-        return Row(self._cells.line_num, event_id, user_id, action_type, value, instant, bool(given))
+        order_id = "" if self._order is None else order_id_of(cells[self._order].strip())
+        return Row(self._cells.line_num, event_id, user_id, action_type, value, instant, order_id, bool(given))

@@ -88,6 +88,13 @@ class PatternField(StrictField):
         return value
 
 
+def is_printable(text: str, max_length: int) -> bool:
+    """Whether text has 1 to max_length characters, none of them a control, bidi or zero-width character."""
+    if not 1 <= len(text) <= max_length:
+        return False
+    return text.isprintable() or all(c == " " or category(c) not in UNPRINTABLE for c in text)
+
+
 class PrintableField(StrictField):
     """A string of 1..max_length characters without control, bidi and zero-width characters."""
 
@@ -101,7 +108,7 @@ class PrintableField(StrictField):
             raise ValidationError("A JSON string is expected.", code="type")
         if not 1 <= len(data) <= self.max_length:
             raise ValidationError(f"It must have 1 to {self.max_length} characters.", code="length")
-        if not data.isprintable() and any(c != " " and category(c) in UNPRINTABLE for c in data):
+        if not is_printable(data, self.max_length):
             raise ValidationError("Control and invisible characters are not allowed.", code="format")
         return data
 

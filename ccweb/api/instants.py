@@ -1,7 +1,7 @@
 """Instants in the API: ISO 8601 with a zone as input, UTC with Z and microseconds as output."""
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from functools import lru_cache
 from typing import Any
 
@@ -36,8 +36,8 @@ def check_bounds(instant: datetime) -> None:
         raise ValidationError(f"It is older than {settings.MAX_ACTION_AGE_DAYS} days.", code="old")
 
 
-def parse_typed_instant(text: str) -> datetime:
-    """An instant from a file or a command line, in UTC: a bare date is midnight, a time without a zone is UTC.
+def parse_typed_instant(text: str, zone: tzinfo = UTC) -> datetime:
+    """An instant from a file or a command line, in UTC: a bare date is midnight, a time without a zone is of `zone`.
 
     Raises ValueError.
     """
@@ -45,7 +45,7 @@ def parse_typed_instant(text: str) -> datetime:
         raise ValueError("not ISO 8601")
     instant = datetime.fromisoformat(text)
     try:
-        return instant.astimezone(UTC) if instant.tzinfo else instant.replace(tzinfo=UTC)
+        return (instant if instant.tzinfo else instant.replace(tzinfo=zone)).astimezone(UTC)
     except OverflowError:
         raise ValueError("before the year 1 or after the year 9999 in UTC") from None
 

@@ -23,7 +23,7 @@ class StrictSerializer(serializers.Serializer):
         return [(name, field.to_representation) for name, field in self.fields.items() if not field.write_only]
 
     def to_representation(self, instance: Any) -> dict[str, Any]:
-        """A shortcut for events, which are dicts whose fields are all present and never null."""
+        """A shortcut for events, which are dicts whose fields are all present."""
         if type(instance) is dict:
             return {name: represent(instance[name]) for name, represent in self._representers}
         return super().to_representation(instance)

@@ -71,8 +71,8 @@ class PostgreSQLInsert:
         arrays = ", ".join(f"%s::{name}" for name in self._types)
         names = ", ".join(["token", *self._columns, *self._extra, "n"])
         listed = ", ".join([*self._columns, *self._common])
-        columns = [f"NULLIF({name}, '')" if name in self._nullable else name for name in self._columns]
-        values = ", ".join([*columns, *("%s" for _ in self._common)])
+        read = [f"NULLIF({column}, '')" if column in self._nullable else column for column in self._columns]
+        values = ", ".join([*read, *("%s" for _ in self._common)])
         conflict = "" if fresh else "ON CONFLICT (event_id) DO NOTHING "
         # The plan for any number of events expects few of them and would compare each with each in a join, and IN is
         # planned as a join. What is tested for TRUE is not: the event_ids are hashed.

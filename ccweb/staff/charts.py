@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 WIDTH, HEIGHT = 640, 180
+PALETTE = 6  # colors that the style sheet has
 
 
 class Area(NamedTuple):
@@ -27,7 +28,7 @@ def stacked_areas(series: dict[str, Sequence[int]]) -> list[Area]:
     for colour, (label, numbers) in enumerate(series.items()):
         ceiling = [below + number for below, number in zip(floor, numbers, strict=True)]
         outline = [*_line(ceiling, top), *reversed(_line(floor, top))]
-        areas.append(Area(label, colour, " ".join(outline)))
+        areas.append(Area(label, colour % PALETTE, " ".join(outline)))
         floor = ceiling
     return areas
 

@@ -11,16 +11,17 @@ from django.utils.translation import ngettext
 
 from actions.kafka.probe import ask_kafka
 from actions.models import HourlyCount, OutboxMessage
+from ccweb.api.shop_clock import shop_zone
 from ccweb.db.leader_election import is_led
 from ccweb.health import ask_redis, state
-from ccweb.staff.charts import HEIGHT, WIDTH, bars, shade, stacked_areas
+from ccweb.staff.charts import HEIGHT, PALETTE, WIDTH, bars, shade, stacked_areas
 from segments.models import RfmPolicy, RfmRun
+from segments.rfm import clock
 from segments.rfm.transitions import transition_matrix
 from visits.models import SiteVisit
 
 RUNS = 60
 USUAL_DAYS = 7
-SCORES = (5, 4, 3, 2, 1)
 
 
 def overview(query: Mapping[str, str]) -> dict[str, Any]:
@@ -28,7 +29,7 @@ def overview(query: Mapping[str, str]) -> dict[str, Any]:
     groups = RfmPolicy.objects.active().scoring_groups()
     return {
         "population": population(groups),
-        "heat_map": heat_map(RfmRun.objects.done().first()),
+        "heat_map": heat_map(RfmRun.objects.done().select_related("policy").first()),
         "matrix": matrix(groups, query),
         "hours": hours(),
         "visits": visits(),
@@ -38,14 +39,18 @@ def overview(query: Mapping[str, str]) -> dict[str, Any]:
 
 
 def population(groups: list[str]) -> dict[str, Any]:
-    """Users by group after each of the last 60 runs."""
-    runs = list(RfmRun.objects.done()[:RUNS])[::-1]
+    """Users by group as of each of the last 60 runs."""
+    runs = sorted(RfmRun.objects.done()[:RUNS], key=lambda run: (run.as_of, run.pk))
     names = groups + sorted({name for run in runs for name in run.groups} - set(groups))
     series: dict[str, Sequence[int]] = {name: [run.groups.get(name, 0) for run in runs] for name in reversed(names)}
     latest = {name: runs[-1].groups.get(name, 0) for name in names} if runs else {}
+    colors = {rule.name: rule.color for rule in RfmPolicy.objects.active().group_rules}
     return {
-        "areas": stacked_areas(series),
-        "now": [row | {"colour": n} for n, row in zip(reversed(range(len(names))), bars(latest), strict=False)],
+        "areas": [area._asdict() | {"fill": colors.get(area.label)} for area in stacked_areas(series)],
+        "now": [
+            row | {"colour": n % PALETTE, "fill": colors.get(row["label"])}
+            for n, row in zip(reversed(range(len(names))), bars(latest), strict=False)
+        ],
         "users": sum(latest.values()),
         "first": runs[0].as_of if runs else None,
         "last": runs[-1].as_of if runs else None,
@@ -58,14 +63,15 @@ def heat_map(run: RfmRun | None) -> list[dict[str, Any]]:
     """Users by recency score (rows) and frequency score (cells), best first, as counted by a run."""
     counts = {(r, f): n for r, f, n in (run.scores if run else None) or []}
     total = sum(counts.values())
+    scores = range(run.policy.bins if run and run.policy else 5, 0, -1)
     return [
         {
             "recency": r,
             "cells": [
-                {"frequency": f, "users": (n := counts.get((r, f), 0)), "shade": shade(n, total)} for f in SCORES
+                {"frequency": f, "users": (n := counts.get((r, f), 0)), "shade": shade(n, total)} for f in scores
             ],
         }
-        for r in SCORES
+        for r in scores
     ]
 
 
@@ -109,6 +115,7 @@ def parts() -> list[dict[str, Any]]:
     quarantined = OutboxMessage.objects.quarantined().count()
     has_leader = is_led("relay")
     return [
+        {"name": "Clock", "well": not clock.is_of_data(), "text": _clock()},
         {"name": "Relay", "well": has_leader, "text": "Running" if has_leader else "No relay running"},
         {
             "name": "Outbox",
@@ -123,6 +130,13 @@ def parts() -> list[dict[str, Any]]:
         _part("Redis", state(ask_redis)),
         _part("Kafka", state(ask_kafka, in_full=True)),
     ]
+
+
+def _clock() -> str:
+    zone = shop_zone()
+    if clock.is_of_data():
+        return f"RFM_AS_OF=data: runs and outlooks are as of the end of the data, {clock.present():%Y-%m-%d %H:%M} UTC"
+    return f"nightly batch at 02:00 {zone.key}, where it is now {timezone.now().astimezone(zone):%Y-%m-%d %H:%M}"
 
 
 def _part(name: str, found: dict[str, Any]) -> dict[str, Any]:

@@ -1,19 +1,17 @@
 """The user page: segment and scores, outlook, recommendation, timeline."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from datetime import datetime
-from decimal import Decimal
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-from django.utils import timezone
 from django.utils.translation import ngettext_lazy
 
 from actions.models import UserAction
 from ccweb.staff.charts import ruler
-from segments.forecasts.outlook import STAY_PERIOD, ActionWindow, foreseen_scoring, outlook_of
+from segments.forecasts.outlook import STAY_PERIOD, foreseen_scoring, user_outlook
 from segments.models import RfmPolicy, RiskChange, SegmentChange, UserSegment
 from segments.recommendations.recommend import recommend
-from segments.rules.scoring import WINDOW, Scoring
+from segments.rfm import clock
+from segments.rules.scoring import Scoring
 from visits.models import SiteVisit
 
 EVENTS = 50
@@ -22,19 +20,17 @@ SOON = STAY_PERIOD
 
 def user_context(user_id: int) -> dict[str, Any]:
     """The context of the user page; also for a user without a segment or without any events."""
-    now = timezone.now()
-    policy = RfmPolicy.objects.active()
+    now, policy = clock.present(), RfmPolicy.objects.active()
     scoring = foreseen_scoring(policy)
-    actions = UserAction.objects.filter(user_id=user_id, action_timestamp__gte=now - WINDOW)
-    window = list(actions.order_by().values_list("action_timestamp", "value"))
-    outlook = outlook_of(user_id=user_id, now=now)
+    outlook, leaving, stays = user_outlook(user_id=user_id, now=now, until=now + SOON)
     segment = UserSegment.objects.with_as_of().filter(pk=user_id).first()
     return {
         "segment": segment,
         "gauges": list(gauges(segment, scoring)) if segment else [],
-        "leaving": _leaving(window, now),
+        "leaving": leaving,
+        "window_days": policy.window_days,
         "outlook": outlook,
-        "stays": _stays(window, scoring, now),
+        "stays": stays,
         "is_highest": outlook.rfm_group == scoring.groups[0],
         "recommendation": recommend(user_id),
         "timeline": timeline(user_id),
@@ -43,7 +39,7 @@ def user_context(user_id: int) -> dict[str, Any]:
 
 def gauges(segment: UserSegment, scoring: Scoring) -> Iterator[dict[str, Any]]:
     """Each dimension's value, score and cut points, with a text for each cut point and whether it is reached."""
-    if segment.last_action_at is None:
+    if not segment.frequency:
         return
     dimensions: list[tuple[str, Any, int, Sequence[Any], Any]] = [
         (
@@ -69,18 +65,6 @@ def gauges(segment: UserSegment, scoring: Scoring) -> Iterator[dict[str, Any]]:
         ]
         scale = ruler(float(figure or 0), [float(cut) for cut in cuts if cut is not None])
         yield {"name": name, "figure": figure, "score": score, "points": points, **scale}
-
-
-def _leaving(window: Iterable[tuple[datetime, Decimal]], now: datetime) -> dict[str, Any]:
-    """Count and value of the actions that leave the 30-day window within SOON."""
-    values = [value for at, value in window if at < now - WINDOW + SOON]
-    return {"actions": len(values), "value": sum(values, Decimal("0.00"))}
-
-
-def _stays(window: Iterable[tuple[datetime, Decimal]], scoring: Scoring, now: datetime) -> bool:
-    """Whether the user is in the same group, or a better one, after SOON without further actions."""
-    actions = ActionWindow(window)
-    return actions.at(now + SOON).rank(scoring, now + SOON) <= actions.at(now).rank(scoring, now)
 
 
 def timeline(user_id: int) -> list[dict[str, Any]]:

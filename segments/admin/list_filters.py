@@ -9,6 +9,7 @@ from django.utils import timezone
 
 from segments.forecasts.exits import Forecast
 from segments.models import RfmPolicy
+from segments.rfm import clock
 
 Choices = list[tuple[str, str]]
 LEAVING_DAYS = 7
@@ -28,10 +29,11 @@ class GroupFilter(SimpleListFilter):
 
 
 class ScoreFilter(SimpleListFilter):
-    """Filter by one of the three scores, 5 (best) to 1. A value that is no score matches no user."""
+    """Filter by one of the three scores, the best first. A value that is no score matches no user."""
 
     def lookups(self, request: HttpRequest, model_admin: ModelAdmin) -> Choices:
-        return [(str(score), str(score)) for score in (5, 4, 3, 2, 1)]
+        bins = RfmPolicy.objects.active().bins
+        return [(str(score), str(score)) for score in range(bins, 0, -1)]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
         score = self.value()
@@ -68,11 +70,11 @@ class LeavingFilter(SimpleListFilter):
             return queryset
         if group not in {name for name, _ in self.lookup_choices}:
             return queryset.none()
-        return queryset & Forecast(group=group, days=LEAVING_DAYS, now=timezone.now()).segments()
+        return queryset & Forecast(group=group, days=LEAVING_DAYS, now=clock.present()).segments()
 
 
 class LastActionFilter(SimpleListFilter):
-    """Filter by the age of the last action in days; "lapsed" is no action in the window."""
+    """Filter by the age of the last action in days; "lapsed" is no activity in the window."""
 
     title, parameter_name = "last action", "last_action"
 
@@ -83,4 +85,4 @@ class LastActionFilter(SimpleListFilter):
         choice = self.value()
         if choice in ("1", "7", "30"):
             return queryset.filter(last_action_at__gte=timezone.now() - timedelta(days=int(choice)))
-        return queryset.filter(last_action_at=None) if choice == "lapsed" else queryset
+        return queryset.filter(frequency=0) if choice == "lapsed" else queryset

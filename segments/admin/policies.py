@@ -1,6 +1,6 @@
 """The admin pages of RFM policies, recommendation policies and the kill switch."""
 
-from typing import Any
+from typing import Any, cast
 
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied, ValidationError
@@ -9,57 +9,98 @@ from django.shortcuts import redirect
 from django.urls import URLPattern, path
 
 from ccweb.admin.model_admins import ReadOnlyAdmin
+from segments.admin.policy_forms import OFFERS, RfmPolicyForm
 from segments.admin.revisions import RevisionAdmin
 from segments.models import KillSwitch, RecommendationPolicy, RfmPolicy
+from segments.publishing import forecast_policies, publish_policies, refusals_of
 from segments.recommendations.kill_switch import engage_kill_switch, release_kill_switch
-from segments.recommendations.policies import publish_recommendation_policy
 from segments.recommendations.preview import Preview, assess
-from segments.rfm.policies import publish_rfm_policy
-from segments.rfm.runs import preview_rfm
+from segments.rfm.policies import type_warnings
+from segments.rules.presets import PRESETS
 
 
 @admin.register(RfmPolicy)
 class RfmPolicyAdmin(RevisionAdmin):
     """RFM policies. A published revision is used from the next run on."""
 
-    content = ("kind", "recency_cuts", "frequency_cuts", "monetary_cuts", "rules")
+    form = RfmPolicyForm
+    content = RfmPolicy.CONTENT
     preview_template = "segments/preview_rfm.html"
-    list_display = ("revision", "active", "kind", "created_at", "created_by", "note")
+    list_display = ("revision", "active", "kind", "window_days", "groups", "created_at", "created_by", "note")
 
-    def preview(self, revision: Any) -> dict[str, Any]:
-        """How many users a run as of now would move from which group to which. Computes the batch, writes nothing."""
-        outcome = preview_rfm(policy=revision)
-        moved = sum(move.users for move in outcome.moves)
-        return {"users": outcome.users, "moved": moved, "moves": outcome.moves, "groups": outcome.groups}
+    @admin.display(description="Groups")
+    def groups(self, policy: RfmPolicy) -> str:
+        return ", ".join(policy.scoring_groups())
 
-    def publish(self, **content: Any) -> RfmPolicy:
-        return publish_rfm_policy(**content)
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
+        """A draft also has the recommendation rules that are published with it."""
+        return super().get_fields(request, obj) if obj else (*self.content, OFFERS, "note")
+
+    def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
+        """The content of the active revision, or of a preset (?preset=ten)."""
+        initial = super().get_changeform_initial_data(request)
+        if preset := PRESETS.get(request.GET.get("preset", "")):
+            draft = RfmPolicy(**preset.rfm)
+            return {field: getattr(draft, field) for field in self.content} | {OFFERS: preset.recommendation_rules}
+        return initial
+
+    def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> HttpResponse:
+        """The form, with the presets that one can start from and the meaning of their groups."""
+        return super().add_view(request, form_url, {"presets": PRESETS.values()} | (extra_context or {}))
+
+    def preview(self, revision: Any, content: dict[str, Any]) -> dict[str, Any]:
+        """How many users a run as of now would move, and what a day's answers would be. Writes nothing."""
+        active = RecommendationPolicy.objects.active()
+        offers = self._offers(content)
+        draft = RecommendationPolicy(**{field: getattr(active, field) for field in active.CONTENT} | (offers or {}))
+        if refusals := refusals_of(revision, draft):
+            raise ValidationError(refusals)
+        found = forecast_policies(revision, draft)
+        if found.answers.refusals:
+            raise ValidationError(found.answers.refusals)
+        moved = sum(move.users for move in found.groups.moves)
+        colors = {rule.name: rule.color for rule in revision.group_rules}
+        return {
+            "users": found.groups.users,
+            "moved": moved,
+            "moves": found.groups.moves,
+            "groups": [(name, colors[name], users) for name, users in found.groups.groups.items()],
+            "answers": found.answers,
+            "offers": offers,
+            "warnings": type_warnings(revision),
+        }
+
+    def publish(self, *, created_by: str, note: str, **content: Any) -> RfmPolicy:
+        offers = self._offers(content)
+        rfm = {field: content[field] for field in self.content}
+        published = publish_policies(rfm=rfm, recommendation=offers, created_by=created_by, note=note)
+        return cast(RfmPolicy, published.rfm)
+
+    def _offers(self, content: dict[str, Any]) -> dict[str, Any] | None:
+        """The content of a new recommendation policy; None if the rules are those in force."""
+        active, rules = RecommendationPolicy.objects.active(), content.get(OFFERS)
+        if rules is None or rules == active.rules:
+            return None
+        return {field: getattr(active, field) for field in active.CONTENT} | {"rules": rules}
 
 
 @admin.register(RecommendationPolicy)
 class RecommendationPolicyAdmin(RevisionAdmin):
     """Recommendation policies. All workers use a published revision within 1 s."""
 
-    content = (
-        "rules",
-        "streak_step",
-        "floor",
-        "cap",
-        "default_probability",
-        "default_time_window",
-        "invariants",
-    )
+    content = RecommendationPolicy.CONTENT
     preview_template = "segments/preview_recommendation.html"
 
-    def preview(self, revision: Any) -> Preview:
+    def preview(self, revision: Any, content: dict[str, Any]) -> Preview:
         """Whose answer would change, from what to what; ValidationError for too many expected rewards."""
         assessment = assess(revision)
         if assessment.refusals:
             raise ValidationError(assessment.refusals)
         return assessment
 
-    def publish(self, **content: Any) -> RecommendationPolicy:
-        return publish_recommendation_policy(**content)
+    def publish(self, *, created_by: str, note: str, **content: Any) -> RecommendationPolicy:
+        published = publish_policies(recommendation=content, created_by=created_by, note=note)
+        return cast(RecommendationPolicy, published.recommendation)
 
 
 @admin.register(KillSwitch)

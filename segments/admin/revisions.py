@@ -38,8 +38,11 @@ class RevisionAdmin(ReadOnlyAdmin):
     add_form_template = "segments/revision_form.html"
     change_form_template = "segments/revision_view.html"
 
-    def preview(self, revision: Any) -> Any:
-        """The context of `preview_template`: what publishing would change. Raises ValidationError if unsafe."""
+    def preview(self, revision: Any, content: dict[str, Any]) -> Any:
+        """The context of `preview_template`: what publishing a draft would change. Raises ValidationError if unsafe.
+
+        `content` is the cleaned data of the form.
+        """
         raise NotImplementedError
 
     def publish(self, *, created_by: str, note: str, **content: Any) -> Revision:
@@ -74,7 +77,7 @@ class RevisionAdmin(ReadOnlyAdmin):
             try:
                 if "_publish" in request.POST and constant_time_compare(request.POST.get("seal", ""), seal):
                     return self._published(request, form.cleaned_data)
-                context |= {"seal": seal, "preview": self.preview(form.save(commit=False))}
+                context |= {"seal": seal, "preview": self.preview(form.save(commit=False), form.cleaned_data)}
             except ValidationError as error:
                 context["refusals"] = error.messages
         return self._form_page(request, form, context)

@@ -9,6 +9,7 @@ from django.shortcuts import redirect
 from django.urls import URLPattern, path
 
 from ccweb.admin.model_admins import ReadOnlyAdmin
+from ccweb.api.shop_clock import shop_zone
 from segments.models import RfmRun, SegmentChange
 from segments.rfm.run_lock import Busy
 from segments.rfm.runs import request_rfm_run
@@ -20,8 +21,26 @@ class RfmRunAdmin(ReadOnlyAdmin):
 
     change_list_template = "segments/run_list.html"
     change_form_template = "segments/run_view.html"
-    list_display = ("id", "kind", "status", "as_of", "policy", "users", "active", "changed", "lapsed", "finished_at")
+    list_display = (
+        "id",
+        "kind",
+        "status",
+        "as_of",
+        "shop_time",
+        "policy",
+        "users",
+        "active",
+        "changed",
+        "lapsed",
+        "finished_at",
+    )
     list_filter = ("kind", "status")
+
+    @admin.display(description="As of, in the shop")
+    def shop_time(self, run: RfmRun) -> str:
+        """The same in SHOP_TIME_ZONE; the other times are UTC."""
+        zone = shop_zone()
+        return f"{run.as_of.astimezone(zone):%Y-%m-%d %H:%M} {zone.key}" if run.as_of else "-"
 
     def get_urls(self) -> list[URLPattern]:
         return [path("now/", self.admin_site.admin_view(self.now), name="segments_rfmrun_now"), *super().get_urls()]

@@ -15,7 +15,6 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect
 from django.urls import URLPattern, path, reverse
-from django.utils import timezone
 from django.utils.html import format_html
 
 from ccweb.admin.csv_export import csv_response
@@ -26,6 +25,7 @@ from segments.admin import list_filters
 from segments.forecasts.exits import Exit, Forecast, UnknownGroup
 from segments.models import RiskChange, RiskProfile, UserSegment
 from segments.recommendations.risk_profiles import set_risk_profile
+from segments.rfm import clock
 
 EXPORTED = [field.attname for field in UserSegment._meta.concrete_fields]
 
@@ -98,7 +98,7 @@ class UserSegmentAdmin(LargeTableAdmin):
         self._require_view_permission(request)
         group = request.GET.get("group", "")
         try:
-            forecast = Forecast(group=group, days=list_filters.LEAVING_DAYS, now=timezone.now())
+            forecast = Forecast(group=group, days=list_filters.LEAVING_DAYS, now=clock.present())
         except UnknownGroup as error:
             raise Http404(str(error)) from None
         self._log_export(request, f"Exits of group {group} exported.")

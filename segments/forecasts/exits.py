@@ -14,32 +14,38 @@ from django.db import connection
 from django.db.models import BooleanField, QuerySet
 from django.db.models.expressions import RawSQL
 
-from segments.forecasts.outlook import batches, foreseen_scoring
+from ccweb.api.shop_clock import coming_batches, shop_date
+from segments.forecasts.outlook import foreseen_scoring
 from segments.models import RfmPolicy, UserSegment
-from segments.rfm.sql import TOTAL, Parameters, activity, parameters, score
-from segments.rules.scoring import Rule
+from segments.rfm.counted import ALWAYS, Counted, Parameters, both, money
+from segments.rfm.scored import conditions, score
+from segments.rfm.sql import EVERYTHING, Reading, activity, parameters
+from segments.rules.scoring import CutPoints, Rule
 
+MOST_BATCHES = 32  # each is a score of every member
 STATEMENT = """
 WITH activity AS ({activity}
+), scored AS (
+    SELECT user_id, frequency, last_action_at, actions AS lifetime_actions, {lifetime_value} AS lifetime_value, {scores}
+    FROM activity
 ), members AS MATERIALIZED (
-    SELECT user_id FROM activity WHERE {rank} = %(rank)s
+    SELECT user_id FROM scored WHERE {rank} = %(rank)s
 ), windows AS (
-    SELECT user_id, {windows} FROM members JOIN user_actions USING (user_id)
-    WHERE action_timestamp >= %(since)s GROUP BY user_id
+    SELECT user_id, {windows} FROM members JOIN user_actions USING (user_id) WHERE {read} GROUP BY user_id
+), scored_windows AS (
+    SELECT *, {coming_scores} FROM windows
 ), ranks AS (
-    SELECT user_id, {ranks} FROM windows
+    SELECT user_id, {ranks} FROM scored_windows
 )
 SELECT {columns} FROM ranks WHERE {fallen}"""
 # The same for one user at a time: a list page ends at its hundredth row, and the index by user is used.
 FALLS = """EXISTS (SELECT 1 FROM (
     SELECT {ranks} FROM (
-        SELECT {windows} FROM user_actions own
-        WHERE own.user_id = user_segments.user_id AND action_timestamp >= %(since)s
-    ) windows
+        SELECT *, {coming_scores} FROM (
+            SELECT {windows} FROM user_actions own WHERE own.user_id = user_segments.user_id AND {read}
+        ) windows
+    ) scored_windows
 ) ranks WHERE {fallen})"""
-WINDOW = f"""MAX(action_timestamp) FILTER (WHERE action_timestamp <= %(as_of{{n}})s) AS last_action_at{{n}},
-    COUNT(*) FILTER (WHERE action_timestamp BETWEEN %(since{{n}})s AND %(as_of{{n}})s) AS frequency{{n}},
-    {TOTAL} FILTER (WHERE action_timestamp BETWEEN %(since{{n}})s AND %(as_of{{n}})s) AS total{{n}}"""
 
 NAME = re.compile(r"%\((\w+)\)s")
 
@@ -69,10 +75,13 @@ class Forecast:
         if group not in self._groups:
             raise UnknownGroup(f'There is no group "{group}", only {", ".join(self._groups)}.')
         self._group = group
-        self._batches = dict(enumerate(batches(now)[:days], 1))
+        self._counted = Counted(self._scoring.counting)
+        self._batches = dict(enumerate(coming_batches(now, days), 1))
         self._parameters: Parameters = {"rank": self._groups.index(group)} | parameters(self._scoring, now)
         for number, as_of in self._batches.items():
             self._parameters |= {f"{k}_{number}": v for k, v in parameters(self._scoring, as_of).items()}
+        # What a window needs, or all history.
+        self._reading = EVERYTHING if self._scoring.asks_history else Reading(goes_on=True, older=False)
 
     def exits(self) -> Iterator[Exit]:
         """By date, then by user; rows are streamed."""
@@ -82,7 +91,7 @@ class Forecast:
         with closing(connection.chunked_cursor()) as cursor:
             cursor.execute(f"{self._statement(f'user_id, {first}, {lower}')} ORDER BY 2, 1", self._parameters)
             for user_id, number, rank in cursor:
-                yield Exit(user_id, self._group, self._batches[number].date(), self._groups[rank])
+                yield Exit(user_id, self._group, shop_date(self._batches[number]), self._groups[rank])
 
     def segments(self) -> QuerySet[UserSegment]:
         """The segments of users whom the last run put into the group and a coming batch will put lower; lazy."""
@@ -92,30 +101,54 @@ class Forecast:
         return UserSegment.objects.filter(falls, rfm_group=self._group)
 
     def _statement(self, columns: str) -> str:
-        rank = _rank(self._scoring.rules)
-        return STATEMENT.format(activity=activity(), rank=rank, columns=columns, **self._parts())
+        return STATEMENT.format(
+            activity=activity(self._counted, self._reading),
+            lifetime_value=money("all_total"),
+            scores=_scores(self._scoring.cuts),
+            rank=_rank(self._scoring.rules),
+            columns=columns,
+            **self._parts(),
+        )
 
     def _parts(self) -> dict[str, str]:
-        rules = self._scoring.rules
+        rules, cuts = self._scoring.rules, self._scoring.cuts
+        begin = "action_timestamp >= %(from)s" if self._reading.goes_on else ALWAYS
         return {
-            "windows": ", ".join(WINDOW.format(n=f"_{n}") for n in self._batches),
+            "read": both(begin, self._counted.where),
+            "windows": ", ".join(self._window(f"_{n}") for n in self._batches),
+            "coming_scores": ", ".join(_scores(cuts, f"_{n}") for n in self._batches),
             "ranks": ", ".join(f"{_rank(rules, f'_{n}')} AS rank_{n}" for n in self._batches),
             "fallen": " OR ".join(f"rank_{n} > %(rank)s" for n in self._batches),
         }
 
+    def _window(self, n: str) -> str:
+        """The figures of one user in the batch with the suffix n."""
+        counted, until = self._counted, f"action_timestamp <= %(as_of{n})s"
+        inside = f"action_timestamp >= %(since{n})s AND {until}"
+        columns = {
+            "last_action_at": counted.last(until),
+            "frequency": counted.actions(inside),
+            "total": counted.total(inside),
+        }
+        if self._scoring.asks_history:
+            columns |= {"lifetime_actions": counted.actions(until), "lifetime_value": money(counted.total(until))}
+        return ", ".join(f"{figure} AS {column}{n}" for column, figure in columns.items())
+
+
+def _scores(cuts: CutPoints, batch: str = "") -> str:
+    """The SQL of the three scores in one batch."""
+    columns = {
+        "recency": score(f"last_action_at{batch} > ", "recency", len(cuts.recency), batch),
+        "frequency": score(f"frequency{batch} >= ", "frequency", len(cuts.frequency), batch),
+        "monetary": score(f"total{batch} >= ", "monetary", len(cuts.monetary), batch),
+    }
+    return ", ".join(f"{text} AS {dimension}_score{batch}" for dimension, text in columns.items())
+
 
 def _rank(rules: Sequence[Rule], batch: str = "") -> str:
-    """The SQL of the group's index in one batch, 0 for the best; an empty window gives the last group."""
-    scores = [
-        score(f"last_action_at{batch} > ", "recency", batch),
-        score(f"frequency{batch} >= ", "frequency", batch),
-        score(f"total{batch} >= ", "monetary", batch),
-    ]
-    matches = {
-        " AND ".join(f"{got} >= {least:d}" for got, least in zip(scores, rule.least, strict=True)): str(index)
-        for index, rule in enumerate(rules[:-1])
-    }
-    return _case({f"frequency{batch} = 0": str(len(rules) - 1)} | matches, otherwise=str(len(rules) - 1))
+    """The SQL of the group's index in one batch, 0 for the best."""
+    matches = {conditions(rule, number, batch): str(number) for number, rule in enumerate(rules[:-1])}
+    return _case(matches, otherwise=str(len(rules) - 1))
 
 
 def _case(whens: dict[str, str], otherwise: str = "NULL") -> str:

@@ -1,28 +1,26 @@
 """The outlook of one user: the next lower group without further actions, and the least actions that change it.
 
-With a window of 30 days the forecast is deterministic: each action leaves the window at a known instant, so the group
-at any later instant is a function of the actions stored now.
+The forecast is deterministic: each action leaves the window at a known instant, so the group at any later instant is a
+function of the actions stored now.
 """
 
-from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator
-from datetime import UTC, date, datetime, time, timedelta
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from itertools import accumulate, product
 from math import ceil
 from typing import NamedTuple
 
-from actions.models import UserAction
+from ccweb.api.shop_clock import coming_batches, shop_date
+from segments.forecasts.window_parts import Part, window_parts
 from segments.models import RfmPolicy, RfmRun
-from segments.rules.scoring import DAY, WINDOW, CutPoints, Scoring, recency_days
+from segments.rules.scoring import CutPoints, Lifetime, Scoring, recency_days
 
 STAY_PERIOD = timedelta(days=7)
-BATCH_TIME = time(2, tzinfo=UTC)
-# By the 32nd batch every action is outside the window, even one dated 5 minutes ahead.
-BATCHES = WINDOW // DAY + 2
 ZERO = Decimal("0.00")
 MAX_VALUE = Decimal("9999999999.99")  # the value of one action
-UNREACHABLE = CutPoints([None] * 4, [None] * 4, [None] * 4)
+MICROSECOND = timedelta(microseconds=1)
 
 
 class Effort(NamedTuple):
@@ -33,23 +31,37 @@ class Effort(NamedTuple):
 
 
 class WindowTotals(NamedTuple):
-    """The actions in the window at an instant; `last` (UTC) is None when the window is empty."""
+    """What counts at an instant: the window's actions and value, and the whole history's, if the rules ask for it.
+
+    `last` (UTC) is None for a user without any activity that was read.
+    """
 
     last: datetime | None
     frequency: int
     monetary: Decimal
+    lifetime_actions: int
+    lifetime_value: Decimal
 
     def rank(self, scoring: Scoring, as_of: datetime) -> int:
         """The index of the group that a batch as of `as_of` gives, 0 for the best."""
-        days = None if self.last is None else recency_days(self.last, as_of)
-        return scoring.groups.index(scoring.classify(days, self.frequency, self.monetary)[1])
+        gone = None if self.last is None else recency_days(self.last, as_of)
+        lifetime = Lifetime(self.lifetime_actions, self.lifetime_value, gone)
+        days = gone if self.frequency else None
+        return scoring.groups.index(scoring.classify(days, self.frequency, self.monetary, lifetime)[1])
 
     def after(self, effort: Effort, now: datetime) -> "WindowTotals":
         """The same with further actions done now."""
         if not effort.actions:
             return self
         last = max(self.last or now, now)
-        return WindowTotals(last, self.frequency + effort.actions, self.monetary + effort.value)
+        more, value = effort
+        return WindowTotals(
+            last,
+            self.frequency + more,
+            self.monetary + value,
+            self.lifetime_actions + more,
+            self.lifetime_value + value,
+        )
 
 
 class Outlook(NamedTuple):
@@ -64,27 +76,46 @@ class Outlook(NamedTuple):
 
 
 class ActionWindow:
-    """One user's actions, (UTC instant, value) in any order, with the window of a batch at any instant."""
+    """One user's actions in parts that enter and leave every window as a whole, with the window of any batch."""
 
-    def __init__(self, actions: Iterable[tuple[datetime, Decimal]]) -> None:
-        ordered = sorted(actions)
-        self._instants = [at for at, _ in ordered]
-        self._sums = list(accumulate((value for _, value in ordered), initial=ZERO))
+    def __init__(self, parts: Iterable[Part], window: timedelta) -> None:
+        ordered = sorted(parts)
+        self._begins, self._window = [part.begin for part in ordered], window
+        self._counts = list(accumulate((part.frequency for part in ordered), initial=0))
+        self._sums = list(accumulate((part.total for part in ordered), initial=ZERO))
+        self._last: list[datetime | None] = [None]
+        for part in ordered:
+            self._last.append(part.last or self._last[-1])
 
     def at(self, as_of: datetime) -> WindowTotals:
-        """The actions in `as_of - 30 days <= instant <= as_of`."""
-        first = bisect_left(self._instants, as_of - WINDOW)
-        end = bisect_right(self._instants, as_of)
-        last = self._instants[end - 1] if end > first else None
-        return WindowTotals(last, end - first, self._sums[end] - self._sums[first])
+        """The totals of a batch as of this instant: `as_of - window <= action <= as_of`."""
+        first = bisect_left(self._begins, as_of - self._window)
+        end = bisect_left(self._begins, as_of + MICROSECOND)
+        count, total = self._counts[end] - self._counts[first], self._sums[end] - self._sums[first]
+        return WindowTotals(self._last[end], count, total, self._counts[end], self._sums[end])
 
 
 def outlook_of(*, user_id: int, now: datetime) -> Outlook:
     """The outlook of a user at `now` (UTC), see foresee. A user without actions counts as lapsed."""
+    return user_outlook(user_id=user_id, now=now, until=now)[0]
+
+
+def user_outlook(*, user_id: int, now: datetime, until: datetime) -> tuple[Outlook, Effort, bool]:
+    """The outlook at `now` (UTC), and without further actions until a later instant: what leaves the window, and
+
+    whether the user is in the same group or a better one then. One query.
+    """
     policy = RfmPolicy.objects.active()
-    window = UserAction.objects.filter(user_id=user_id, action_timestamp__gte=now - WINDOW).order_by()
-    outlook = foresee(window.values_list("action_timestamp", "value"), scoring=foreseen_scoring(policy), now=now)
-    return outlook if policy.kind == RfmPolicy.Kind.FIXED else outlook._replace(cut_points="frozen")
+    scoring, window = foreseen_scoring(policy), policy.counting.window
+    instants = [now, until, now + STAY_PERIOD, *_batches(scoring, now)]
+    parts = window_parts(user_id, scoring.counting, instants, whole_history=scoring.asks_history)
+    outlook = foresee(parts, scoring=scoring, now=now)
+    if policy.kind != RfmPolicy.Kind.FIXED:
+        outlook = outlook._replace(cut_points="frozen")
+    left = [part for part in parts if now - window <= part.begin < until - window]
+    leaving = Effort(sum(part.frequency for part in left), sum((part.total for part in left), ZERO))
+    later = ActionWindow(parts, window).at(until).rank(scoring, until)
+    return outlook, leaving, later <= scoring.groups.index(outlook.rfm_group)
 
 
 def foreseen_scoring(policy: RfmPolicy) -> Scoring:
@@ -96,18 +127,19 @@ def foreseen_scoring(policy: RfmPolicy) -> Scoring:
         return policy.scoring()
     runs = RfmRun.objects.done()
     run = runs.filter(policy=policy).first() or runs.first()
-    return policy.scoring(CutPoints.from_json(run.cuts) if run else UNREACHABLE)
+    unreachable: list[None] = [None] * (policy.bins - 1)
+    return policy.scoring(CutPoints.from_json(run.cuts) if run else CutPoints(unreachable, unreachable, unreachable))
 
 
-def foresee(actions: Iterable[tuple[datetime, Decimal]], *, scoring: Scoring, now: datetime) -> Outlook:
-    """The outlook at `now` (UTC) from a user's actions since now - 30 days, (UTC instant, value) each.
+def foresee(parts: Iterable[Part], *, scoring: Scoring, now: datetime) -> Outlook:
+    """The outlook at `now` (UTC) from a user's actions since the window of now began.
 
-    `rfm_group` is what a batch as of now would give, not what the last batch gave. `leaves_on` is the UTC date of the
-    first 02:00 batch after now that would give a lower group. `to_stay` is computed as of now + 7 days (not by the
+    `rfm_group` is what a batch as of now would give, not what the last batch gave. `leaves_on` is the shop's date of
+    the first 02:00 batch after now that would give a lower group. `to_stay` is computed as of now + 7 days (not by the
     02:00 batch before or after it), `to_rise` as of now; the required group or a better one is enough. The fewest
     actions count first, then the least value; None when no action is needed or no action helps.
     """
-    window = ActionWindow(actions)
+    window = ActionWindow(parts, scoring.counting.window)
     rank = window.at(now).rank(scoring, now)
     leaves_on, lower = _exit(window, rank, scoring, now)
     return Outlook(
@@ -119,32 +151,35 @@ def foresee(actions: Iterable[tuple[datetime, Decimal]], *, scoring: Scoring, no
     )
 
 
-def batches(now: datetime) -> list[datetime]:
-    """The daily batches (02:00 UTC) after now, up to the last one at which an action can leave the window."""
-    today = datetime.combine(now.astimezone(UTC), BATCH_TIME)
-    first = today if today > now else today + DAY
-    return [first + n * DAY for n in range(BATCHES)]
+def _batches(scoring: Scoring, now: datetime) -> Sequence[datetime]:
+    """The daily batches after now, up to the last one by which a user may fall."""
+    gone = [rule.gone_days or 0 for rule in scoring.rules]
+    # Two more: for an action dated 5 minutes ahead, and for the day that has begun.
+    return coming_batches(now, max(scoring.counting.window_days, *gone) + 2)
 
 
 def _exit(window: ActionWindow, rank: int, scoring: Scoring, now: datetime) -> tuple[date | None, int | None]:
-    for as_of in batches(now):
+    for as_of in _batches(scoring, now):
         lower = window.at(as_of).rank(scoring, as_of)
         if lower > rank:
-            return as_of.date(), lower
+            return shop_date(as_of), lower
     return None, None
 
 
 def _least(totals: WindowTotals, rank: int, scoring: Scoring, now: datetime, as_of: datetime) -> Effort | None:
     """The least effort at `now` that gives `rank` or better as of `as_of`."""
-    efforts = sorted(_efforts(totals, scoring.cuts))
+    efforts = sorted(_efforts(totals, scoring))
     enough = (effort for effort in efforts if totals.after(effort, now).rank(scoring, as_of) <= rank)
     least = next(enough, None)
     return least if least and least.actions else None
 
 
-def _efforts(totals: WindowTotals, cuts: CutPoints) -> Iterator[Effort]:
+def _efforts(totals: WindowTotals, scoring: Scoring) -> Iterator[Effort]:
     """The candidates. More never lowers a score, so the least effort just reaches a cut point or is one action."""
+    cuts = scoring.cuts
     counts = {0, 1} | {cut - totals.frequency for cut in cuts.frequency if cut and cut > totals.frequency}
     values = {ZERO} | {cut - totals.monetary for cut in cuts.monetary if cut is not None and cut > totals.monetary}
-    for count, value in product(counts, values):
+    counts |= {r.lifetime_actions - totals.lifetime_actions for r in scoring.rules if r.lifetime_actions}
+    values |= {r.lifetime_value - totals.lifetime_value for r in scoring.rules if r.lifetime_value is not None}
+    for count, value in product((c for c in counts if c >= 0), (v for v in values if v >= 0)):
         yield Effort(max(count, ceil(value / MAX_VALUE)), value)

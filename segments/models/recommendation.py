@@ -1,5 +1,6 @@
 """The recommendation policy, and the kill switch that overrides it."""
 
+from collections.abc import Sequence
 from decimal import Decimal
 from functools import cached_property
 
@@ -11,7 +12,7 @@ from django.utils import timezone
 from segments.models.policy import RfmPolicy
 from segments.models.revision import Revision, RevisionQuerySet
 from segments.rules.reward_policy_errors import WINDOW_LENGTH, invariant_errors, is_time_window, rule_errors
-from segments.rules.reward_safety import REWARDS, counter_examples, with_low
+from segments.rules.reward_safety import REWARDS, counter_examples
 from segments.rules.rewards import RewardRule, RewardRules
 
 PROBABILITY = [MinValueValidator(Decimal(0)), MaxValueValidator(Decimal(1))]
@@ -58,8 +59,11 @@ class RecommendationPolicy(Revision):
 
     def clean(self) -> None:
         """Raise ValidationError, by field, for malformed content, or with users who would get an unsafe answer."""
-        groups = self.known_groups()
-        errors = {"rules": rule_errors(self.rules, with_low(groups)), "invariants": invariant_errors(self.invariants)}
+        self.check_with(self.known_groups())
+
+    def check_with(self, groups: Sequence[str]) -> None:
+        """The same with these groups of an RFM policy, best first."""
+        errors = {"rules": rule_errors(self.rules, groups), "invariants": invariant_errors(self.invariants)}
         if not is_time_window(self.default_time_window):
             errors["default_time_window"] = [f"It must be 1 to {WINDOW_LENGTH} printable characters."]
         if not any(errors.values()):
@@ -67,6 +71,8 @@ class RecommendationPolicy(Revision):
             errors[NON_FIELD_ERRORS] = [str(example) for example in examples]
         if found := {field: texts for field, texts in errors.items() if texts}:
             raise ValidationError(found)
+
+    CONTENT = (*("rules", "streak_step", "floor", "cap", "default_probability", "default_time_window", "invariants"),)
 
     @staticmethod
     def known_groups() -> list[str]:

@@ -63,16 +63,16 @@ class RfmRun(models.Model):
     started_at = models.DateTimeField(null=True, blank=True)
     finished_at = models.DateTimeField(null=True, blank=True)
     users = models.BigIntegerField(null=True, blank=True, help_text="Users with a row.")
-    active = models.BigIntegerField(null=True, blank=True, help_text="Users with an action in the 30 days.")
+    active = models.BigIntegerField(null=True, blank=True, help_text="Users with activity in the window.")
     changed = models.BigIntegerField(null=True, blank=True, help_text="Rows written, new ones included.")
-    lapsed = models.BigIntegerField(null=True, blank=True, help_text="Users whose last action left the 30 days.")
+    lapsed = models.BigIntegerField(null=True, blank=True, help_text="Users whose last activity left the window.")
     groups = models.JSONField(default=dict, help_text="Users by group, best group first.")
     scores = models.JSONField(
         null=True, editable=False, help_text="Users by score: [recency, frequency, users], empty places left out."
     )
     error = models.CharField(max_length=1000, blank=True)
     seen_action_id = models.BigIntegerField(
-        null=True, editable=False, help_text="Users of all actions up to this id (and as_of) have a row."
+        null=True, editable=False, help_text="All actions up to this id (and as_of) are in the rows."
     )
 
     objects = RfmRunQuerySet.as_manager()

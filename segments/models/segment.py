@@ -36,7 +36,11 @@ def _group_at(moment: datetime) -> Coalesce:
 
 
 class UserSegment(models.Model):
-    """A user's RFM group, scores and risk profile."""
+    """A user's RFM group, scores and risk profile.
+
+    `frequency` and `monetary` are of the window; the lifetime figures, `first_action_at` and `last_action_at` are of
+    all stored actions up to the last run's as_of.
+    """
 
     user_id = models.BigIntegerField(primary_key=True)
     rfm_group = models.CharField(max_length=64, default="Low")
@@ -46,6 +50,9 @@ class UserSegment(models.Model):
     monetary_score = models.SmallIntegerField(default=1)
     frequency = models.IntegerField(default=0)
     monetary = models.DecimalField(max_digits=20, decimal_places=2, default=Decimal("0.00"))
+    lifetime_actions = models.BigIntegerField(default=0, db_default=0)
+    lifetime_value = models.DecimalField(max_digits=20, decimal_places=2, default=Decimal("0.00"), db_default=0)
+    first_action_at = models.DateTimeField(null=True, blank=True)
     last_action_at = models.DateTimeField(null=True, blank=True)
     last_updated = models.DateTimeField(default=timezone.now)
 
@@ -65,7 +72,7 @@ class UserSegment(models.Model):
         Not stored: otherwise each run would write every row because a day went by. Read it from a queryset
         `with_as_of()`; before the first run it counts to the row's own last change.
         """
-        if self.last_action_at is None:
+        if self.last_action_at is None or not self.frequency:
             return None
         as_of: datetime | None = getattr(self, "as_of", None)
         return max(0, recency_days(self.last_action_at, as_of or self.last_updated))

@@ -16,11 +16,25 @@ EXAMPLES = 5
 
 
 class CohortKey(NamedTuple):
-    """Group, risk profile and streak (days): users with the same key get the same answer."""
+    """Group, risk profile and streak (days): users with the same key get the same answer.
+
+    `next_group` is the group after an RFM policy is published, None for the same one.
+    """
 
     group: str
     risk_profile: str
     streak: int
+    next_group: str | None = None
+
+    @property
+    def now(self) -> tuple[str, str, int]:
+        """What today's answer depends on."""
+        return self.group, self.risk_profile, self.streak
+
+    @property
+    def afterwards(self) -> tuple[str, str, int]:
+        """What the answer depends on afterwards."""
+        return self.next_group or self.group, self.risk_profile, self.streak
 
 
 @dataclass
@@ -41,7 +55,7 @@ def population() -> dict[CohortKey, Cohort]:
     cohorts: dict[CohortKey, Cohort] = defaultdict(Cohort)
     rows = UserSegment.objects.order_by().values_list("user_id", "rfm_group", "risk_profile").iterator(CHUNK)
     for chunk in _chunks(rows):
-        for (user_id, group, risk), streak in zip(chunk, _streaks([row[0] for row in chunk]), strict=True):
+        for (user_id, group, risk), streak in zip(chunk, streaks_of([row[0] for row in chunk]), strict=True):
             cohorts[CohortKey(group, risk, streak)].add(user_id)
     return cohorts
 
@@ -51,7 +65,7 @@ def _chunks(rows: Iterator[tuple[int, str, str]]) -> Iterator[list[tuple[int, st
         yield chunk
 
 
-def _streaks(user_ids: Sequence[int]) -> Sequence[int]:
+def streaks_of(user_ids: Sequence[int]) -> Sequence[int]:
     """Streaks from Redis, or from user_actions while Redis is unavailable or incomplete."""
     try:
         if streaks.is_complete():

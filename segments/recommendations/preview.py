@@ -48,7 +48,9 @@ def assess(draft: RecommendationPolicy) -> Preview:
 
 def reward_refusals(draft: RecommendationPolicy, cohorts: Mapping[CohortKey, Cohort]) -> list[str]:
     """Whether these users are promised more rewards a day than the draft's own limit; empty when all is well."""
-    rewards = {key: draft.reward_rules.answer(*key).probability * cohort.users for key, cohort in cohorts.items()}
+    rewards = {
+        key: draft.reward_rules.answer(*key.afterwards).probability * cohort.users for key, cohort in cohorts.items()
+    }
     total = sum(rewards.values(), Decimal(0))
     if not draft.reward_limits or total <= min(draft.reward_limits):
         return []
@@ -57,11 +59,11 @@ def reward_refusals(draft: RecommendationPolicy, cohorts: Mapping[CohortKey, Coh
 
 
 def _too_many(draft: RecommendationPolicy, total: Decimal, key: CohortKey, cohort: Cohort) -> str:
-    answer = draft.reward_rules.answer(*key)
+    answer = draft.reward_rules.answer(*key.afterwards)
     users = ngettext("%d user", "%d users", cohort.users) % cohort.users
     return (
         f"{total:.1f} rewards a day are to be expected from today's users, the invariant allows "
-        f"{min(draft.reward_limits)}. Most of them go to {users} in group {key.group}, "
+        f"{min(draft.reward_limits)}. Most of them go to {users} in group {key.afterwards[0]}, "
         f"{key.risk_profile}, with a streak of {days_text(key.streak)}, who get {answer.probability} by "
         f"{f'rule {answer.rule}' if answer.rule else 'the default'}, such as user {cohort.examples[0]}."
     )
@@ -72,7 +74,7 @@ def compare(before: RewardRules, after: RewardRules, cohorts: Mapping[CohortKey,
     result = Preview()
     moves: dict[tuple[Any, Any], list[tuple[CohortKey, Cohort]]] = defaultdict(list)
     for key, cohort in cohorts.items():
-        old, new = before.answer(*key), after.answer(*key)
+        old, new = before.answer(*key.now), after.answer(*key.afterwards)
         result.users += cohort.users
         result.rewards_before += old.probability * cohort.users
         result.rewards_after += new.probability * cohort.users

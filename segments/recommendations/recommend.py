@@ -9,9 +9,8 @@ from typing import Any
 from ccweb.db.steps import Blocking, Scripts, Steps, run
 from ccweb.redis.circuit_breaker import DependencyUnavailable
 from segments import streaks
-from segments.models import KillSwitch, RecommendationPolicy
+from segments.models import KillSwitch, RecommendationPolicy, RfmPolicy
 from segments.recommendations.segment_lookup import (
-    NO_SEGMENT,
     CurrentSegment,
     as_segments,
     current_segments,
@@ -50,10 +49,14 @@ class Recommendation:
 
 @dataclass(frozen=True)
 class ActivePolicy:
-    """The active policy and the kill switch, which overrides it while engaged."""
+    """The active policy and the kill switch, which overrides it while engaged.
+
+    A user without a segment is answered as a member of `last_group`, the last one of the RFM policy.
+    """
 
     policy: RecommendationPolicy
     switch: KillSwitch | None
+    last_group: str
 
     def answer(self, group: str, risk_profile: str, streak: int | None) -> Answer:
         """The answer for such a user; the streak (days) is None when it is not known."""
@@ -75,7 +78,8 @@ class ActivePolicyCache:
         if active := self.cached():
             return active
         now, switch = time.monotonic(), KillSwitch.objects.engaged().first()
-        active = ActivePolicy(RecommendationPolicy.objects.active(), switch)
+        last_group = RfmPolicy.objects.active().scoring_groups()[-1]
+        active = ActivePolicy(RecommendationPolicy.objects.active(), switch, last_group)
         self._cached = now + POLICY_SECONDS, active
         return active
 
@@ -93,7 +97,7 @@ ACTIVE_POLICY = ActivePolicyCache()
 
 
 def recommend(user_id: int) -> Recommendation:
-    """The recommendation for a user now. Users without a segment are treated as Low / Unknown."""
+    """The recommendation for a user now. Users without a segment are treated as the last group, Unknown."""
     return run(recommend_steps([user_id]))[0]
 
 
@@ -110,9 +114,10 @@ def recommend_steps(user_ids: Sequence[int], replies: Sequence[Any] | None = Non
     segments = as_segments((yield current_segments(in_redis))) if in_redis else {}
     found = []
     for user_id, lookup in zip(user_ids, lookups, strict=True):
-        segment, streak = segments.get(user_id, NO_SEGMENT), lookup.days
+        segment, streak = segments.get(user_id), lookup.days
         if lookup.ask_database:
             segment, streak = yield Blocking(partial(_from_database, user_id, lookup))
+        segment = segment or CurrentSegment(active.last_group)
         answer = active.answer(segment.rfm_group, segment.risk_profile, streak)
         found.append(Recommendation(user_id, *segment, streak, answer, active.policy.revision))
     return found
@@ -126,7 +131,7 @@ def _read_streaks(user_ids: Sequence[int]) -> Steps[Sequence[Any]]:
         return ()
 
 
-def _from_database(user_id: int, lookup: streaks.StreakLookup) -> tuple[CurrentSegment, int | None]:
+def _from_database(user_id: int, lookup: streaks.StreakLookup) -> tuple[CurrentSegment | None, int | None]:
     """The segment and streak (days) of a user whose streak Redis lacks."""
     segment, run_of_days = segment_with_streak(user_id)
     streaks.write_back(user_id, lookup, run_of_days)

@@ -7,7 +7,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from ccweb.events.erasure import erased_among, hold_off_erasures
-from segments.models import RiskChange, RiskProfile, UserSegment
+from segments.models import RfmPolicy, RiskChange, RiskProfile, UserSegment
 
 
 class RiskProfilesSet(NamedTuple):
@@ -20,14 +20,16 @@ class RiskProfilesSet(NamedTuple):
 def set_risk_profile(*, user_ids: Collection[int], risk_profile: str, by: str) -> RiskProfilesSet:
     """Set the risk profile of users and record the changes; erased users are left out.
 
-    A user without a segment gets one (Low).
+    A user without a segment gets one, in the last group.
     """
     profile = RiskProfile(risk_profile)
     with transaction.atomic():
         hold_off_erasures(UserSegment)
         erased = erased_among(user_ids)
         kept = [user_id for user_id in user_ids if user_id not in erased]
-        UserSegment.objects.bulk_create((UserSegment(user_id=u) for u in kept), ignore_conflicts=True)
+        last_group = RfmPolicy.objects.active().scoring_groups()[-1]
+        rows = (UserSegment(user_id=u, rfm_group=last_group) for u in kept)
+        UserSegment.objects.bulk_create(rows, ignore_conflicts=True)
         others = UserSegment.objects.select_for_update().filter(user_id__in=kept).exclude(risk_profile=profile)
         before = dict(others.order_by("user_id").values_list("user_id", "risk_profile"))
         now = timezone.now()

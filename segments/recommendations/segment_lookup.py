@@ -18,13 +18,10 @@ WITH_RUN = """WITH {run} SELECT s.rfm_group, s.risk_profile, r.day, r.days FROM 
 
 
 class CurrentSegment(NamedTuple):
-    """Group and risk profile. Users without a segment are treated as Low / Unknown."""
+    """Group and risk profile."""
 
     rfm_group: str
-    risk_profile: str
-
-
-NO_SEGMENT = CurrentSegment("Low", RiskProfile.UNKNOWN.value)
+    risk_profile: str = RiskProfile.UNKNOWN.value
 
 
 def current_segments(user_ids: Collection[int]) -> Query:
@@ -37,10 +34,10 @@ def as_segments(rows: Sequence[Row]) -> dict[int, CurrentSegment]:
     return {user_id: CurrentSegment(group, risk_profile) for user_id, group, risk_profile in rows}
 
 
-def segment_with_streak(user_id: int) -> tuple[CurrentSegment, Run | None]:
-    """One user's segment, and the streak computed from user_actions; None when there is none."""
+def segment_with_streak(user_id: int) -> tuple[CurrentSegment | None, Run | None]:
+    """One user's segment, and the streak computed from user_actions; None where there is none."""
     with connection.cursor() as cursor:
         cursor.execute(WITH_RUN.format(run=clause(some=True)), [*parameters([user_id]), user_id])
         group, risk_profile, day, days = cursor.fetchone()
-    segment = NO_SEGMENT if group is None else CurrentSegment(group, risk_profile)
+    segment = None if group is None else CurrentSegment(group, risk_profile)
     return segment, as_run((user_id, day, days))[1] if day else None

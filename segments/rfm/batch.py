@@ -11,8 +11,9 @@ from django.db import IntegrityError, connection, transaction
 
 from segments.models import RfmRun
 from segments.rfm import sql, user_ranges
-from segments.rfm.sql import adapted
-from segments.rules.scoring import WINDOW, Scoring
+from segments.rfm.counted import adapted, is_postgresql
+from segments.rfm.sql import EVERYTHING, Reading
+from segments.rules.scoring import Scoring
 
 Row = tuple[Any, ...]
 # JIT compilation costs more than it saves; with the default work_mem the rows of a large shop are sorted on disk.
@@ -30,15 +31,22 @@ MERGE_JOIN_ONLY = ("enable_hashjoin", "enable_hashagg")
 READ_BY_KEY = (*MERGE_JOIN_ONLY, "enable_seqscan", "enable_bitmapscan")
 
 
+# Beyond this share of late users, reading everything is faster than reading each one's history.
+LATE_SHARE = 0.05
+
+
+DIFFERENCE_COLUMNS = ("user_id", "from_group", *sql.CLASSIFIED)
+
+
 class ScoredGroup(NamedTuple):
     """A group with recency and frequency scores; all None for users without a row."""
 
-    group: str
-    recency: int
-    frequency: int
+    group: str | None
+    recency: int | None
+    frequency: int | None
 
 
-NO_ROW = (None, None, None)
+NO_ROW = ScoredGroup(None, None, None)
 
 
 @dataclass(frozen=True)
@@ -71,18 +79,39 @@ def gathered(scoring: Scoring, as_of: datetime) -> Iterator[Outcome]:
     Yields the outcome; the table exists until the block ends. Call it inside a transaction.
     """
     with connection.cursor() as cursor:
-        if sql.is_postgresql():
+        if is_postgresql():
             cursor.execute(PLANNER)
         current = _rows(cursor, sql.CURRENT_COUNTS)
-        seen = _seen(as_of, users=sum(users for *_, users, _ in current))
-        parameters = sql.parameters(scoring, as_of) | {"seen": seen}
-        with in_order(cursor, READ_BY_KEY):
-            query = sql.difference(list(scoring.rules), all_users=seen == 0, ranges=user_ranges.user_ranges())
-            cursor.execute(query, parameters)
-        if seen:
-            cursor.execute(sql.FIRST_SEEN, parameters)
+        last = _base(scoring, as_of, users=sum(users for *_, users, _ in current))
+        seen = _gather(cursor, scoring, as_of, last)
         yield _outcome(scoring, seen, current, _rows(cursor, sql.MOVES))
         cursor.execute(sql.DROP)
+
+
+def _gather(cursor: Any, scoring: Scoring, as_of: datetime, last: RfmRun | None) -> int:
+    """Fill rfm_difference, from the rows of the last run if possible; returns the action id that it had seen, or 0."""
+    parameters, reading, seen = sql.parameters(scoring, as_of), EVERYTHING, 0
+    if last is not None and last.as_of is not None and last.seen_action_id is not None:
+        parameters |= {"from": adapted(last.as_of - scoring.counting.window), "seen": last.seen_action_id}
+        cursor.execute(sql.LATE, parameters)
+        late, users = _rows(cursor, sql.COUNT_LATE)[0][0], last.users or 0
+        if late <= LATE_SHARE * users and (not late or is_postgresql()):
+            reading, seen = Reading(goes_on=True, older=as_of > last.as_of), last.seen_action_id
+    with in_order(cursor, READ_BY_KEY):
+        cursor.execute(sql.difference(scoring, reading, user_ranges.user_ranges()), parameters)
+        if reading.goes_on:
+            cursor.execute(sql.WITHOUT_LATE)
+            cursor.execute(sql.again(scoring), parameters)
+    cursor.execute(sql.DROP_LATE)
+    return seen
+
+
+def differing_rows() -> Iterator[Row]:
+    """The gathered rows, by user, as DIFFERENCE_COLUMNS; to be read while the table rfm_difference exists."""
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT {', '.join(DIFFERENCE_COLUMNS)} FROM rfm_difference ORDER BY user_id")
+        while rows := cursor.fetchmany(5000):
+            yield from rows
 
 
 def write(run: RfmRun, scoring: Scoring, moment: datetime) -> None:
@@ -98,12 +127,13 @@ def write(run: RfmRun, scoring: Scoring, moment: datetime) -> None:
         else:
             with in_order(cursor, MERGE_JOIN_ONLY):
                 cursor.execute(sql.update(), values)
+        cursor.execute(sql.REMOVE)
 
 
 @contextlib.contextmanager
 def in_order(cursor: Any, disabled: Sequence[str]) -> Iterator[None]:
     """Disable these plan types and parallel scans within a range; on an error the rollback restores the settings."""
-    if not sql.is_postgresql():
+    if not is_postgresql():
         yield
         return
     switches = ", ".join(f"set_config('{name}', %(switch)s, true)" for name in disabled)
@@ -117,34 +147,37 @@ def _rows(cursor: Any, query: str) -> list[Row]:
     return list(cursor.fetchall())
 
 
-def _seen(as_of: datetime, users: int) -> int:
-    """The action id up to which all users of actions before the window have a row; 0: read all actions."""
-    last = RfmRun.objects.done().first()
-    if last is None or last.seen_action_id is None or last.as_of is None or last.users is None:
-        return 0
-    has_gap = as_of - WINDOW > last.as_of  # actions between the last run's as_of and this window were in neither
-    lost_rows = users < last.users  # the table was emptied, or a user erased
-    return 0 if has_gap or lost_rows else last.seen_action_id
+def _base(scoring: Scoring, as_of: datetime, users: int) -> RfmRun | None:
+    """The last run, if this one can go on from its rows instead of reading all actions."""
+    last = RfmRun.objects.done().select_related("policy").first()
+    if last is None or last.seen_action_id is None or last.as_of is None or last.policy is None:
+        return None
+    lost_rows = users < (last.users or 0)  # the table was emptied, or a user erased
+    same = last.policy.counting == scoring.counting and not scoring.counting.orders
+    return last if same and last.as_of <= as_of and not lost_rows else None
 
 
 def _outcome(scoring: Scoring, seen: int, current: list[Row], differing: list[Row]) -> Outcome:
-    """From `current` (ScoredGroup, users, active) and `differing` (before, after, users, further active, lapsed)."""
+    """From `current` (ScoredGroup, users, active) and `differing` (before, removed, after, users, further active, ..).
+
+    The last number of `differing` is how many lapsed. Users whose row is removed count as lapsed.
+    """
     counts = Counter({ScoredGroup(*row[:3]): row[3] for row in current})
     moves: Counter[tuple[str, str]] = Counter()
     for row in differing:
-        before, after, users = ScoredGroup(*row[:3]), ScoredGroup(*row[3:6]), row[6]
-        counts[after] += users
+        before, removed, after, users = ScoredGroup(*row[:3]), row[3], ScoredGroup(*row[4:7]), row[7]
+        counts[NO_ROW if removed else after] += users
         counts[before] -= users
-        moves[before.group or scoring.lapsed_group, after.group] += users
+        moves[before.group or scoring.lapsed_group, str(after.group)] += users
     del counts[NO_ROW]
     groups = _totals(counts, lambda key: key.group)
     scores = _totals(counts, lambda key: (key.recency, key.frequency))
     return Outcome(
         seen=seen,
         users=counts.total(),
-        active=sum(row[4] for row in current) + sum(row[7] for row in differing),
-        changed=sum(row[6] for row in differing),
-        lapsed=sum(row[8] for row in differing),
+        active=sum(row[4] for row in current) + sum(row[8] for row in differing),
+        changed=sum(row[7] for row in differing),
+        lapsed=sum(row[9] for row in differing),
         groups={name: groups[name] for name in scoring.groups},
         scores=[(*score, users) for score, users in sorted((+scores).items())],
         moves=[Move(before, group, users) for (before, group), users in sorted(moves.items()) if before != group],

@@ -6,7 +6,7 @@ from typing import Any
 from django.db import connection
 
 from ccweb.db.commit_order import OVERLAP
-from segments.rfm.sql import is_postgresql
+from segments.rfm.counted import is_postgresql
 
 WRITERS_TIMEOUT_SECONDS = 2.0
 FINAL = "SELECT pg_snapshot_xmin(pg_current_snapshot()) >= %s::text::xid8"

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from django.db import DatabaseError, connection
 
 from ccweb.db.file_lock import FileLock
-from segments.rfm.sql import is_postgresql
+from segments.rfm.counted import is_postgresql
 
 RFM_LOCK = 4_201_004  # pg_advisory_lock
 BUSY_EXIT = 75  # sysexits.h EX_TEMPFAIL: try again later

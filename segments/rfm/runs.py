@@ -1,18 +1,19 @@
 """Runs of the RFM batch: score all users by a policy and write the rows that differ, in one transaction."""
 
 import logging
+from collections.abc import Callable
 from datetime import datetime
 
 from django.db import DatabaseError, connection, transaction
 from django.utils import timezone
 
 from segments.models import RfmPolicy, RfmRun
-from segments.rfm import user_ranges
+from segments.rfm import clock, user_ranges
 from segments.rfm.batch import Outcome, gathered, write
+from segments.rfm.counted import is_postgresql
 from segments.rfm.high_water_mark import final_action_id
 from segments.rfm.quantiles import quantile_cuts
 from segments.rfm.run_lock import Busy, only_run
-from segments.rfm.sql import is_postgresql
 from segments.rules.scoring import Scoring
 
 logger = logging.getLogger(__name__)
@@ -25,7 +26,7 @@ FENCE = "Another process has closed this run; nothing was written."
 
 
 class AlreadyDone(Exception):
-    """The daily run of that day is committed already; nothing was done."""
+    """The daily run of that day, or a later run, is committed already; nothing was done."""
 
 
 class Fenced(Exception):
@@ -39,7 +40,10 @@ def compute_rfm_and_update_segments(
     policy: RfmPolicy | None = None,
     requested_by: str = "",
 ) -> RfmRun:
-    """Score all users by their actions of the 30 days up to as_of (UTC, default now) and return the committed run.
+    """Score all users by their actions up to as_of (UTC, default now) and return the committed run.
+
+    The rows depend on the stored actions, the policy and as_of only, not on earlier runs: a run as of an earlier moment
+    than the last one's moves users back.
 
     Raises Busy when another run is in progress, AlreadyDone for a second daily run of a day. Any other error leaves all
     segments unchanged and stores the run as failed, with the error.
@@ -67,10 +71,19 @@ def request_rfm_run(*, requested_by: str, policy: RfmPolicy | None = None) -> Rf
     )
 
 
-def preview_rfm(*, as_of: datetime | None = None, policy: RfmPolicy | None = None) -> Outcome:
-    """What a run would change, as of a moment (UTC, default now) and by a policy (default: the active one)."""
-    as_of, policy = as_of or timezone.now(), policy or RfmPolicy.objects.active()
+def preview_rfm(
+    *,
+    as_of: datetime | None = None,
+    policy: RfmPolicy | None = None,
+    look: Callable[[Outcome], object] = lambda outcome: None,
+) -> Outcome:
+    """What a run would change, as of a moment (UTC, default now) and by a policy (default: the active one).
+
+    `look` is called while the table rfm_difference holds the rows that would be written.
+    """
+    as_of, policy = as_of or clock.run_moment(), policy or RfmPolicy.objects.active()
     with transaction.atomic(), gathered(_scoring(policy, as_of), as_of) as outcome:
+        look(outcome)
         return outcome
 
 
@@ -89,10 +102,10 @@ def _carry_out(run: RfmRun) -> RfmRun:
 
 
 def _start(run: RfmRun) -> None:
-    if run.kind == RfmRun.Kind.DAILY and RfmRun.objects.done().filter(kind=run.kind, as_of=run.as_of).exists():
-        raise AlreadyDone(f"the daily run as of {run.as_of} is done")
+    if run.kind == RfmRun.Kind.DAILY and RfmRun.objects.done().filter(as_of__gte=run.as_of).exists():
+        raise AlreadyDone(f"a run as of {run.as_of} or later is done")
     run.started_at = timezone.now()
-    run.as_of = run.as_of or run.started_at
+    run.as_of = run.as_of or (clock.run_moment() if clock.is_of_data() else run.started_at)
     run.status = RfmRun.Status.RUNNING
     run.save()
 
@@ -140,4 +153,6 @@ def _record_failure(run: RfmRun, error: BaseException) -> None:
 
 
 def _scoring(policy: RfmPolicy, as_of: datetime) -> Scoring:
-    return policy.scoring(quantile_cuts(as_of) if policy.kind == RfmPolicy.Kind.QUANTILE else None)
+    if policy.kind == RfmPolicy.Kind.FIXED:
+        return policy.scoring()
+    return policy.scoring(quantile_cuts(as_of, policy.counting, policy.shares_below))

@@ -6,7 +6,7 @@ from datetime import datetime
 from django.db import connection
 
 from segments.models import RfmPolicy, RfmRun
-from segments.rfm.sql import adapted
+from segments.rfm.counted import adapted
 
 # Only users in runs that ended in between have moved; runs are indexed by their end.
 MOVED = """

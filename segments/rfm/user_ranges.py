@@ -5,7 +5,8 @@ from itertools import pairwise
 
 from django.db import connection
 
-from segments.rfm.sql import ALL_USERS, is_postgresql
+from segments.rfm.counted import is_postgresql
+from segments.rfm.sql import ALL_USERS
 
 RANGES = 4  # more than processes, so that none is idle for long; each takes a millisecond to plan
 COST_PER_USER = 4  # of scoring a user, in actions read: users with one action each cost more than their actions

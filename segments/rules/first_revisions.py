@@ -4,6 +4,8 @@ from typing import Any
 
 RFM: dict[str, Any] = {
     "kind": "fixed",
+    "window_days": 30,
+    "negative_is_activity": True,
     "recency_cuts": [30, 30, 7, 7],
     "frequency_cuts": [3, 3, 10, 10],
     "monetary_cuts": ["20", "20", "100", "100"],

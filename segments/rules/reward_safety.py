@@ -104,29 +104,25 @@ class SafetyCheck:
         return CounterExample(interval.group, interval.risk_profile, streak, interval.rule, probability, why)
 
 
-def with_low(groups: Sequence[str]) -> list[str]:
-    """The groups, and Low if it is missing: users without a segment count as Low under any RFM policy."""
-    return [*groups, *({"Low"} - set(groups))]
-
-
 def counter_examples(
     rules: RewardRules, invariants: Sequence[dict[str, Any]], groups: Sequence[str]
 ) -> list[CounterExample]:
     """Users who get an unsafe answer from a well-formed policy; [] when it is safe.
 
-    `groups` are those of the RFM policy, best first. Publishing checks the invariant expected_rewards_a_day, which
+    `groups` are those of the RFM policy, best first; users without a segment count as the last one. Publishing also
+    checks the invariant expected_rewards_a_day, which
     depends on how many users there are.
     """
-    ranked_groups, all_groups = SafetyCheck(rules, groups), SafetyCheck(rules, with_low(groups))
+    check = SafetyCheck(rules, groups)
     found = [
-        *all_groups.unreachable(),
-        *all_groups.outside(Decimal(0), Decimal(1), "a probability lies between 0 and 1"),
+        *check.unreachable(),
+        *check.outside(Decimal(0), Decimal(1), "a probability lies between 0 and 1"),
     ]
-    found += all_groups.outside(rules.floor, rules.cap, f"the floor is {rules.floor}, the cap {rules.cap}")
+    found += check.outside(rules.floor, rules.cap, f"the floor is {rules.floor}, the cap {rules.cap}")
     for invariant in invariants:
         if invariant["kind"] == NEVER_LOWER:
-            found += ranked_groups.lower_for_a_better_group()
+            found += check.lower_for_a_better_group()
         elif invariant["kind"] == AT_MOST:
             risk, most = invariant["risk_profile"], Decimal(invariant["probability"])
-            found += all_groups.outside(Decimal("-Infinity"), most, f"{risk} may get at most {most}", risk)
+            found += check.outside(Decimal("-Infinity"), most, f"{risk} may get at most {most}", risk)
     return found

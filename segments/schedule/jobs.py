@@ -3,19 +3,18 @@
 import threading
 from collections import Counter
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from functools import partial
 
 from django.db import close_old_connections, connection
-from django.utils import timezone
 from django_apscheduler.models import DjangoJobExecution
 
+from ccweb.api.shop_clock import batch_due as daily_due
 from segments.models import RfmRun
+from segments.rfm import clock
 from segments.rfm.run_lock import Busy
 from segments.rfm.runs import AlreadyDone, carry_out_requested, compute_rfm_and_update_segments
-from segments.rules.scoring import DAY
 
-DAILY_HOUR = 2  # UTC
 KEEP_EXECUTIONS = timedelta(days=30)
 LOCK_RETRY_SECONDS = 1.0
 ERROR_LENGTH = 900  # django-apscheduler fails to store more than 1,000 characters
@@ -28,21 +27,14 @@ class JobFailed(Exception):
     """A job's error, short enough for django-apscheduler. The run stores it too."""
 
 
-def daily_due(now: datetime) -> datetime:
-    """The last 02:00 UTC at or before now."""
-    due = now.astimezone(UTC).replace(hour=DAILY_HOUR, minute=0, second=0, microsecond=0)
-    return due if due <= now else due - DAY
-
-
 def daily_is_missing() -> bool:
-    """Whether the last daily run that was due has not been committed."""
-    due = daily_due(timezone.now())
-    return not RfmRun.objects.done().filter(kind=RfmRun.Kind.DAILY, as_of=due).exists()
+    """Whether no run as of the last daily run that was due, or of later, has been committed."""
+    return not RfmRun.objects.done().filter(as_of__gte=daily_due(clock.present())).exists()
 
 
 def run_daily() -> None:
     """Make the last daily run that was due, unless it is done. Of several missed runs only the last is made."""
-    kind, as_of = RfmRun.Kind.DAILY, daily_due(timezone.now())
+    kind, as_of = RfmRun.Kind.DAILY, daily_due(clock.present())
     _when_free(partial(compute_rfm_and_update_segments, kind=kind, as_of=as_of))
 
 

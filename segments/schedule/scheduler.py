@@ -1,4 +1,4 @@
-"""The scheduler of RFM runs: daily at 02:00 UTC, once shortly after the start, and when staff request one.
+"""The scheduler of RFM runs: daily at 02:00 in the shop, once shortly after the start, and when staff request one.
 
 One process is the leader; the others wait and take over within seconds of its end. The leader's loop only renews the
 lead and starts work: a thread of APScheduler makes the daily run, one more thread all other runs.
@@ -14,14 +14,15 @@ import psycopg
 from apscheduler.events import EVENT_JOB_ERROR, EVENT_JOB_EXECUTED, EVENT_JOB_SUBMITTED
 from apscheduler.executors.pool import ThreadPoolExecutor as JobExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
+from django.conf import settings
 from django.db import DatabaseError, close_old_connections, connection
 
 from ccweb.api.restored import refuse_restored
+from ccweb.api.shop_clock import BATCH_TIME
 from ccweb.db.leader_election import PING_INTERVAL_SECONDS, Lead
 from segments.models import RfmRun
 from segments.schedule.job_store import JobRows, warn_of_unknown_rows
 from segments.schedule.jobs import (
-    DAILY_HOUR,
     daily_is_missing,
     prune_executions,
     run_daily,
@@ -31,10 +32,10 @@ from segments.schedule.jobs import (
 )
 
 logger = logging.getLogger(__name__)
-# By id, under which executions are stored; and the hour (UTC) at which each job begins.
+# By id, under which executions are stored; and the hour of the shop at which each job begins.
 JOBS: dict[str, tuple[Callable[[], None], int]] = {
-    "compute_rfm_and_update_segments": (run_daily, DAILY_HOUR),
-    "prune_executions": (prune_executions, DAILY_HOUR + 1),
+    "compute_rfm_and_update_segments": (run_daily, BATCH_TIME.hour),
+    "prune_executions": (prune_executions, BATCH_TIME.hour + 1),
 }
 MISFIRE_GRACE_TIME = timedelta(hours=12)  # a daily run up to this late is still made
 CATCH_UP_INTERVAL_SECONDS = 600.0  # between two checks for a daily run that was missed or failed
@@ -115,7 +116,7 @@ def _registered_jobs() -> BackgroundScheduler:
             "max_instances": 1,
             "misfire_grace_time": int(MISFIRE_GRACE_TIME.total_seconds()),
         },
-        timezone="UTC",
+        timezone=settings.SHOP_TIME_ZONE,
     )
     for job_id, (work, hour) in JOBS.items():
         jobs.add_job(work, "cron", hour=hour, id=job_id)

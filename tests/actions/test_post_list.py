@@ -129,3 +129,11 @@ def test_a_list_has_1_to_1000_items(size: int) -> None:
 def test_a_list_of_1000_is_stored_whole() -> None:
     assert post("actions", [action(n) for n in range(1, 1001)]).json()["accepted"] == 1000
     assert UserAction.objects.count() == OutboxMessage.objects.count() == 1000
+
+
+def test_items_with_and_without_an_order_are_stored_together() -> None:
+    sent = [action(1, order_id="A-1"), action(1, order_id="A-1"), action(1), action(2, order_id=None)]
+    body = post("actions", sent).json()
+    assert body["accepted"] == 4
+    orders = UserAction.objects.order_by("id").values_list("order_id", flat=True)
+    assert list(orders) == ["A-1", "A-1", None, None]

@@ -29,13 +29,40 @@ def test_an_action_is_stored_and_queued_with_what_the_client_sent() -> None:
         "action_timestamp": at.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
         "event_id": ID,
     }
-    assert answer.json() == body
+    assert answer.json() == body | {"order_id": None}
     row = UserAction.objects.get()
     assert (row.user_id, row.action_type, row.value, row.action_timestamp) == (7, "purchase", Decimal("2.50"), at)
     message = OutboxMessage.objects.get()
     assert (message.topic, message.key) == ("topic_user_actions", "7")
     assert json.loads(message.payload) == body
     assert message.headers["event_id"] == ID
+
+
+def test_an_order_is_stored_answered_and_published() -> None:
+    order = 'A-1001 / "é" \\'
+    sent = {"user_id": 7, "action_type": "purchase", "order_id": order, "event_id": ID}
+    assert post("actions", sent).json()["order_id"] == order
+    assert UserAction.objects.get().order_id == order
+    assert json.loads(OutboxMessage.objects.get().payload)["order_id"] == order
+    assert get(f"actions/{ID}").json()["order_id"] == get("actions").json()["results"][0]["order_id"] == order
+    assert post("actions", sent).status_code == 200
+    assert post("actions", sent | {"order_id": "other"}).status_code == 409
+    assert post("actions", sent | {"order_id": None}).status_code == 409
+
+
+def test_a_null_order_is_none() -> None:
+    sent = {"user_id": 7, "action_type": "purchase", "order_id": None, "event_id": ID}
+    assert post("actions", sent).json()["order_id"] is None
+    assert "order_id" not in json.loads(OutboxMessage.objects.get().payload)
+    assert post("actions", sent).status_code == 200
+    assert post("actions", sent | {"order_id": "A-1"}).status_code == 409
+
+
+@pytest.mark.parametrize(
+    ("order", "code"), [("", "length"), ("x" * 65, "length"), ("a\nb", "format"), ("a\u202eb", "format"), (7, "type")]
+)
+def test_an_order_is_1_to_64_printable_characters(order: object, code: str) -> None:
+    assert faults(post("actions", {"user_id": 7, "action_type": "x", "order_id": order})) == {"/order_id": code}
 
 
 def test_omitted_fields_get_their_defaults() -> None:

@@ -9,6 +9,7 @@ from django.utils import timezone
 
 from actions import pruning
 from actions.models import UserAction
+from segments.models import RfmPolicy, UserSegment
 
 pytestmark = pytest.mark.django_db
 
@@ -56,3 +57,23 @@ def test_days_that_no_calendar_has_are_rejected(days: int) -> None:
 
 def test_an_empty_table_is_no_error() -> None:
     assert prune(400) == "prune_actions: 0 actions older than 400 days deleted"
+
+
+def test_a_window_of_a_year_is_kept() -> None:
+    first = RfmPolicy.objects.active()
+    RfmPolicy.objects.publish(**{name: getattr(first, name) for name in RfmPolicy.CONTENT} | {"window_days": 365})
+    with pytest.raises(CommandError, match="at least 366 days: the RFM window still reads newer actions"):
+        prune(365)
+    assert prune(366).startswith("prune_actions: 0 actions")
+
+
+def test_lifetime_figures_count_what_is_left() -> None:
+    now = timezone.now()
+    for age in (1, 100, 500):
+        UserAction.objects.create(user_id=1, action_type="x", action_timestamp=now - timedelta(days=age))
+    call_command("compute_rfm", stdout=StringIO())
+    assert UserSegment.objects.get().lifetime_actions == 3
+    prune(400)
+    call_command("compute_rfm", stdout=StringIO())
+    segment = UserSegment.objects.get()
+    assert (segment.lifetime_actions, segment.first_action_at) == (2, now - timedelta(days=100))

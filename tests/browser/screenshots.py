@@ -34,6 +34,7 @@ PAGES = {
     "rfm-policies": f"{SEGMENTS}/rfmpolicy/",
     "rfm-policy-old": f"{SEGMENTS}/rfmpolicy/1/change/",
     "rfm-policy-add": f"{SEGMENTS}/rfmpolicy/add/",
+    "rfm-policy-ten": f"{SEGMENTS}/rfmpolicy/add/?preset=ten",
     "recommendation-policies": f"{SEGMENTS}/recommendationpolicy/",
     "kill-switch": f"{SEGMENTS}/killswitch/",
     "kill-switch-add": f"{SEGMENTS}/killswitch/add/",
@@ -70,8 +71,15 @@ def refused(hand: Hand) -> None:
     hand.press("[name=_preview]")
 
 
+def previewed_ten(hand: Hand) -> None:
+    """The RFM form with the preset of ten groups after Preview."""
+    hand.open(f"{SEGMENTS}/rfmpolicy/add/?preset=ten")
+    hand.press("[name=_preview]")
+
+
 DEEDS: dict[str, Callable[[Hand], None]] = {
     "rfm-preview": previewed,
+    "rfm-preview-ten": previewed_ten,
     "recommendation-preview": offered,
     "recommendation-refused": refused,
 }
@@ -104,7 +112,7 @@ def paths() -> dict[str, str]:
     from segments.models import RfmRun, UserSegment
 
     best = UserSegment.objects.order_by("-monetary", "user_id")[3]
-    lapsed = UserSegment.objects.filter(last_action_at=None).order_by("user_id")[0]
+    lapsed = UserSegment.objects.filter(frequency=0).order_by("user_id")[0]
     known = {"user": best.pk, "lapsed": lapsed.pk, "run": RfmRun.objects.done()[0].pk}
     return {name: path.format(**known) for name, path in PAGES.items()}
 

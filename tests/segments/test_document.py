@@ -14,6 +14,7 @@ from django.core.management import call_command
 from actions.models import UserAction
 from segments.models import RfmPolicy, UserSegment
 from segments.rfm.policies import publish_rfm_policy
+from segments.rules.presets import FIVE, TEN, Preset
 from tests.support.api_client import get
 
 pytestmark = pytest.mark.django_db
@@ -80,6 +81,60 @@ def test_the_example_of_quintiles() -> None:
     for user_id, (value, _) in enumerate(rows, 1):
         act(user_id, 1, value, timedelta(days=1))
     assert [str(segment.monetary_score) for _, segment in sorted(scores().items())] == [score for _, score in rows]
+
+
+def test_the_example_of_shares() -> None:
+    rows = table("Example: shares")
+    rules = [{"name": "All", "recency": 1, "frequency": 1, "monetary": 1}]
+    publish_rfm_policy(kind="quantile", bins=3, shares=[10, 30, 60], rules=rules)
+    for user_id, (value, _) in enumerate(rows, 1):
+        act(user_id, 1, value, timedelta(days=1))
+    assert [str(segment.monetary_score) for _, segment in sorted(scores().items())] == [score for _, score in rows]
+
+
+def test_the_examples_of_what_counts() -> None:
+    first = RfmPolicy.objects.active()
+    content = {field: getattr(first, field) for field in RfmPolicy.CONTENT}
+    for user_id, (deeds, field, value, *expected) in enumerate(table("Example: what counts"), 1):
+        for times, kind, each in re.findall(r"(\d+) x (\w+) (-?[\d.]+)", deeds):
+            UserAction.objects.bulk_create(
+                UserAction(
+                    user_id=user_id,
+                    action_type=kind,
+                    value=Decimal(each),
+                    action_timestamp=NOW - timedelta(days=1),
+                    order_id="A-1" if "one order" in deeds else None,
+                )
+                for _ in range(int(times))
+            )
+        publish_rfm_policy(**content | {field: json.loads(value)})
+        segment = scores()[user_id]
+        assert [str(segment.frequency), f"{segment.monetary:.2f}", segment.rfm_group] == expected, deeds
+
+
+def test_the_examples_of_gone_users() -> None:
+    rows = table("Example: gone users")
+    first = RfmPolicy.objects.active()
+    rule = json.loads(fenced("Rules about the whole history", "json"))
+    content = {field: getattr(first, field) for field in RfmPolicy.CONTENT}
+    publish_rfm_policy(**content | {"rules": [*first.rules[:2], rule, first.rules[2]]})
+    for user_id, (deeds, age, _) in enumerate(rows, 1):
+        times, _, value = deeds.partition(" x ")
+        act(user_id, int(times), value, span(age))
+    assert [segment.rfm_group for _, segment in sorted(scores().items())] == [group for *_, group in rows]
+
+
+@pytest.mark.parametrize(("title", "preset"), [("Ten groups", TEN), ("Five groups", FIVE)])
+def test_the_presets_are_those_in_the_tables(title: str, preset: Preset) -> None:
+    groups = [[group.name, ", ".join(map(str, group.least)), group.meaning] for group in preset.groups]
+    assert groups == table(title)
+
+
+def test_the_fields_of_the_first_policy_are_those_in_the_table() -> None:
+    policy = RfmPolicy.objects.get(revision=1)
+    for field, _, value in table("What counts"):
+        shown = getattr(policy, field.strip("`"))
+        assert value.split(" (")[0] in (json.dumps(shown), shown)
 
 
 def effort(effort: dict[str, object] | None) -> str:

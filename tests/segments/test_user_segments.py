@@ -41,7 +41,9 @@ def test_a_segment_shows_all_its_fields() -> None:
     at = datetime(2026, 11, 1, 12, tzinfo=UTC)
     UserSegment.objects.create(
         user_id=7, rfm_group="Whale", recency_score=5, frequency_score=5, monetary_score=5, frequency=11,
-        monetary=Decimal("123.40"), last_action_at=at, last_updated=at + timedelta(days=2, hours=3),
+        monetary=Decimal("123.40"), lifetime_actions=40, lifetime_value=Decimal(999),
+        first_action_at=datetime(2026, 1, 1, tzinfo=UTC), last_action_at=at,
+        last_updated=at + timedelta(days=2, hours=3),
     )  # fmt: skip
     response = get("user-segments/7")
     assert response.status_code == 200
@@ -55,6 +57,9 @@ def test_a_segment_shows_all_its_fields() -> None:
         ("recency_days", 2),
         ("frequency", 11),
         ("monetary", "123.40"),
+        ("lifetime_actions", 40),
+        ("lifetime_value", "999.00"),
+        ("first_action_at", "2026-01-01T00:00:00.000000Z"),
         ("last_action_at", "2026-11-01T12:00:00.000000Z"),
         ("last_updated", "2026-11-03T15:00:00.000000Z"),
     ]

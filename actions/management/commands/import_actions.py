@@ -29,10 +29,10 @@ class Command(BaseCommand):
 
     help = (
         "Import a CSV file of actions, or with --from-kafka those that a restored database lacks. A header line is "
-        "required. The default columns are user_id, action_timestamp, value, action_type and event_id. Without it, the "
-        "event_id is derived from the content of the line: the same file always gets the same ids. A rerun adds "
-        "only what is missing. Nothing is published to Kafka without --publish. The exit code is 0 unless the source "
-        "cannot be read or nothing in it is valid."
+        "required. The default columns are user_id, action_timestamp, value, action_type, order_id and event_id. "
+        "Without it, the event_id is derived from the content of the line: the same file always gets the same ids. A "
+        "rerun adds only what is missing. Nothing is published to Kafka without --publish. The exit code is 0 unless "
+        "the source cannot be read or nothing in it is valid."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -45,12 +45,13 @@ class Command(BaseCommand):
         )
         parser.add_argument("--user-column", default="user_id", metavar="C")
         parser.add_argument(
-            "--time-column", default="action_timestamp", metavar="C", help="times without a zone are UTC"
+            "--time-column", default="action_timestamp", metavar="C", help="times without a zone are of SHOP_TIME_ZONE"
         )
         parser.add_argument("--value-column", default="", metavar="C", help="default: value, or 0 in a file without it")
         parser.add_argument(
             "--action-type", default="", metavar="NAME", help="the type of all lines, instead of a column"
         )
+        parser.add_argument("--order-column", default="", metavar="C", help="default: order_id, if there is one")
         parser.add_argument("--publish", action="store_true", help="also publish the new actions to Kafka")
 
     def handle(self, *, file: Path | None, **options: Any) -> None:
@@ -65,6 +66,7 @@ class Command(BaseCommand):
             time=options["time_column"],
             value=options["value_column"],
             action_type=self._action_type(options["action_type"]),
+            order=options["order_column"],
         )
         try:
             # Undecodable bytes become lone surrogates, which no cell rule accepts: only this line is bad.

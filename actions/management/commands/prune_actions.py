@@ -6,15 +6,15 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from tqdm import tqdm
 
-from actions.pruning import LEAST_DAYS, prune_actions
+from actions.pruning import prune_actions
 from ccweb.api.arguments import MAX_DAYS, whole_number
 
 
 class Command(BaseCommand):
     help = (
-        f"Delete actions older than DAYS (at least {LEAST_DAYS}: the RFM window is kept). It may be interrupted and "
-        "run again at any time. A retry with the event_id of a deleted action is stored as a new action: keep at least "
-        "MAX_ACTION_AGE_DAYS."
+        "Delete actions older than DAYS, which is more than the window of the RFM policy. Lifetime figures of users "
+        "then count what is left. It may be interrupted and run again at any time. A retry with the event_id of a "
+        "deleted action is stored as a new action: keep at least MAX_ACTION_AGE_DAYS."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:

@@ -4,22 +4,19 @@ import json
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.utils import timezone
 
 from ccweb.admin.csv_export import csv_lines
 from ccweb.api.arguments import whole_number
-from segments.forecasts.exits import Exit, Forecast, UnknownGroup
-from segments.forecasts.outlook import BATCHES
+from segments.forecasts.exits import MOST_BATCHES, Exit, Forecast, UnknownGroup
+from segments.rfm import clock
 
-number_of_days = whole_number(1, BATCHES, "; later no user is left in the group")
+number_of_days = whole_number(1, MOST_BATCHES, "; later no user is left in the group")
 
 
 class Command(BaseCommand):
     """The rows go to stdout, the summary line to stderr."""
 
-    help = (
-        "Print the users who leave a group within some days without further actions: user, group, UTC date, next group."
-    )
+    help = "Print the users who leave a group within some days without further actions: user, group, date, next group."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--days", type=number_of_days, default=7, metavar="N", help="default: %(default)s")
@@ -28,7 +25,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
-            forecast = Forecast(group=options["group"], days=options["days"], now=timezone.now())
+            forecast = Forecast(group=options["group"], days=options["days"], now=clock.present())
         except UnknownGroup as unknown:
             raise CommandError(str(unknown)) from None
         rows = forecast.exits()

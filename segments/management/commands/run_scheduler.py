@@ -14,7 +14,10 @@ from segments.schedule.scheduler import Scheduler
 class Command(BaseCommand):
     """Several may run: one is the leader, the others take over when it ends."""
 
-    help = "Make the RFM runs: daily at 02:00 UTC, once shortly after the start, and those requested in the admin."
+    help = (
+        "Make the RFM runs: daily at 02:00 in SHOP_TIME_ZONE, once shortly after the start, and those requested in the "
+        "admin."
+    )
 
     def handle(self, *args: Any, **options: Any) -> None:
         """SIGTERM and Ctrl-C wait for the run in progress."""

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from subprocess import PIPE
-from typing import TextIO
+from typing import Any, TextIO
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -283,3 +283,40 @@ def test_an_interrupted_import_reports_what_is_committed_and_a_rerun_completes_i
 
 def is_drained(pipe: TextIO) -> bool:
     return fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)) == bytes(4)
+
+
+def orders() -> list[str | None]:
+    return list(UserAction.objects.order_by("id").values_list("order_id", flat=True))
+
+
+@pytest.mark.parametrize("publish", [[], ["--publish"]])
+def test_a_column_of_orders_is_stored_and_an_empty_cell_is_none(write: Write, publish: list[str]) -> None:
+    lines = "7,2026-11-01,5.00,BUY,A-1\n7,2026-11-01,6.00,BUY,A\\1\n7,2026-11-01,7.00,BUY,\n"
+    file = write(HEADER.strip() + ",basket\n" + lines)
+    assert "3 stored" in load(file, "--order-column=basket", *publish)[0]
+    assert orders() == ["A-1", "A\\1", None]
+    assert "0 stored, 3 already there, 0 bad" in load(file, "--order-column=basket", *publish)[0]
+
+
+@pytest.mark.parametrize("publish", [[], ["--publish"]])
+def test_another_order_of_a_stored_line_is_a_conflict_and_no_order_is_not(write: Write, publish: list[str]) -> None:
+    header = HEADER.strip() + ",order_id\n"
+    load(write(header + "7,2026-11-01,5.00,BUY,A-1\n"), *publish)
+    out, err = load(write(header + "7,2026-11-01,5.00,BUY,A-2\n8,2026-11-01,5.00,BUY,A-2\n"), *publish)
+    assert "1 stored, 0 already there, 1 bad" in out
+    assert "line 2: another action with this event_id is stored" in err
+    assert "0 stored, 1 already there, 0 bad" in load(write(HEADER + "7,2026-11-01,5.00,BUY\n"), *publish)[0]
+    assert orders() == ["A-1", "A-2"]
+
+
+def test_an_order_that_no_one_can_read_is_a_bad_line(write: Write) -> None:
+    _, err = load(write(HEADER.strip() + f",order_id\n7,2026-11-01,5,BUY,{'x' * 65}\n7,2026-11-01,6,BUY,ok\n"))
+    assert "line 2: order_id" in err
+    assert orders() == ["ok"]
+
+
+def test_times_without_a_zone_are_those_of_the_shop(write: Write, settings: Any) -> None:
+    settings.SHOP_TIME_ZONE = "Europe/Berlin"
+    load(write(HEADER + "7,2026-07-01,5.00,BUY\n7,2026-01-01 10:00,5.00,BUY\n7,2026-01-01T10:00Z,5.00,BUY\n"))
+    found = UserAction.objects.order_by("id").values_list("action_timestamp", flat=True)
+    assert [f"{at:%Y-%m-%dT%H:%M}" for at in found] == ["2026-06-30T22:00", "2026-01-01T09:00", "2026-01-01T10:00"]

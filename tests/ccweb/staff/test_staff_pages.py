@@ -320,3 +320,30 @@ def test_a_search_for_what_is_no_user_id_finds_no_user_and_says_so(staff: Client
     ("9" * 19, "/admin/"), ("", "/admin/")])  # fmt: skip
 def test_the_search_for_a_user_page_leads_there_or_back(staff: Client, text: str, place: str) -> None:
     assert staff.get(reverse("admin:find_user"), {"user_id": text})["Location"] == place
+
+
+def test_groups_and_their_offers_are_previewed_and_published_in_one_form(staff: Client, population: None) -> None:
+    url = reverse("admin:segments_rfmpolicy_add")
+    shown = staff.get(url, {"preset": "five"}).context["adminform"].form.initial
+    rules = json.dumps(shown["rules"])
+    draft = {"kind": "quantile", "window_days": "365", "bins": "5", "rules": rules, "activity_types_0": "exclude"}
+    draft |= {"activity_types_1": "page_view, mail:opened"}
+    refused = staff.post(url, draft)
+    assert "not &#x27;Whale&#x27;" in refused.content.decode()
+    draft["recommendation_rules"] = json.dumps(shown["recommendation_rules"])
+    preview = staff.post(url, draft)
+    assert preview.context["preview"]["answers"].changed == 3
+    assert "page_view" in preview.content.decode()
+    assert "does not occur" in preview.content.decode()
+    done = staff.post(url, draft | {"_publish": "Publish", "seal": preview.context["seal"]})
+    assert done.status_code == 302
+    policy = RfmPolicy.objects.active()
+    assert policy.activity_types == {"exclude": ["page_view", "mail:opened"]}
+    assert policy.scoring_groups() == ["Best", "Regular", "New", "At risk", "Rest"]
+    assert RecommendationPolicy.objects.active().rules == shown["recommendation_rules"]
+    assert RfmRun.objects.requested().count() == 1
+
+
+def test_types_without_a_choice_are_asked_back(staff: Client) -> None:
+    answer = staff.post(reverse("admin:segments_rfmpolicy_add"), POLICY | {"value_types_1": "refund"})
+    assert "Say whether only these types count" in answer.content.decode()

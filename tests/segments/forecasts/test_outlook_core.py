@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from segments.forecasts.outlook import Effort, Outlook, foresee
+from segments.forecasts.window_parts import Part
 from segments.rules.scoring import CutPoints, Rule, Scoring
 
 NOW = datetime(2026, 3, 10, 12, tzinfo=UTC)
@@ -17,6 +18,10 @@ MONEY = [Decimal(20), Decimal(20), Decimal(100), Decimal(100)]
 REVISION_1 = Scoring(CutPoints([30, 30, 7, 7], [3, 3, 10, 10], MONEY), RULES)
 Actions = list[tuple[datetime, Decimal]]
 Ages = list[tuple[timedelta, Decimal]]
+
+
+def as_parts(actions: Actions) -> list[Part]:
+    return [Part(at, at, 1, value) for at, value in actions]
 
 
 def group_of(actions: Actions, scoring: Scoring, as_of: datetime) -> int:
@@ -76,7 +81,7 @@ def test_the_outlook_equals_a_search_through_all_days_and_all_efforts(
 ) -> None:
     actions = [(now - age, value) for age, value in ages]
     rank = group_of(actions, scoring, now)
-    assert foresee(actions, scoring=scoring, now=now) == Outlook(
+    assert foresee(as_parts(actions), scoring=scoring, now=now) == Outlook(
         scoring.groups[rank],
         *brute_exit(actions, scoring, now),
         brute_effort(actions, scoring, rank, now, now + 7 * DAY),
@@ -86,7 +91,7 @@ def test_the_outlook_equals_a_search_through_all_days_and_all_efforts(
 
 def outlook(*actions: tuple[timedelta, str], now: datetime = NOW) -> Outlook:
     """By revision 1, from (age, value) of each action."""
-    return foresee([(now - age, Decimal(value)) for age, value in actions], scoring=REVISION_1, now=now)
+    return foresee(as_parts([(now - age, Decimal(value)) for age, value in actions]), scoring=REVISION_1, now=now)
 
 
 def test_a_user_without_actions_is_low_for_ever_and_three_actions_lift_them() -> None:
@@ -137,9 +142,9 @@ def test_an_action_dated_ahead_counts_from_its_own_instant() -> None:
 def test_with_an_action_dated_ahead_one_more_now_is_not_the_last() -> None:
     six_days = Scoring(CutPoints([6] * 4, [3] * 4, MONEY), [Rule("New", 2, 2, 1), Rule("Old", 1, 1, 1)])
     actions = [(NOW - age, Decimal(0)) for age in (29 * DAY, 28 * DAY, 6 * DAY, -timedelta(minutes=5))]
-    seen = foresee(actions, scoring=six_days, now=NOW)
+    seen = foresee(as_parts(actions), scoring=six_days, now=NOW)
     assert (seen.rfm_group, seen.to_stay) == ("New", Effort(1, Decimal(0)))
-    assert foresee(actions[:3], scoring=six_days, now=NOW).to_stay is None
+    assert foresee(as_parts(actions[:3]), scoring=six_days, now=NOW).to_stay is None
 
 
 def test_a_refund_that_leaves_the_window_lifts_the_sum_again() -> None:

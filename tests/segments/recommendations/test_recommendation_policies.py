@@ -277,8 +277,8 @@ def test_a_group_that_the_rfm_policy_does_not_know_cannot_be_named(redis_client:
         recency_cuts=[30, 30, 7, 7], frequency_cuts=[3, 3, 10, 10], monetary_cuts=["20", "20", "100", "100"],
     )  # fmt: skip
     assert [r.name for r in RfmPolicy.objects.active().group_rules] == ["Dolphin", "Rest"]
-    assert "one of Dolphin, Rest, Low, not 'Whale'" in refusal()
-    assert publish(rules=[rule("Dolphin", None, "0.5"), rule("Low", None, "0.2")]).active
+    assert "one of Dolphin, Rest, not 'Whale'" in refusal()
+    assert publish(rules=[rule("Dolphin", None, "0.5"), rule("Rest", None, "0.2")]).active
 
 
 # --- What publishing would change -------------------------------------------------------------------

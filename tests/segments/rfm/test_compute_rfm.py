@@ -4,6 +4,7 @@ import io
 import json
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from actions.models import UserAction
 from segments.models import RfmPolicy, RfmRun, RiskProfile, SegmentChange, UserSegment
 from segments.rfm.policies import publish_rfm_policy
 from tests.segments.cdnow import import_cdnow
-from tests.segments.rfm_oracle import DAY, stored_rows
+from tests.segments.rfm_oracle import DAY, Action, Row, naive_row, stored_rows
 from tests.support.api_client import get, post
 
 pytestmark = pytest.mark.django_db
@@ -99,12 +100,9 @@ def test_a_lapsed_user_is_reset_and_keeps_the_risk_profile() -> None:
     assert (found["users"], found["active"], found["changed"], found["lapsed"]) == (1, 0, 1, 1)
     body = get("user-segments/1").json()
     assert (body["rfm_group"], body["risk_profile"]) == ("Low", "High-Risk")
-    assert (body["frequency"], body["monetary"], body["last_action_at"], body["recency_days"]) == (
-        0,
-        "0.00",
-        None,
-        None,
-    )
+    assert (body["frequency"], body["monetary"], body["recency_days"]) == (0, "0.00", None)
+    assert (body["lifetime_actions"], body["lifetime_value"]) == (10, "100.00")
+    assert body["first_action_at"] == body["last_action_at"] == "2026-02-28T02:00:00.000000Z"
     assert report(as_of=AS_OF + 31 * DAY)["lapsed"] == 0
 
 
@@ -266,3 +264,111 @@ def test_one_rule_is_a_policy() -> None:
         kind=RfmPolicy.Kind.QUANTILE, rules=[{"name": "All", "recency": 1, "frequency": 1, "monetary": 1}]
     )
     assert report()["groups"] == {"All": 1}
+
+
+def refusal(*options: str, as_of: datetime | str = AS_OF) -> str:
+    with pytest.raises(CommandError) as refused:
+        compute(*options, as_of=as_of)
+    assert refused.value.returncode == 1
+    return str(refused.value)
+
+
+def test_a_moment_in_the_future_is_refused() -> None:
+    act(1)
+    tomorrow = timezone.now() + DAY
+    assert "is in the future: everybody would lapse" in refusal(as_of=tomorrow)
+    assert "is in the future" in refusal("--force", as_of=tomorrow)
+    assert not RfmRun.objects.exists()
+
+
+def test_the_clock_goes_back_by_force_only_and_then_as_if_nothing_had_been_later() -> None:
+    act(1)
+    act(2, at=AS_OF + 2 * DAY)
+    act(3, at=AS_OF + 2 * DAY)
+    compute(as_of=AS_OF + 3 * DAY)
+    set_risk = UserSegment.objects.filter(user_id=3)
+    set_risk.update(risk_profile=RiskProfile.HIGH)
+    assert "the last run was as of 2026-03-04T02:00:00.000000Z, later than 2026-03-01" in refusal()
+    assert report("--dry-run")["users"] == 2
+    assert UserSegment.objects.count() == 3
+    found = report("--force")
+    assert (found["users"], found["active"], found["groups"]) == (2, 1, {"Whale": 0, "Medium": 0, "Low": 2})
+    assert stored_rows() == {1: naive_row([Action(1, AS_OF - DAY, Decimal(10))], AS_OF), 3: Row()}
+    compute(as_of=AS_OF + 3 * DAY)
+    assert UserSegment.objects.count() == 3
+
+
+def test_a_what_if_is_written_to_a_file(tmp_path: Path) -> None:
+    act(1, times=10)
+    compute("--dry-run", f"--export={tmp_path / 'moves.csv'}")
+    header, row = (tmp_path / "moves.csv").read_text().splitlines()
+    assert header.startswith("user_id,from_group,rfm_group,recency_score")
+    assert row.startswith("1,,Whale,5,5,5,10,100")
+    assert "--export is for --dry-run" in refusal("--export=x.csv")
+    assert "cannot write /nowhere/x.csv" in refusal("--dry-run", "--export=/nowhere/x.csv")
+
+
+def test_old_data_are_named_with_the_command_to_type() -> None:
+    act(1, at=datetime(2011, 12, 9, 12, 50, tzinfo=UTC))
+    out, err = io.StringIO(), io.StringIO()
+    call_command("compute_rfm", stdout=out, stderr=err)
+    command = "manage.py compute_rfm --as-of 2011-12-09T12:50:00.000000Z --force"
+    assert f"the data end at 2011-12-09T12:50:00.000000Z. As of then: {command}" in err.getvalue()
+    assert "1 users" in out.getvalue()
+    assert report("--force", as_of="2011-12-09T12:50:00.000000Z")["active"] == 1
+
+
+def cases_policy(**content: Any) -> None:
+    """Revision 1 with another content, as a new policy has its other defaults."""
+    first = RfmPolicy.objects.get(revision=1)
+    cuts = {name: getattr(first, name) for name in ("recency_cuts", "frequency_cuts", "monetary_cuts", "rules")}
+    publish_rfm_policy(**cuts | content)
+
+
+def figures(user_id: int) -> tuple[str, int, Decimal]:
+    segment = UserSegment.objects.get(user_id=user_id)
+    return segment.rfm_group, segment.frequency, segment.monetary
+
+
+def test_refunds_alone_make_no_member_of_a_group() -> None:
+    act(1, times=10, value="-10.00")
+    compute()
+    assert figures(1) == ("Medium", 10, Decimal(-100))
+    cases_policy()
+    compute()
+    assert figures(1) == ("Low", 0, Decimal(-100))
+
+
+def test_lines_of_one_order_are_one_purchase() -> None:
+    act(1, times=3, value="5.00")
+    UserAction.objects.update(order_id="A-1")
+    compute()
+    assert figures(1) == ("Medium", 3, Decimal(15))
+    cases_policy(count="orders")
+    compute()
+    assert figures(1) == ("Low", 1, Decimal(15))
+
+
+def test_page_views_are_no_purchases() -> None:
+    for age in range(4):
+        act(1, value="30.00", at=AS_OF - age * DAY)
+    act(1, times=6, value="0.00")
+    UserAction.objects.filter(value=0).update(action_type="page_view")
+    compute()
+    assert figures(1) == ("Whale", 10, Decimal(120))
+    cases_policy(activity_types={"exclude": ["page_view"]})
+    compute()
+    assert figures(1) == ("Medium", 4, Decimal(120))
+
+
+def test_who_spent_much_and_is_gone_can_have_a_group() -> None:
+    act(1, value="600.00", at=AS_OF - 70 * DAY)
+    act(2, value="600.00", at=AS_OF - 50 * DAY)
+    act(3, value="60.00", at=AS_OF - 70 * DAY)
+    rules = RfmPolicy.objects.active().rules
+    lost = {"name": "Can't lose", "recency": 1, "frequency": 1, "monetary": 1}
+    cases_policy(rules=[*rules[:2], lost | {"lifetime_value": "500", "gone_days": 60}, rules[2]])
+    compute()
+    assert groups() == {1: "Can't lose", 2: "Low", 3: "Low"}
+    compute(as_of=AS_OF + 10 * DAY)
+    assert groups() == {1: "Can't lose", 2: "Can't lose", 3: "Low"}

@@ -11,8 +11,9 @@ from actions.models import UserAction
 from segments.models import RfmPolicy, RfmRun, RiskProfile, UserSegment
 from segments.recommendations.risk_profiles import set_risk_profile
 from segments.rfm.batch import PLANNER, READ_BY_KEY, gathered, in_order, write
+from segments.rfm.counted import Counted, is_postgresql
 from segments.rfm.runs import compute_rfm_and_update_segments
-from segments.rfm.sql import ALL_USERS, activity, difference, is_postgresql, parameters
+from segments.rfm.sql import ALL_USERS, EVERYTHING, Reading, activity, difference, parameters
 from segments.rfm.user_ranges import COST_PER_USER, RANGES, user_ranges
 from tests.segments.cdnow import import_cdnow
 
@@ -103,7 +104,7 @@ def test_ranges_are_scored_in_parallel() -> None:
         policy = RfmPolicy.objects.active()
         cursor.execute(PLANNER)
         with in_order(cursor, READ_BY_KEY):
-            plan = plan_of(difference(list(policy.scoring().rules), all_users=False, ranges=user_ranges()))
+            plan = plan_of(difference(policy.scoring(), Reading(goes_on=True), user_ranges()))
     assert "Parallel Append" in plan, plan
     assert plan.count("Merge Full Join") == plan.count("Index Scan using user_segments_pkey") == RANGES, plan
     assert compute_rfm_and_update_segments(as_of=AS_OF).changed == 0
@@ -118,7 +119,7 @@ def test_the_aggregate_reads_nothing_but_the_index() -> None:
         cursor.execute("VACUUM ANALYZE user_actions")
         with transaction.atomic():
             cursor.execute("SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off")  # for as few rows
-            plan = plan_of(activity())
+            plan = plan_of(activity(Counted(RfmPolicy.objects.active().counting)))
     assert "Index Only Scan using user_actions_rfm_cents" in plan, plan
 
 
@@ -157,7 +158,7 @@ def test_sqlite_finds_each_old_row_by_its_key() -> None:
     if is_postgresql():
         pytest.skip("about SQLite's planner")
     policy = RfmPolicy.objects.active()
-    sql = difference(list(policy.scoring().rules), all_users=True, ranges=user_ranges())
+    sql = difference(policy.scoring(), EVERYTHING, user_ranges())
     plan = plan_of("QUERY PLAN " + sql.removeprefix("CREATE TEMPORARY TABLE rfm_difference AS "))
     assert any(step.startswith("SEARCH old USING INDEX") for step in plan.splitlines()), plan
 

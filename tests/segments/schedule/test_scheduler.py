@@ -1,7 +1,8 @@
 """The jobs of the scheduler and their times, with a clock that tests set."""
 
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 import time_machine
@@ -9,6 +10,7 @@ from django.core.management import CommandError, call_command
 from django.utils import timezone
 from django_apscheduler.models import DjangoJob, DjangoJobExecution
 
+from actions.models import UserAction
 from ccweb.db.file_lock import FileLock
 from segments.models import RfmPolicy, RfmRun
 from segments.rfm.run_lock import Busy
@@ -61,6 +63,47 @@ def test_a_scheduler_that_was_off_for_days_catches_up_with_one_run() -> None:
         assert daily_is_missing()
         run_daily()
     assert runs() == [("daily", "done", "2026-03-01T02:00"), ("daily", "done", "2026-03-04T02:00")]
+
+
+@pytest.mark.parametrize(
+    ("zone", "before", "after", "expected"),
+    [
+        # 02:00 to 03:00 is left out: the run is at 03:00. Then one that comes twice: the first.
+        ("Europe/Berlin", "2026-03-28T12:00Z", "2026-03-29T12:00Z", ["2026-03-28T01:00", "2026-03-29T01:00"]),
+        ("Europe/Berlin", "2026-10-24T12:00Z", "2026-10-25T12:00Z", ["2026-10-24T00:00", "2026-10-25T00:00"]),
+        ("America/New_York", "2026-11-01T05:30Z", "2026-11-01T09:00Z", ["2026-10-31T06:00", "2026-11-01T07:00"]),
+    ],
+)
+def test_each_night_of_the_shop_has_one_run(
+    zone: str, before: str, after: str, expected: list[str], settings: Any
+) -> None:
+    settings.SHOP_TIME_ZONE = zone
+    moment, end = datetime.fromisoformat(before), datetime.fromisoformat(after)
+    while moment <= end:
+        with time_machine.travel(moment, tick=False):
+            if daily_is_missing():
+                run_daily()
+        moment += timedelta(minutes=10)
+    assert runs() == [("daily", "done", as_of) for as_of in expected]
+
+
+def test_a_daily_run_never_moves_users_back_behind_a_later_run() -> None:
+    with time_machine.travel("2026-03-02T09:00:00Z", tick=True):
+        run_startup()
+        assert not daily_is_missing()
+        run_daily()
+    assert [kind for kind, _, _ in runs()] == ["startup"]
+
+
+def test_a_trial_of_old_data_runs_as_of_their_end(settings: Any) -> None:
+    settings.RFM_AS_OF = "DATA"
+    end = datetime(2011, 12, 9, 12, 50, tzinfo=UTC)
+    UserAction.objects.create(user_id=7, action_type="buy", action_timestamp=end)
+    run_daily()
+    run_startup()
+    assert not daily_is_missing()
+    assert [as_of for *_, as_of in runs()] == ["2011-12-09T02:00", "2011-12-09T12:50"]
+    assert RfmRun.objects.done().first().active == 1
 
 
 def test_a_startup_run_looks_at_what_happened_until_now() -> None:
