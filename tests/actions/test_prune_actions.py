@@ -70,7 +70,9 @@ def test_a_window_of_a_year_is_kept() -> None:
 def test_lifetime_figures_count_what_is_left() -> None:
     now = timezone.now()
     for age in (1, 100, 500):
-        UserAction.objects.create(user_id=1, action_type="x", action_timestamp=now - timedelta(days=age))
+        UserAction.objects.bulk_create(
+            [UserAction(user_id=1, action_type="x", action_timestamp=now - timedelta(days=age))]
+        )
     call_command("compute_rfm", stdout=StringIO())
     assert UserSegment.objects.get().lifetime_actions == 3
     prune(400)

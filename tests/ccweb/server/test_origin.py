@@ -76,7 +76,7 @@ def test_key_client_and_trace_are_in_the_line_the_row_and_the_message(
     assert len(client.django.given) - asked == by_django
     assert said(lines)[1] == {"client": "203.0.113.9", "key": prefix, "trace_id": TRACE}
     assert BY_KEY.labels("web shop")._value.get() == before + 1
-    assert (answer.status, set(answer.json())) == (201, {*ACTION, "event_id", "value", "action_timestamp"})
+    assert (answer.status, set(answer.json())) == (201, {*ACTION, "event_id", "value", "action_timestamp", "order_id"})
     assert UserAction.objects.latest("id").recorded_by == prefix
     assert OutboxMessage.objects.latest("id").headers["traceparent"] == TRACEPARENT
 

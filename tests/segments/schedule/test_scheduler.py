@@ -98,7 +98,7 @@ def test_a_daily_run_never_moves_users_back_behind_a_later_run() -> None:
 def test_a_trial_of_old_data_runs_as_of_their_end(settings: Any) -> None:
     settings.RFM_AS_OF = "DATA"
     end = datetime(2011, 12, 9, 12, 50, tzinfo=UTC)
-    UserAction.objects.create(user_id=7, action_type="buy", action_timestamp=end)
+    UserAction.objects.bulk_create([UserAction(user_id=7, action_type="buy", action_timestamp=end)])
     run_daily()
     run_startup()
     assert not daily_is_missing()
