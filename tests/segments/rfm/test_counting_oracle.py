@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from django.db import transaction
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 
 from actions.models import UserAction
 from segments.models import RfmPolicy
+from segments.rfm import batch
 from segments.rfm.policies import publish_rfm_policy
 from segments.rfm.runs import compute_rfm_and_update_segments
 from tests.segments.rfm_oracle import DAY, REVISION_1, Action, NaivePolicy, naive_rows, stored_rows
@@ -119,12 +121,15 @@ def store(done: list[Action]) -> None:
 
 
 @EXAMPLES
-@given(histories)
+@given(histories, st.sampled_from([0.05, 1.0]))
 def test_a_result_depends_on_actions_policy_and_as_of_only(
-    history: list[tuple[list[Action], timedelta, Content | None]],
+    history: list[tuple[list[Action], timedelta, Content | None]], late_share: float
 ) -> None:
-    """Whatever ran before: earlier and later moments, other policies; late, early and old actions."""
-    with transaction.atomic():
+    """Whatever ran before: earlier and later moments, other policies; late, early and old actions.
+
+    With the larger share, late users are computed anew on PostgreSQL; else so few users are all read.
+    """
+    with transaction.atomic(), patch.object(batch, "LATE_SHARE", late_share):
         done: list[Action] = []
         as_of, policy, naive = AS_OF, RfmPolicy.objects.active(), REVISION_1
         for arrived, shift, content in history:
@@ -171,3 +176,25 @@ def score_of(below: int, users: int, bins: int, chosen: list[Any] | None) -> int
     sizes = [int(Decimal(share) * 100 * bins) for share in reversed(chosen)] if chosen else [10_000] * bins
     needed = [sum(sizes[:number]) for number in range(1, bins)]
     return 1 + sum(below * 10_000 * bins >= need * users for need in needed)
+
+
+def test_a_few_late_users_are_computed_from_their_whole_history() -> None:
+    done = [Action(user, AS_OF - DAY, Decimal(5)) for user in range(1, 101)]
+    store(done)
+    compute_rfm_and_update_segments(as_of=AS_OF)
+    late = [Action(user, AS_OF - 100 * DAY, Decimal(7)) for user in (1, 2, 500)]
+    store(late)
+    compute_rfm_and_update_segments(as_of=AS_OF + DAY)
+    assert stored_rows() == naive_rows(done + late, AS_OF + DAY)
+
+
+def test_an_action_that_replaces_an_equal_one_in_the_window_is_in_the_history() -> None:
+    """One leaves the window, one of the same value arrives late in it: only the history has changed."""
+    done = [Action(1, AS_OF - 30 * DAY, Decimal(5)), Action(1, AS_OF - DAY, Decimal(5))]
+    store(done)
+    compute_rfm_and_update_segments(as_of=AS_OF)
+    late = [Action(1, AS_OF - 2 * DAY, Decimal(5))]
+    store(late)
+    compute_rfm_and_update_segments(as_of=AS_OF + DAY)
+    assert stored_rows() == naive_rows(done + late, AS_OF + DAY)
+    assert stored_rows()[1].lifetime_actions == 3
