@@ -1,6 +1,7 @@
 """Outlook and forecast under every field of a policy, against the real batch of the coming nights."""
 
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -9,8 +10,10 @@ from hypothesis import given, settings
 
 from segments.forecasts.exits import Exit, Forecast
 from segments.forecasts.outlook import outlook_of
+from segments.forecasts.window_parts import window_parts
 from segments.models import UserSegment
 from segments.rfm.runs import compute_rfm_and_update_segments
+from segments.rules.counting import Counting
 from tests.segments.rfm.test_counting_oracle import RULES, Content, actions, contents, store
 from tests.segments.rfm_oracle import DAY, Action
 
@@ -48,3 +51,11 @@ def test_outlook_and_forecast_say_what_the_coming_batches_do(done: list[Action],
         assert foreseen == left
         assert sorted(forecast) == sorted(Exit(user_id, now[user_id], *left[user_id]) for user_id in left)
         transaction.set_rollback(True)
+
+
+def test_an_order_over_two_nights_is_one_and_leaves_with_its_last_line() -> None:
+    store([Action(1, NOW - age * DAY, Decimal(5), "buy", "A") for age in (1, 2)])
+    store([Action(1, NOW - 3 * DAY, Decimal(20), "buy", "B"), Action(1, NOW - 3 * DAY, Decimal(1), "buy")])
+    parts = window_parts(1, Counting(7, orders=True), [NOW + n * DAY for n in range(9)])
+    counted = [((NOW - part.last).days if part.last else None, part.frequency, part.total) for part in parts]
+    assert sorted(counted, key=str) == [(1, 1, Decimal(5)), (2, 0, Decimal(5)), (3, 2, Decimal(21))]
