@@ -27,14 +27,13 @@ def execute(arguments: list[str]) -> None:
         finally:
             sys.stdout.flush()  # here: when the interpreter does it at exit, it prints what it cannot do
     except (ImproperlyConfigured, DatabaseError, OSError) as error:
-        is_unread = isinstance(error, BrokenPipeError) and any(map(_is_closed, filter(None, (sys.stdout, sys.stderr))))
+        streams = list(filter(None, (sys.stdout, sys.stderr)))
+        is_unread = isinstance(error, BrokenPipeError) and any(map(_is_closed, streams))
         if "--traceback" in arguments and not is_unread:
             raise
-        _discard(sys.stdout)
-        if is_unread:
-            _discard(sys.stderr)
-            sys.exit(UNREAD_EXIT)
-        sys.exit(_in_one_line(error))
+        for stream in streams if is_unread else [sys.stdout]:
+            _discard(stream)
+        sys.exit(UNREAD_EXIT if is_unread else _in_one_line(error))
 
 
 def _in_one_line(error: Exception) -> str:

@@ -148,6 +148,7 @@ POSTGRESQL: dict[str, Any] = {
     "tcp_user_timeout": 3000,
     "keepalives_idle": 5,
     "target_session_attrs": "primary",  # of several hosts, or of a name that still leads to a standby after a failover
+    "load_balance_hosts": "random",  # else a dead first host would cost every short deadline, such as that of /readyz
     "server_side_binding": True,
     "prepare_threshold": 3,
 }

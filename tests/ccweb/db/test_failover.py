@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
 import pytest
@@ -78,5 +79,20 @@ def everything_works(stack: Stack) -> bool:
     """Whether the event loop stores and reads, and Django's threads too, several times in a row."""
     user = {"user_id": 7, "action_type": "login"}
     calls = [("POST", "/api/actions", user), ("POST", "/api/actions", [user, user]), ("GET", "/api/actions", None)]
-    calls += [("GET", "/api/user-segments/7/recommendation", None), ("GET", "/readyz", None)]
-    return all(stack.call(*call).status in {200, 201} for call in calls * 8)
+    calls += [("GET", "/api/user-segments/7/recommendation", None)]
+    return all(stack.call(*call).status in {200, 201} for call in [*calls * 8, ("GET", "/readyz", None)])
+
+
+def test_requests_find_the_new_primary_while_the_first_host_is_silent(primary: Postgres, standby: Standby) -> None:
+    url = of_hosts(primary, standby)
+    servers = {"redis_url": f"redis://{CLOSED}/0", "kafka_broker": CLOSED}
+    with Stack(database_url=url, **servers, RELAY_IN_WEB="0") as stack:
+        stack.web.start()
+        wait_for(lambda: everything_works(stack), "the web process to work")
+        primary.freeze()
+        standby.promote()
+        begun = time.monotonic()
+        with ThreadPoolExecutor(12) as pool:  # each of the old connections costs one request its deadline
+            while not all(pool.map(lambda _: everything_works(stack), range(12))):
+                assert time.monotonic() - begun <= RECOVERY_SECONDS
+        primary.thaw()

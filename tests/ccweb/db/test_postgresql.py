@@ -2,7 +2,8 @@
 
 import psycopg
 import pytest
-from django.db import close_old_connections, connection, connections
+from django.contrib.auth.models import Group
+from django.db import InternalError, close_old_connections, connection, connections
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
@@ -39,3 +40,15 @@ def test_a_session_that_the_server_ended_is_replaced_at_the_next_request() -> No
     assert not connection.is_usable()
     close_old_connections()
     assert session() != before
+
+
+def test_a_connection_that_turns_out_to_be_read_only_is_replaced_in_any_process() -> None:
+    """After a failover it leads to what is a standby now; tests/ccweb/server/test_fast_path.py asks the event loop."""
+    before = session()
+    with connection.cursor() as cursor:
+        cursor.execute("SET default_transaction_read_only = on")
+    with pytest.raises(InternalError, match="read-only"):
+        Group.objects.create(name="one")
+    close_old_connections()
+    assert session() != before
+    Group.objects.create(name="two")
