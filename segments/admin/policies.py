@@ -34,7 +34,19 @@ class RfmPolicyAdmin(RevisionAdmin):
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         """A draft also has the recommendation rules that are published with it."""
-        return super().get_fields(request, obj) if obj else (*self.content, OFFERS, "note")
+        if obj or not self._may_offer(request):
+            return super().get_fields(request, obj)
+        return (*self.content, OFFERS, "note")
+
+    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
+        """Without those rules for who may not publish them."""
+        form = super().get_form(request, obj, change, **kwargs)
+        if not self._may_offer(request):
+            form.base_fields.pop(OFFERS, None)
+        return form
+
+    def _may_offer(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("segments.add_recommendationpolicy")
 
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
         """The content of the active revision, or of a preset (?preset=ten)."""

@@ -8,7 +8,7 @@ from decimal import Decimal
 import pytest
 import redis
 from django.contrib.admin.models import LogEntry
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Permission, User
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -347,3 +347,17 @@ def test_groups_and_their_offers_are_previewed_and_published_in_one_form(staff: 
 def test_types_without_a_choice_are_asked_back(staff: Client) -> None:
     answer = staff.post(reverse("admin:segments_rfmpolicy_add"), POLICY | {"value_types_1": "refund"})
     assert "Say whether only these types count" in answer.content.decode()
+
+
+def test_who_may_not_publish_recommendations_publishes_none_with_groups(client: Client) -> None:
+    user = User.objects.create_user("carl", password="a long password", is_staff=True)
+    user.user_permissions.set(Permission.objects.filter(codename__in=["add_rfmpolicy", "view_rfmpolicy"]))
+    client.force_login(user)
+    url = reverse("admin:segments_rfmpolicy_add")
+    assert "recommendation_rules" not in client.get(url).content.decode()
+    offers = {"recommendation_rules": "[]"}
+    preview = client.post(url, POLICY | offers)
+    assert preview.context["preview"]["offers"] is None
+    client.post(url, POLICY | offers | {"_publish": "Publish", "seal": preview.context["seal"]})
+    assert RfmPolicy.objects.active().created_by == "carl"
+    assert RecommendationPolicy.objects.active().revision == 1
