@@ -127,7 +127,7 @@ def test_a_server_with_tls_is_used_and_one_with_an_unknown_certificate_is_not(
 
 
 @pytest.mark.stack
-@pytest.mark.parametrize("mode", ["cluster", "sentinel"])
+@pytest.mark.parametrize("mode", ["cluster", pytest.param("sentinel", marks=pytest.mark.long)])
 def test_what_is_no_single_server_stops_the_start_with_one_line(mode: str, tmp_path: Path) -> None:
     with need(lambda: Sentinel() if mode == "sentinel" else Redis({"cluster-enabled": "yes"})) as server:
         url = f"sqlite:///{tmp_path}/db.sqlite3"
