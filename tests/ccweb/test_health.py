@@ -4,9 +4,11 @@ from collections.abc import Iterator
 
 import pytest
 from django.db import connection
+from django.db.migrations.recorder import MigrationRecorder
 from django.test import Client
 from pytest_django import DjangoAssertNumQueries, Settings
 
+from ccweb import health
 from ccweb.redis.circuit_breaker import REDIS
 from tests.support.pytest_plugin import CLOSED
 from tests.support.servers import Redis
@@ -75,3 +77,22 @@ def test_what_is_no_route_of_the_api_is_404_as_json(client: Client, path: str) -
 
 def test_the_root_leads_to_the_staff(client: Client) -> None:
     assert client.get("/")["Location"] == "/admin/"
+
+
+@pytest.mark.django_db
+def test_a_process_is_not_ready_before_the_migrations_of_its_release(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(health, "MIGRATIONS", health.Migrations())
+    MigrationRecorder.Migration.objects.filter(app="segments", name="0001_user_segments").delete()
+    answer = Client().get("/readyz")
+    assert (answer.status_code, answer.json()["status"]) == (503, "down")
+    assert answer.json()["database"]["pending"] == ["segments.0001_user_segments"]
+    assert "manage.py migrate" in answer.json()["database"]["hint"]
+    MigrationRecorder.Migration.objects.create(app="segments", name="0001_user_segments")
+    MigrationRecorder.Migration.objects.create(app="segments", name="0999_of_a_newer_release")
+    assert Client().get("/readyz").status_code == 200
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metrics"])
+def test_probes_do_not_look_at_the_host(path: str) -> None:
+    assert Client().get(path, headers={"Host": "10.1.2.3:8000"}).status_code == 200

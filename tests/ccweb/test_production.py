@@ -2,6 +2,8 @@
 
 import os
 import re
+import socket
+import subprocess
 from base64 import b32decode
 from collections import Counter
 from collections.abc import Iterator
@@ -11,7 +13,7 @@ from urllib.parse import urlencode, urlsplit
 import pytest
 from django_otp.oath import totp
 
-from tests.support.deployment import Answer, Stack
+from tests.support.deployment import ROOT, Answer, Stack
 from tests.support.os_processes import wait_for_a_minute_with
 
 pytestmark = [pytest.mark.stack, pytest.mark.xdist_group("production")]
@@ -63,18 +65,38 @@ def test_a_key_lets_in_and_no_key_does_not(production: Stack, key: dict[str, str
 
 
 def test_plain_http_is_sent_to_https_but_probes_and_metrics_are_answered(production: Stack) -> None:
-    moved = get(production, "/api/actions")
+    moved = get(production, "/admin/")
     assert moved.status == 301
-    assert moved.headers["Location"] == f"https://{production.web.address}/api/actions"
+    assert moved.headers["Location"] == f"https://{production.web.address}/admin/"
+    refused = get(production, "/api/actions")
+    assert (refused.status, refused.headers["Content-Type"]) == (403, "application/problem+json")
     for path in ("/healthz", "/readyz", "/metrics"):
         assert production.call("GET", path).status == 200
     assert get(production, "/metrics").status in (403, 404)
 
 
+def test_the_health_check_of_the_image_succeeds(production: Stack) -> None:
+    command = (ROOT / "Dockerfile").read_text().partition("HEALTHCHECK")[2].partition("CMD ")[2].partition("\nCMD")[0]
+    port = production.web.address.rpartition(":")[2]
+    done = subprocess.run(["/bin/sh", "-c", command], env=production.environment | {"PORT": port}, timeout=30)
+    assert done.returncode == 0
+    stopped = subprocess.run(["/bin/sh", "-c", command], env=production.environment | {"PORT": "9"}, timeout=30)
+    assert stopped.returncode != 0
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metrics"])
+def test_a_probe_by_address_is_answered(production: Stack, path: str) -> None:
+    host, _, port = production.web.address.partition(":")
+    for head in (f"GET {path} HTTP/1.1\r\nHost: 10.1.2.3:8000\r\nConnection: close", f"GET {path} HTTP/1.0"):
+        with socket.create_connection((host, int(port)), timeout=10) as connection:
+            connection.sendall(f"{head}\r\n\r\n".encode())
+            assert connection.makefile("rb").readline().split()[1] == b"200", head
+
+
 def test_every_answer_is_guarded_by_headers(production: Stack, key: dict[str, str]) -> None:
     api, page = get(production, "/api/actions", TLS, key), get(production, "/admin/login/", TLS)
     for answer in (api, page):
-        assert answer.headers["Strict-Transport-Security"] == "max-age=31536000; includeSubDomains; preload"
+        assert answer.headers["Strict-Transport-Security"] == "max-age=31536000"
         assert answer.headers["X-Content-Type-Options"] == "nosniff"
         assert answer.headers["X-Frame-Options"] == "DENY"
         assert answer.headers["Referrer-Policy"] == "same-origin"

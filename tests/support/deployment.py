@@ -157,7 +157,9 @@ def call(
 ) -> Answer:
     """One HTTP request on a new connection; raises OSError or http.client.HTTPException."""
     host, _, socket_path = address.partition("unix:")
-    connection = UnixConnection(socket_path, timeout) if socket_path else http.client.HTTPConnection(host, timeout=timeout)
+    connection = (
+        UnixConnection(socket_path, timeout) if socket_path else http.client.HTTPConnection(host, timeout=timeout)
+    )
     raw = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
     json_type = {} if body is None else {"Content-Type": "application/json"}
     try:

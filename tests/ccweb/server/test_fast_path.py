@@ -297,10 +297,13 @@ def test_a_client_that_guesses_keys_beyond_its_limit_looks_none_up(
     assert client.one("GET", OF_USER, None, guesses[1]).status == 429
 
 
-def test_plain_http_is_redirected_in_production(settings: Settings, make_client: Callable[[], FastClient]) -> None:
-    settings.SECURE_SSL_REDIRECT = True
-    client, secure = make_client(), {"X-Forwarded-Proto": "https"}  # Django's middleware reads the setting at its start
-    assert client.one("GET", OF_USER).status == 301
+def test_plain_http_is_refused_in_production(settings: Settings, make_client: Callable[[], FastClient]) -> None:
+    settings.SECURE_SSL_REDIRECT, settings.API_IS_OPEN = True, False
+    _, key = create_key(name="test", scopes=["segments:read"])
+    client = make_client()  # Django's middleware reads the setting at its start
+    secure = {"X-Forwarded-Proto": "https", "Authorization": f"Api-Key {key}"}
+    assert client.one("GET", OF_USER).status == 403
+    client.one("GET", OF_USER, None, secure)  # from now on the key is in the cache
     client.django.given.clear()
     quick = client.one("GET", OF_USER, None, secure)
     assert not client.django.given
