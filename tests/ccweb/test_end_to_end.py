@@ -64,7 +64,8 @@ def test_from_an_action_to_a_recommendation(stack: Stack, kafka: Kafka, redis_cl
             kafka.stop()
         answer = stack.call("POST", "/api/actions", action(number))
         assert answer.status == 201
-        sent[answer.json()["event_id"]] = answer.json()
+        # An action without an order has no order_id in its message.
+        sent[answer.json()["event_id"]] = {k: v for k, v in answer.json().items() if v is not None}
     kafka.start()
 
     messages = stack.messages(at_least=ACTIONS)

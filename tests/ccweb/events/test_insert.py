@@ -21,10 +21,11 @@ def test_the_plan_for_any_number_of_events_compares_none_with_each_other() -> No
     if connection.vendor != "postgresql":
         pytest.skip("SQLite inserts event by event")
     now, ids = datetime.now(UTC), [[uuid.uuid4() for _ in range(EVENTS)] for _ in range(2)]
-    columns = [range(1, EVENTS + 1), ["login"] * EVENTS, [Decimal(1)] * EVENTS, [now] * EVENTS, [""] * EVENTS]
+    none = [""] * EVENTS
+    columns = [range(1, EVENTS + 1), ["login"] * EVENTS, [Decimal(1)] * EVENTS, [now] * EVENTS, none, none]
     sent = [*ids, *map(list, columns), ["{}"] * EVENTS, ["{}"] * EVENTS, now, "topic_user_actions", now]
     arguments = ", ".join(Literal(text).as_string(None) for text in as_text(sent))
-    types = "uuid[], uuid[], bigint[], text[], numeric[], timestamptz[], text[], text[], text[]"
+    types = "uuid[], uuid[], bigint[], text[], numeric[], timestamptz[], text[], text[], text[], text[]"
     types += ", timestamptz, text, timestamptz"
     raw = connection.cursor().connection  # psycopg's own cursor knows no Django placeholders
     raw.execute("SET LOCAL plan_cache_mode = force_generic_plan")
