@@ -121,10 +121,11 @@ def test_an_unsafe_policy_is_refused_with_a_user_who_would_get_a_wrong_answer(
 def test_too_many_rewards_for_todays_users_are_refused(redis_client: redis.Redis) -> None:
     UserSegment.objects.bulk_create(UserSegment(user_id=u, rfm_group="Whale") for u in range(1, 101))
     UserSegment.objects.create(user_id=101)
-    text = refusal(invariants=[{"kind": "expected_rewards_a_day", "at_most": 50}])
+    text, _, example = refusal(invariants=[{"kind": "expected_rewards_a_day", "at_most": 50}]).rpartition(" user ")
+    assert int(example.rstrip(".")) in range(1, 101)  # whichever the database reads first
     assert text == (
         "50.1 rewards a day are to be expected from today's users, the invariant allows 50. Most of them go to 100 "
-        "users in group Whale, Unknown, with a streak of 0 days, who get 0.5000 by rule 1, such as user 1."
+        "users in group Whale, Unknown, with a streak of 0 days, who get 0.5000 by rule 1, such as"
     )
     assert publish(invariants=[{"kind": "expected_rewards_a_day", "at_most": 51}]).active
 
