@@ -1,5 +1,7 @@
 """Apache Kafka with a listener for each way to secure one, and the certificates that its clients need."""
 
+import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Self
@@ -17,6 +19,7 @@ from confluent_kafka.admin import (
 )
 
 from tests.support.os_processes import free_port, run
+from tests.support.programs import Missing
 from tests.support.servers import Kafka
 
 USER, PASSWORD = "ccweb", "a,comma=and-more"
@@ -30,6 +33,8 @@ class Certificates:
     """A certificate authority in a folder: NAME.pem holds a certificate, NAME.key its key."""
 
     def __init__(self, folder: Path) -> None:
+        if shutil.which("openssl") is None:
+            raise Missing("openssl is not installed: it makes the certificates of a secured Kafka")
         self._folder = folder
         self.authority, self._key = self._paths("authority")
         self._openssl("req", "-x509", *NEW_KEY, "-subj", "/CN=ca", "-keyout", self._key, "-out", self.authority)
@@ -48,7 +53,7 @@ class Certificates:
         return str(self._folder / f"{name}.pem"), str(self._folder / f"{name}.key")
 
     def _openssl(self, *arguments: str) -> None:
-        run(["openssl", *arguments], {"PATH": "/usr/bin:/bin"})
+        run(["openssl", *arguments], {"PATH": os.environ["PATH"]})
 
 
 class SecuredKafka(Kafka):

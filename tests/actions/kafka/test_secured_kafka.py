@@ -18,7 +18,7 @@ from actions.kafka.errors import (
     NotAuthorized,
     NotDelivered,
 )
-from actions.models import TOPIC, OutboxMessage
+from actions.models import RECEIPTS, TOPIC, OutboxMessage
 from actions.relay.relay import Relay
 from ccweb.db import leader_election
 from tests.support.os_processes import wait_for
@@ -36,7 +36,8 @@ def kafka() -> Iterator[SecuredKafka]:
     with need(SecuredKafka) as kafka:
         for principal in (USER, f"CN={CLIENT}"):
             for operation in (AclOperation.CREATE, AclOperation.WRITE, AclOperation.READ):
-                kafka.allow(principal, operation, ResourceType.TOPIC, TOPIC)
+                for topic in (TOPIC, RECEIPTS):
+                    kafka.allow(principal, operation, ResourceType.TOPIC, topic)
             kafka.allow(principal, AclOperation.READ, ResourceType.GROUP, "ccweb-")
             kafka.allow(principal, AclOperation.WRITE, ResourceType.TRANSACTIONAL_ID, "ccweb-relay-")
         yield kafka
