@@ -10,9 +10,9 @@ from segments.models import RecommendationPolicy, RfmPolicy
 
 LISTS = {"recency_cuts": int, "frequency_cuts": int, "monetary_cuts": str}
 HELP = {
-    "recency_cuts": "Numbers of days at most, falling, one fewer than bins: 30, 30, 7, 7 or [30, 30, 7, 7].",
-    "frequency_cuts": "Numbers of actions at least, rising: 3, 3, 10, 10.",
-    "monetary_cuts": "Sums at least, rising: 20, 20, 99.50, 100.",
+    "recency_cuts": "Day limits, largest first, one fewer than bins: 30, 30, 7, 7. Empty for quantile.",
+    "frequency_cuts": "Minimum numbers of actions, smallest first: 3, 3, 10, 10.",
+    "monetary_cuts": "Minimum sums, smallest first: 20, 20, 99.50, 100.",
 }
 OPTIONAL = {"window_days": 30, "bins": 5, "count": RfmPolicy.Count.ACTIONS}
 OFFERS = "recommendation_rules"
