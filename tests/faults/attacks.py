@@ -13,7 +13,15 @@ from typing import NamedTuple
 from tests.support.os_processes import free_port
 from tests.support.raw_http import request
 
-Address = tuple[str, int]
+
+class Address(NamedTuple):
+    """Where to send, and the headers by which an honest request is let in."""
+
+    host: str
+    port: int
+    headers: str = ""
+
+
 ACTION = b'{"user_id": 7, "action_type": "login"}'
 PATIENCE_SECONDS = 20  # after which an attacker has got no answer
 LARGE_FILE = "/static/drf_spectacular_sidecar/swagger-ui-dist/swagger-ui-bundle.js"
@@ -38,7 +46,7 @@ async def honest_client(address: Address) -> AsyncIterator[Honest]:
     async def send() -> None:
         while not end.is_set():
             begun = time.monotonic()
-            found.statuses[await exchange(address, request(ACTION))] += 1
+            found.statuses[await exchange(address, request(ACTION, extra=address.headers))] += 1
             found.seconds.append(time.monotonic() - begun)
             await asyncio.sleep(0.02)
 
@@ -53,7 +61,7 @@ async def honest_client(address: Address) -> AsyncIterator[Honest]:
 async def exchange(address: Address, data: bytes, port: int = 0, reset: bool = False) -> int:
     """The status of the answer; 0 for none: the connection was cut, or nothing came. `port` is the client's."""
     try:
-        reader, writer = await asyncio.open_connection(*address, local_addr=("127.0.0.1", port) if port else None)
+        reader, writer = await asyncio.open_connection(*address[:2], local_addr=("127.0.0.1", port) if port else None)
     except OSError:
         return 0
     sock: socket.socket = writer.get_extra_info("socket")
@@ -123,7 +131,8 @@ async def reused_ports(address: Address) -> Counter[int]:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(0.02):
                 await exchange(address, request(ACTION, length=1000), port, reset=True)
-        found[await exchange(address, request(ACTION), port, reset=True)] += 1
+        honest = request(ACTION, extra=address.headers)
+        found[await exchange(address, honest, port, reset=True)] += 1
     return found
 
 

@@ -16,6 +16,11 @@ from tests.support.servers import Postgres, Service, need
 
 MOST_SECONDS = 2  # that the honest client waits; half the deadline of an answer
 ANSWERED = {"64 with Expect and 17 MB to come", "50 reused ports"}  # the others may be cut off, by a proxy at once
+PRODUCTION = {
+    "DEBUG": "0",
+    "SECRET_KEY": "a-key-of-more-than-fifty-characters-which-nobody-guesses-0123456789",
+    "ALLOWED_HOSTS": "*",
+}
 EXPECTED = {  # the statuses that the attackers may get; a connection may also be cut (0)
     "200 half-sent bodies": {408},
     "64 with Expect and no body": {408},
@@ -31,7 +36,7 @@ def web() -> Iterator[Stack]:
     """The web process on PostgreSQL, without Redis and Kafka."""
     with need(Postgres) as postgres:
         database = postgres.create_database("attacked")
-        with Stack(database_url=database, redis_url=f"redis://{CLOSED}/0", kafka_broker=CLOSED) as stack:
+        with Stack(database_url=database, redis_url=f"redis://{CLOSED}/0", kafka_broker=CLOSED, **PRODUCTION) as stack:
             stack.manage("migrate")
             need(stack.web.start)
             stack.web.wait_for_workers()
@@ -39,14 +44,21 @@ def web() -> Iterator[Stack]:
 
 
 @pytest.fixture(scope="module")
+def headers(web: Stack) -> str:
+    """Of an honest client, as a proxy with TLS passes them on."""
+    key = web.manage("create_api_key", "honest", "--scope", "actions:write").stdout.strip()
+    return f"Authorization: Api-Key {key}\r\nX-Forwarded-Proto: https\r\n"
+
+
+@pytest.fixture(scope="module")
 def proxy(web: Stack) -> Iterator[Nginx]:
-    with need(lambda: Nginx(web.web.address)) as nginx:
+    with need(lambda: Nginx(web.web.address, tls=True)) as nginx:
         yield nginx
 
 
-def attack(target: Service, web: Stack, name: str, attack: Attack, record: Recorder) -> None:
+def attack(target: Service, web: Stack, headers: str, name: str, attack: Attack, record: Recorder) -> None:
     host, _, port = target.address.partition(":")
-    found, honest = asyncio.run(_attacked((host, int(port)), attack))
+    found, honest = asyncio.run(_attacked(Address(host, int(port), headers), attack))
     memory = max(resident_mb(web.web.pids()[1:]))
     notes = f"attackers got {dict(found)}; {honest}; worker {memory:.0f} MB"
     print(f"{name}: {notes}")
@@ -67,19 +79,23 @@ async def _attacked(address: Address, attack: Attack) -> tuple[Counter[int], Hon
 @pytest.mark.stack
 @pytest.mark.xdist_group("hostile clients")
 @pytest.mark.parametrize("kind", ATTACKS[:6], ids=lambda kind: kind.name)
-def test_a_hostile_client_delays_no_other(web: Stack, kind: Attack, record_property: Recorder) -> None:
-    attack(web.web, web, kind.name, kind, record_property)
+def test_a_hostile_client_delays_no_other(web: Stack, headers: str, kind: Attack, record_property: Recorder) -> None:
+    attack(web.web, web, headers, kind.name, kind, record_property)
 
 
 @pytest.mark.stack
 @pytest.mark.long
 @pytest.mark.parametrize("kind", ATTACKS[6:], ids=lambda kind: kind.name)
-def test_thousands_of_connections_delay_no_other(web: Stack, kind: Attack, record_property: Recorder) -> None:
-    attack(web.web, web, kind.name, kind, record_property)
+def test_thousands_of_connections_delay_no_other(
+    web: Stack, headers: str, kind: Attack, record_property: Recorder
+) -> None:
+    attack(web.web, web, headers, kind.name, kind, record_property)
 
 
 @pytest.mark.stack
 @pytest.mark.long
 @pytest.mark.parametrize("kind", ATTACKS, ids=lambda kind: kind.name)
-def test_the_same_through_nginx(web: Stack, proxy: Nginx, kind: Attack, record_property: Recorder) -> None:
-    attack(proxy, web, f"{kind.name}, through nginx", kind, record_property)
+def test_the_same_through_nginx(
+    web: Stack, proxy: Nginx, headers: str, kind: Attack, record_property: Recorder
+) -> None:
+    attack(proxy, web, headers, f"{kind.name}, through nginx", kind, record_property)
