@@ -10,7 +10,7 @@ from segments.models import RecommendationPolicy, RfmPolicy
 
 LISTS = {"recency_cuts": int, "frequency_cuts": int, "monetary_cuts": str}
 HELP = {
-    "recency_cuts": "Day limits, largest first, one fewer than bins: 30, 30, 7, 7. Empty for quantile.",
+    "recency_cuts": "Day limits, largest first, one fewer than bins: 30, 30, 7, 7 or [30, 30, 7, 7]. Quantile: none.",
     "frequency_cuts": "Minimum numbers of actions, smallest first: 3, 3, 10, 10.",
     "monetary_cuts": "Minimum sums, smallest first: 20, 20, 99.50, 100.",
 }
